@@ -1,0 +1,824 @@
+/* popoto.h - map C structs to Redis hashes, keep their indexes right and their tenants apart.
+ *
+ * The whole public interface of libpopoto. The shortest useful program:
+ *
+ *     #include <popoto.h>
+ *
+ *     typedef struct {
+ *         popoto_object object;              // zero means "never saved"
+ *         const char *project_id;
+ *         popoto_id   episode_id;
+ *         const char *title;
+ *         double      score;
+ *     } episode;
+ *
+ *     static const popoto_field episode_fields[] = {
+ *         POPOTO_KEY(episode, project_id),
+ *         POPOTO_AUTO_KEY(episode, episode_id),
+ *         POPOTO_FIELD(episode, title),
+ *         POPOTO_SORTED(episode, score, .partition_by = "project_id"),
+ *     };
+ *     static const popoto_model Episode = POPOTO_MODEL("Episode", episode, episode_fields);
+ *
+ *     popoto_db *db = popoto_open("embedded:", NULL);
+ *     episode e = { .project_id = "project-a", .title = "First meeting", .score = 0.8 };
+ *     if (popoto_create(db, &Episode, &e) != POPOTO_OK)
+ *         fprintf(stderr, "%s\n", popoto_error(db));
+ *     popoto_close(db);
+ *
+ * HOW TO READ THIS FILE
+ *   1. statuses and errors     4. models            7. queries       10. tenants' scopes
+ *   2. values                  5. connections       8. rows          11. memory
+ *   3. fields                  6. writing           9. confidence
+ *
+ * CONVENTIONS
+ *   - Every call that can fail returns a popoto_status; popoto_error(db) is its sentence.
+ *   - Description structs (popoto_options, popoto_query_desc, ...) are passed by address, are only
+ *     read during the call, and mean their defaults where they are zero.
+ *   - Text is UTF-8 in NUL-terminated strings unless a size stands beside it. Text that you pass is
+ *     only read during the call. Text that you get belongs to the rows (or the db) it came from.
+ *   - An output argument is always set: to the result, or to NULL or zero when the call fails.
+ *   - One popoto_db is used by one thread at a time; open one for each thread. Models are constant
+ *     and may be shared by all threads.
+ *   - The library never prints, never exits and never aborts on input.
+ */
+#ifndef POPOTO_H
+#define POPOTO_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define POPOTO_VERSION_MAJOR 0
+#define POPOTO_VERSION_MINOR 1
+#define POPOTO_VERSION_PATCH 0
+
+#if defined(__GNUC__)
+#define POPOTO_API __attribute__((visibility("default")))
+#else
+#define POPOTO_API
+#endif
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* "0.1.0": the version of the library that is linked, which may be newer than this header's. */
+POPOTO_API const char *popoto_version(void);
+
+/* ===== 1. Statuses and errors ================================================================ */
+
+typedef enum popoto_status {
+    POPOTO_OK = 0,
+    POPOTO_NOT_FOUND,       /* no such record; or it was deleted since it was loaded */
+    POPOTO_EXISTS,          /* create, or a changed key: a record with that key is there already */
+    POPOTO_DUPLICATE,       /* another record holds that unique value */
+    POPOTO_CHANGED,         /* if_unchanged: somebody changed the record since it was loaded */
+    POPOTO_SEVERAL,         /* get: more than one record matches */
+    POPOTO_BAD_ARGUMENT,    /* the call itself makes no sense (a NULL, an option out of range) */
+    POPOTO_BAD_URL,         /* the address given to popoto_open cannot be understood */
+    POPOTO_BAD_MODEL,       /* the descriptors of a model contradict each other */
+    POPOTO_BAD_VALUE,       /* a value the field cannot hold */
+    POPOTO_BAD_QUERY,       /* a filter, order or choice of fields that the model cannot answer */
+    POPOTO_BAD_SCOPE,       /* the call names another tenant than the scope it runs in */
+    POPOTO_CORRUPT,         /* what is stored is not what the model says; it was left as it is */
+    POPOTO_CANNOT_CONNECT,  /* no server at that address, or none to embed */
+    POPOTO_DENIED,          /* the server refuses the user, the password or the command */
+    POPOTO_UNAVAILABLE,     /* the server cannot do it now (loading, out of memory, read only...) */
+    POPOTO_SERVER_ERROR,    /* any other error the server answered */
+    POPOTO_TIMED_OUT,       /* a deadline passed before anything was sent, or on a read */
+    POPOTO_DISCONNECTED,    /* the connection broke; nothing was changed */
+    POPOTO_UNKNOWN_OUTCOME, /* the connection broke or timed out while a write was under way: it
+                               happened completely or not at all, and which is not known */
+    POPOTO_BAD_REPLY,       /* the server answered something that is no valid reply */
+    POPOTO_UNSUPPORTED,     /* this build or this server lacks what was asked for */
+    POPOTO_STOPPED,         /* a callback of yours asked to stop */
+    POPOTO_NO_MEMORY,
+} popoto_status;
+
+typedef struct popoto_db popoto_db;
+
+/* The name of a status, "POPOTO_NOT_FOUND". Never NULL, static. */
+POPOTO_API const char *popoto_status_name(popoto_status status);
+
+/* The sentence for the last call on this db that did not return POPOTO_OK: what was wrong with
+ * which model, field and value, and what would be right. Never NULL; belongs to db, and holds until
+ * the next call on it. db may be NULL (popoto_open ran out of memory). */
+POPOTO_API const char *popoto_error(const popoto_db *db);
+
+/* The status of the last call that did not return POPOTO_OK. */
+POPOTO_API popoto_status popoto_error_status(const popoto_db *db);
+
+/* ===== 2. Values ============================================================================= */
+
+/* The types that fields and values have. */
+typedef enum popoto_type {
+    POPOTO_NULL = 0, /* no value; as a field's type: taken from the struct's member */
+    POPOTO_BOOL,
+    POPOTO_INT,
+    POPOTO_FLOAT,
+    POPOTO_TEXT,
+    POPOTO_BYTES,
+    POPOTO_TIME,    /* a moment: popoto_time */
+    POPOTO_DAY,     /* a calendar day: popoto_day */
+    POPOTO_CLOCK,   /* a time of day: popoto_clock */
+    POPOTO_DECIMAL, /* a decimal number, exact, as text */
+    POPOTO_LIST,
+    POPOTO_TUPLE,
+    POPOTO_SET,
+    POPOTO_MAP,
+    POPOTO_ANY, /* only as a field's type: whatever value it is given */
+} popoto_type;
+
+/* Text with its size, for text that may hold NULs or need not end in one. data NULL is null. Text
+ * that the library hands out has a NUL after its last byte as well. */
+typedef struct popoto_text {
+    const char *data;
+    size_t size;
+} popoto_text;
+
+/* Bytes, any. data NULL is null. */
+typedef struct popoto_bytes {
+    const void *data;
+    size_t size;
+} popoto_bytes;
+
+/* A generated key: 32 hex digits (uuid4) or 26 of Crockford's (ulid), NUL-terminated. Empty: not yet
+ * generated. */
+typedef struct popoto_id {
+    char text[33];
+} popoto_id;
+
+/* A moment, years 1 to 9999. Zero is 1970-01-01T00:00:00+00:00. A time without an offset ("naive")
+ * counts its microseconds as if the wall clock it was read from were UTC's. */
+typedef struct popoto_time {
+    int64_t microseconds; /* since 1970-01-01T00:00:00 UTC */
+    int32_t offset;       /* seconds east of UTC that the moment is written with, or POPOTO_NAIVE */
+} popoto_time;
+#define POPOTO_NAIVE INT32_MIN
+
+/* A calendar day, years 1 to 9999. All zero is null. */
+typedef struct popoto_day {
+    int16_t year;
+    uint8_t month; /* 1 to 12 */
+    uint8_t day;   /* 1 to 31 */
+} popoto_day;
+
+/* A time of day. */
+typedef struct popoto_clock {
+    uint8_t hour;         /* 0 to 23 */
+    uint8_t minute;       /* 0 to 59 */
+    uint8_t second;       /* 0 to 59 */
+    uint32_t microsecond; /* 0 to 999999 */
+} popoto_clock;
+
+/* A decimal number as text ("12.50", "-1E+3"), exact. text NULL is null. */
+typedef struct popoto_decimal {
+    const char *text;
+} popoto_decimal;
+
+typedef struct popoto_value popoto_value;
+
+/* The items of a list, tuple or set; or of a map, where keys and values take turns, so that a map of
+ * three entries has six items. */
+typedef struct popoto_items {
+    popoto_value *items;
+    size_t count;
+} popoto_items;
+
+/* A value of any type; what `type` says is what is in `as`. Zero is null. */
+struct popoto_value {
+    popoto_type type;
+    union {
+        bool boolean;       /* POPOTO_BOOL */
+        int64_t integer;    /* POPOTO_INT */
+        double real;        /* POPOTO_FLOAT */
+        popoto_text text;   /* POPOTO_TEXT, POPOTO_DECIMAL */
+        popoto_bytes bytes; /* POPOTO_BYTES */
+        popoto_time time;   /* POPOTO_TIME */
+        popoto_day day;     /* POPOTO_DAY */
+        popoto_clock clock; /* POPOTO_CLOCK */
+        popoto_items list;  /* POPOTO_LIST, POPOTO_TUPLE, POPOTO_SET, POPOTO_MAP */
+    } as;
+};
+
+/* Values from C expressions. The value points at the text or the items that it is made from.
+ * popoto_of_text(NULL) and its like are null. POPOTO_VALUE(x) chooses by the type of x. */
+POPOTO_API popoto_value popoto_of_text(const char *text);
+static inline popoto_value popoto_of_bool(bool value) {
+    popoto_value v = {POPOTO_BOOL, {0}};
+    v.as.boolean = value;
+    return v;
+}
+static inline popoto_value popoto_of_int(int64_t value) {
+    popoto_value v = {POPOTO_INT, {0}};
+    v.as.integer = value;
+    return v;
+}
+/* Above INT64_MAX: a decimal cannot be made without memory, so it becomes a value that no field
+ * takes, and the call that is given it answers POPOTO_BAD_VALUE. */
+POPOTO_API popoto_value popoto_of_unsigned(uint64_t value);
+static inline popoto_value popoto_of_float(double value) {
+    popoto_value v = {POPOTO_FLOAT, {0}};
+    v.as.real = value;
+    return v;
+}
+static inline popoto_value popoto_of_sized_text(popoto_text text) {
+    popoto_value v = {text.data ? POPOTO_TEXT : POPOTO_NULL, {0}};
+    v.as.text = text;
+    return v;
+}
+static inline popoto_value popoto_of_bytes(popoto_bytes bytes) {
+    popoto_value v = {bytes.data ? POPOTO_BYTES : POPOTO_NULL, {0}};
+    v.as.bytes = bytes;
+    return v;
+}
+static inline popoto_value popoto_of_time(popoto_time time) {
+    popoto_value v = {POPOTO_TIME, {0}};
+    v.as.time = time;
+    return v;
+}
+static inline popoto_value popoto_of_day(popoto_day day) {
+    popoto_value v = {day.month ? POPOTO_DAY : POPOTO_NULL, {0}};
+    v.as.day = day;
+    return v;
+}
+static inline popoto_value popoto_of_clock(popoto_clock clock) {
+    popoto_value v = {POPOTO_CLOCK, {0}};
+    v.as.clock = clock;
+    return v;
+}
+POPOTO_API popoto_value popoto_of_decimal(popoto_decimal decimal);
+/* Points into `id`, which must outlive the value. */
+POPOTO_API popoto_value popoto_of_id(const popoto_id *id);
+static inline popoto_value popoto_of_value(popoto_value value) { return value; }
+static inline popoto_value popoto_of_items(popoto_type type, popoto_value *items, size_t count) {
+    popoto_value v = {type, {0}};
+    v.as.list.items = items;
+    v.as.list.count = count;
+    return v;
+}
+
+/* Two values are equal when type and content are; ints and floats are of different types. Times are
+ * equal when they are the same moment; sets and maps whatever the order of their entries. */
+POPOTO_API bool popoto_value_equal(const popoto_value *a, const popoto_value *b);
+
+#ifndef __cplusplus
+#define POPOTO_VALUE(x)                                                                             \
+    _Generic((x),                                                                                  \
+        char *: popoto_of_text,                                                                    \
+        const char *: popoto_of_text,                                                              \
+        bool: popoto_of_bool,                                                                      \
+        signed char: popoto_of_int,                                                                \
+        short: popoto_of_int,                                                                      \
+        int: popoto_of_int,                                                                        \
+        long: popoto_of_int,                                                                       \
+        long long: popoto_of_int,                                                                  \
+        unsigned char: popoto_of_unsigned,                                                         \
+        unsigned short: popoto_of_unsigned,                                                        \
+        unsigned int: popoto_of_unsigned,                                                          \
+        unsigned long: popoto_of_unsigned,                                                         \
+        unsigned long long: popoto_of_unsigned,                                                    \
+        float: popoto_of_float,                                                                    \
+        double: popoto_of_float,                                                                   \
+        popoto_text: popoto_of_sized_text,                                                         \
+        popoto_bytes: popoto_of_bytes,                                                             \
+        popoto_time: popoto_of_time,                                                               \
+        popoto_day: popoto_of_day,                                                                 \
+        popoto_clock: popoto_of_clock,                                                             \
+        popoto_decimal: popoto_of_decimal,                                                         \
+        const popoto_id *: popoto_of_id,                                                           \
+        popoto_id *: popoto_of_id,                                                                 \
+        popoto_value: popoto_of_value)(x)
+#endif
+
+/* A list value of one to eight C expressions: POPOTO_LIST("a", "b"). Lives as long as the block of
+ * code that it stands in. */
+#define POPOTO_LIST(...)                                                                            \
+    popoto_of_items(POPOTO_LIST, (popoto_value[]){POPOTO__EACH(__VA_ARGS__)},                       \
+                    sizeof((popoto_value[]){POPOTO__EACH(__VA_ARGS__)}) / sizeof(popoto_value))
+#define POPOTO__EACH(...)                                                                           \
+    POPOTO__PICK(__VA_ARGS__, POPOTO__8, POPOTO__7, POPOTO__6, POPOTO__5, POPOTO__4, POPOTO__3,     \
+                 POPOTO__2, POPOTO__1, 0)                                                          \
+    (__VA_ARGS__)
+#define POPOTO__PICK(a, b, c, d, e, f, g, h, it, ...) it
+#define POPOTO__1(a) POPOTO_VALUE(a)
+#define POPOTO__2(a, b) POPOTO_VALUE(a), POPOTO_VALUE(b)
+#define POPOTO__3(a, b, c) POPOTO__2(a, b), POPOTO_VALUE(c)
+#define POPOTO__4(a, b, c, d) POPOTO__2(a, b), POPOTO__2(c, d)
+#define POPOTO__5(a, b, c, d, e) POPOTO__4(a, b, c, d), POPOTO_VALUE(e)
+#define POPOTO__6(a, b, c, d, e, f) POPOTO__4(a, b, c, d), POPOTO__2(e, f)
+#define POPOTO__7(a, b, c, d, e, f, g) POPOTO__4(a, b, c, d), POPOTO__3(e, f, g)
+#define POPOTO__8(a, b, c, d, e, f, g, h) POPOTO__4(a, b, c, d), POPOTO__4(e, f, g, h)
+
+/* ===== 3. Fields ============================================================================= */
+
+/* What a field is for. */
+typedef enum popoto_kind {
+    POPOTO_KIND_FIELD = 0,  /* stored, not indexed */
+    POPOTO_KIND_KEY,        /* part of the record's key; found by value through a key index */
+    POPOTO_KIND_AUTO_KEY,   /* part of the record's key, generated where it is empty */
+    POPOTO_KIND_UNIQUE_KEY, /* part of the record's key; no two records of the model share a value */
+    POPOTO_KIND_SORTED,     /* kept in a sorted index, for ranges and order */
+    POPOTO_KIND_CONFIDENCE, /* Bayesian figures in a companion hash; see section 9 */
+} popoto_kind;
+
+/* How a struct's member holds its value. Chosen by the POPOTO_... macros below, never by hand.
+ *
+ *   member                                  holds         null
+ *   const char *, char *                    text          NULL
+ *   char name[N]                            text          - (at most N - 1 bytes)
+ *   popoto_text                             text          .data NULL
+ *   bool, any integer, float, double        bool/int/float -
+ *   const int64_t *, const double *,
+ *   const bool *, const popoto_time *       the same      NULL
+ *   popoto_bytes                            bytes         .data NULL
+ *   popoto_time, popoto_clock               moment, time of day  -
+ *   popoto_day                              day           all zero
+ *   popoto_decimal                          decimal       .text NULL
+ *   popoto_value                            any           .type POPOTO_NULL
+ *   popoto_id                               generated key empty
+ *
+ * An integer narrower than 64 bits has its range checked when a record is read; an unsigned 64-bit
+ * one when it is written. */
+typedef enum popoto_member {
+    POPOTO_MEMBER_NONE = 0, /* no struct: the model is one of records */
+    POPOTO_MEMBER_STRING,
+    POPOTO_MEMBER_ARRAY,
+    POPOTO_MEMBER_TEXT,
+    POPOTO_MEMBER_BOOL,
+    POPOTO_MEMBER_SIGNED,
+    POPOTO_MEMBER_UNSIGNED,
+    POPOTO_MEMBER_FLOAT, /* float or double, by size */
+    POPOTO_MEMBER_BYTES,
+    POPOTO_MEMBER_TIME,
+    POPOTO_MEMBER_DAY,
+    POPOTO_MEMBER_CLOCK,
+    POPOTO_MEMBER_DECIMAL,
+    POPOTO_MEMBER_VALUE,
+    POPOTO_MEMBER_ID,
+    POPOTO_MEMBER_BOOL_POINTER,
+    POPOTO_MEMBER_INT_POINTER,
+    POPOTO_MEMBER_FLOAT_POINTER,
+    POPOTO_MEMBER_TIME_POINTER,
+} popoto_member;
+
+/* How an AUTO_KEY is generated. */
+typedef enum popoto_auto {
+    POPOTO_UUID4 = 0, /* 32 hex digits, random */
+    POPOTO_ULID,      /* 26 digits that sort by time of creation, to the millisecond */
+} popoto_auto;
+
+/* A field of a model. Write it with the macros below; after the member come options by name. */
+typedef struct popoto_field {
+    const char *name; /* letters, digits and _, no __; at most 128 bytes */
+    popoto_kind kind;
+    popoto_type type;     /* of a record's field; of a struct's field it follows from the member */
+    popoto_member member; /* set by the macros */
+    size_t offset;        /* set by the macros */
+    size_t size;          /* set by the macros */
+
+    /* Options. */
+    const char *partition_by;   /* SORTED, CONFIDENCE: "project_id", or several: "exchange,symbol" */
+    bool null;                  /* FIELD: null is allowed. Text and its like allow null only so */
+    popoto_value default_value; /* FIELD: taken where a create finds null, and where a stored record
+                                   lacks the field: POPOTO_DEFAULT_INT(3) and its like */
+    size_t max_length;          /* text, bytes: the longest value in bytes; 0: 512 MiB, as Redis */
+    popoto_auto generate;       /* AUTO_KEY */
+    double initial_confidence;  /* CONFIDENCE: 0 to 1; left out (0): 0.5; POPOTO_ZERO for a real 0 */
+    int64_t evidence_cap;       /* CONFIDENCE: at least 1; left out (0): 20 */
+    int reserved;               /* 0 */
+} popoto_field;
+
+#define POPOTO_ZERO (-1.0)
+
+/* Constant values for .default_value; a struct's field whose member has no null (a double) uses it
+ * only where a stored record lacks the field. */
+#define POPOTO_DEFAULT_INT(x) {.type = POPOTO_INT, .as = {.integer = (x)}}
+#define POPOTO_DEFAULT_FLOAT(x) {.type = POPOTO_FLOAT, .as = {.real = (x)}}
+#define POPOTO_DEFAULT_BOOL(x) {.type = POPOTO_BOOL, .as = {.boolean = (x)}}
+#define POPOTO_DEFAULT_TEXT(x)                                                                      \
+    {.type = POPOTO_TEXT, .as = {.text = {.data = ("" x ""), .size = sizeof(x) - 1}}}
+
+/* POPOTO_KEY(struct, member, options...): see popoto_kind for what each is for. */
+#define POPOTO_KEY(...) POPOTO__FIELD(POPOTO_KIND_KEY, __VA_ARGS__, .reserved = 0)
+#define POPOTO_AUTO_KEY(...) POPOTO__FIELD(POPOTO_KIND_AUTO_KEY, __VA_ARGS__, .reserved = 0)
+#define POPOTO_UNIQUE_KEY(...) POPOTO__FIELD(POPOTO_KIND_UNIQUE_KEY, __VA_ARGS__, .reserved = 0)
+#define POPOTO_FIELD(...) POPOTO__FIELD(POPOTO_KIND_FIELD, __VA_ARGS__, .reserved = 0)
+#define POPOTO_SORTED(...) POPOTO__FIELD(POPOTO_KIND_SORTED, __VA_ARGS__, .reserved = 0)
+#define POPOTO_CONFIDENCE(...) POPOTO__FIELD(POPOTO_KIND_CONFIDENCE, __VA_ARGS__, .reserved = 0)
+
+#define POPOTO__FIELD(kind_, struct_, member_, ...)                                                 \
+    {.name = #member_,                                                                             \
+     .kind = kind_,                                                                                \
+     .member = POPOTO__MEMBER(struct_, member_),                                                   \
+     .offset = offsetof(struct_, member_),                                                         \
+     .size = sizeof(((struct_ *)0)->member_),                                                      \
+     __VA_ARGS__}
+/* The address is taken so that an array stays an array. */
+#define POPOTO__MEMBER(struct_, member_)                                                            \
+    _Generic(&((struct_ *)0)->member_,                                                             \
+        const char **: POPOTO_MEMBER_STRING,                                                       \
+        char **: POPOTO_MEMBER_STRING,                                                             \
+        char(*)[sizeof(((struct_ *)0)->member_)]: POPOTO_MEMBER_ARRAY,                             \
+        popoto_text *: POPOTO_MEMBER_TEXT,                                                         \
+        bool *: POPOTO_MEMBER_BOOL,                                                                \
+        signed char *: POPOTO_MEMBER_SIGNED,                                                       \
+        short *: POPOTO_MEMBER_SIGNED,                                                             \
+        int *: POPOTO_MEMBER_SIGNED,                                                               \
+        long *: POPOTO_MEMBER_SIGNED,                                                              \
+        long long *: POPOTO_MEMBER_SIGNED,                                                         \
+        unsigned char *: POPOTO_MEMBER_UNSIGNED,                                                   \
+        unsigned short *: POPOTO_MEMBER_UNSIGNED,                                                  \
+        unsigned int *: POPOTO_MEMBER_UNSIGNED,                                                    \
+        unsigned long *: POPOTO_MEMBER_UNSIGNED,                                                   \
+        unsigned long long *: POPOTO_MEMBER_UNSIGNED,                                              \
+        float *: POPOTO_MEMBER_FLOAT,                                                              \
+        double *: POPOTO_MEMBER_FLOAT,                                                             \
+        popoto_bytes *: POPOTO_MEMBER_BYTES,                                                       \
+        popoto_time *: POPOTO_MEMBER_TIME,                                                         \
+        popoto_day *: POPOTO_MEMBER_DAY,                                                           \
+        popoto_clock *: POPOTO_MEMBER_CLOCK,                                                       \
+        popoto_decimal *: POPOTO_MEMBER_DECIMAL,                                                   \
+        popoto_value *: POPOTO_MEMBER_VALUE,                                                       \
+        popoto_id *: POPOTO_MEMBER_ID,                                                             \
+        const bool **: POPOTO_MEMBER_BOOL_POINTER,                                                 \
+        bool **: POPOTO_MEMBER_BOOL_POINTER,                                                       \
+        const int64_t **: POPOTO_MEMBER_INT_POINTER,                                               \
+        int64_t **: POPOTO_MEMBER_INT_POINTER,                                                     \
+        const double **: POPOTO_MEMBER_FLOAT_POINTER,                                              \
+        double **: POPOTO_MEMBER_FLOAT_POINTER,                                                    \
+        const popoto_time **: POPOTO_MEMBER_TIME_POINTER,                                          \
+        popoto_time **: POPOTO_MEMBER_TIME_POINTER)
+
+/* ===== 4. Models ============================================================================= */
+
+/* What the library remembers about an object since it was last saved or loaded; the first member of
+ * every mapped struct. Zero means "never saved". It is plain data: copying the struct copies it. */
+typedef struct popoto_object {
+    uint64_t key;     /* a digest of the key the record is stored under */
+    uint64_t content; /* a digest of what was stored */
+    uint64_t origin;  /* where this connection remembers that key; 0: nowhere */
+    uint64_t flags;
+} popoto_object;
+
+/* A model: a name, its fields, and the struct or (size 0) the records that hold one. Constant: it
+ * must stay as it is, at its address, for as long as a db that was given it is open. It is checked
+ * once, by the first call that uses it, and a contradiction is reported as POPOTO_BAD_MODEL. */
+typedef struct popoto_model {
+    const char *name; /* letters, digits and _; at most 128 bytes */
+    const popoto_field *fields;
+    size_t field_count; /* 1 to 256; at least one of them a key of some kind */
+    size_t size;        /* of the struct; 0: objects of this model are popoto_records */
+    size_t object_offset;
+    uint32_t time_to_live; /* seconds until a record expires after each save; 0: never */
+    int reserved;          /* 0 */
+} popoto_model;
+
+/* POPOTO_MODEL("Name", struct, fields, options...). The struct's popoto_object is its member
+ * `object`. */
+#define POPOTO_MODEL(...) POPOTO__MODEL(__VA_ARGS__, .reserved = 0)
+#define POPOTO__MODEL(name_, struct_, fields_, ...)                                                 \
+    {.name = name_,                                                                                \
+     .fields = fields_,                                                                            \
+     .field_count = sizeof(fields_) / sizeof((fields_)[0]),                                        \
+     .size = sizeof(struct_),                                                                      \
+     .object_offset = offsetof(struct_, object),                                                   \
+     __VA_ARGS__}
+
+/* Check a model without using it. POPOTO_BAD_MODEL with a sentence, or POPOTO_OK. */
+POPOTO_API popoto_status popoto_model_check(popoto_db *db, const popoto_model *model);
+
+/* Records: objects of a model that is described at run time (size 0), as bindings and tools need.
+ * Every call that takes an object takes a popoto_record of such a model. */
+typedef struct popoto_record popoto_record;
+
+/* A new record of `model`, all null. *record is to be released with popoto_record_free before db is
+ * closed. */
+POPOTO_API popoto_status popoto_record_new(popoto_db *db, const popoto_model *model,
+                                           popoto_record **record);
+POPOTO_API void popoto_record_free(popoto_record *record);
+
+/* Set a field; the record keeps a deep copy of the value. A value of a type that the field cannot
+ * hold is refused here (POPOTO_BAD_VALUE); so is a name that is no field's (POPOTO_BAD_ARGUMENT). */
+POPOTO_API popoto_status popoto_record_set(popoto_record *record, const char *name,
+                                           popoto_value value);
+
+/* The value of a field; NULL where the model has no such field. Belongs to the record, and holds
+ * until that field is set again. */
+POPOTO_API const popoto_value *popoto_record_get(const popoto_record *record, const char *name);
+
+/* ===== 5. Connections ======================================================================== */
+
+/* How keys are written; see docs/keys.md. */
+typedef enum popoto_dialect {
+    POPOTO_DOCUMENTED = 0, /* exactly as the manual of Popoto prints them */
+} popoto_dialect;
+
+/* Where memory comes from. `resize` is realloc with a context: block NULL allocates, size 0 releases
+ * and returns NULL; it returns NULL where there is no memory, and then leaves the block as it was. */
+typedef struct popoto_allocator {
+    void *(*resize)(void *context, void *block, size_t size);
+    void *context;
+} popoto_allocator;
+
+typedef struct popoto_options {
+    popoto_dialect dialect;
+    int connect_timeout; /* milliseconds; 0: 5000; negative: none */
+    int command_timeout; /* milliseconds for one call's exchange with the server; 0: 5000; negative:
+                            none */
+    const char *server_program; /* "embedded:": the redis-server to start; NULL: looked up on PATH */
+    popoto_allocator allocator; /* all zero: malloc's */
+} popoto_options;
+
+/* Connect to a server.
+ *
+ *   redis://[[user]:password@]host[:port][/db]     TCP; port 6379, db 0
+ *   rediss://...                                   the same over TLS
+ *   unix:/path/to/socket[?db=N]                    a Unix socket
+ *   embedded:                                      a private server of this user's, started on
+ *                                                  demand; its data is in $XDG_DATA_HOME/popoto
+ *   embedded:/folder                               the same with its data in /folder
+ *
+ * %XX in user, password and path stands for a byte. Never NULL but when there is no memory. When the
+ * server cannot be reached, the db is there all the same: popoto_error_status says what is wrong,
+ * and each later call tries again to connect. A URL that makes no sense makes every later call fail
+ * with POPOTO_BAD_URL. `options` may be NULL. */
+POPOTO_API popoto_db *popoto_open(const char *url, const popoto_options *options);
+
+/* Close the connection and release everything that belongs to db, rows and streams excepted: free
+ * those first. The last process to leave an embedded server stops it. db may be NULL. */
+POPOTO_API void popoto_close(popoto_db *db);
+
+/* Use another server (a tenant's own, say) from the next call on. On failure db stays with the
+ * server that it had. Objects and scopes stay; rows that were loaded stay readable. */
+POPOTO_API popoto_status popoto_switch(popoto_db *db, const char *url);
+
+/* One round trip: is the server there, and does it let us in? */
+POPOTO_API popoto_status popoto_ping(popoto_db *db);
+
+/* The Unix socket that this db is connected to ("embedded:", "unix:"), for redis-cli -s and the
+ * like; NULL for TCP. Belongs to db. */
+POPOTO_API const char *popoto_socket(const popoto_db *db);
+
+/* ===== 6. Writing ============================================================================ */
+
+/* Each of these is one atomic step on the server: the record, all its indexes and its confidence
+ * entries change together, or nothing does. */
+
+/* Store a new record. Generates an empty AUTO_KEY and writes it into the object. POPOTO_EXISTS if
+ * there is a record with this key, POPOTO_DUPLICATE if another record holds its unique value. */
+POPOTO_API popoto_status popoto_create(popoto_db *db, const popoto_model *model, void *object);
+
+/* Store an object: one that was loaded or saved before replaces its record (POPOTO_NOT_FOUND if
+ * somebody deleted that), one that never was is created or replaces what has its key. When a key
+ * member changed since, the record moves: its old name disappears from every index in the same
+ * step (POPOTO_EXISTS if the new name is taken). */
+POPOTO_API popoto_status popoto_save(popoto_db *db, const popoto_model *model, void *object);
+
+typedef struct popoto_save_desc {
+    const char *only;  /* "title,score": store these fields alone, besides the key */
+    bool if_unchanged; /* POPOTO_CHANGED, and nothing done, if the stored record is not what this
+                          object was loaded or saved as */
+} popoto_save_desc;
+
+POPOTO_API popoto_status popoto_save_with(popoto_db *db, const popoto_model *model, void *object,
+                                          const popoto_save_desc *desc);
+
+/* Remove the record with this object's key (the key it was loaded or saved under), with all that
+ * belongs to it. POPOTO_NOT_FOUND if there is none. The object becomes "never saved". */
+POPOTO_API popoto_status popoto_delete(popoto_db *db, const popoto_model *model, void *object);
+
+/* The same for many objects, pipelined; each is atomic by itself. `objects` is an array of `count`
+ * pointers. statuses[i], where statuses is not NULL, tells what became of each; the call returns
+ * POPOTO_OK if all are, else the first status that is not, with its sentence. */
+POPOTO_API popoto_status popoto_create_many(popoto_db *db, const popoto_model *model,
+                                            void *const *objects, size_t count,
+                                            popoto_status *statuses);
+POPOTO_API popoto_status popoto_save_many(popoto_db *db, const popoto_model *model,
+                                          void *const *objects, size_t count,
+                                          popoto_status *statuses);
+POPOTO_API popoto_status popoto_delete_many(popoto_db *db, const popoto_model *model,
+                                            void *const *objects, size_t count,
+                                            popoto_status *statuses);
+
+/* The key that this object is (or would be) stored under. key->data is to be released with
+ * popoto_free. */
+POPOTO_API popoto_status popoto_key(popoto_db *db, const popoto_model *model, const void *object,
+                                    popoto_text *key);
+
+/* ===== 7. Queries ============================================================================ */
+
+/* A condition: "field" or "field__lookup", and the value to compare with.
+ *
+ *   lookup         the record's value                     answered by the indexes of
+ *   (none)         equals                                 KEY, UNIQUE_KEY, SORTED, the whole key
+ *   in             is one of a list                       KEY, UNIQUE_KEY, SORTED
+ *   gt gte lt lte  is above, ... (numbers, times, days)   SORTED
+ *   between        is within a list of two, both included SORTED
+ *   isnull         is null (true) or not (false)          -
+ *   startswith endswith contains   (text)                 -
+ *
+ * What no index answers needs .allow_scan, except lookups on key fields beside a filter that an
+ * index answers. A SORTED field with partition_by needs an exact filter (or `in`) on every
+ * partition field. */
+typedef struct popoto_filter {
+    const char *lookup;
+    popoto_value value;
+} popoto_filter;
+
+/* POPOTO_IS("score__gte", 0.5), POPOTO_IS("project_id__in", POPOTO_LIST("a", "b")). */
+#define POPOTO_IS(lookup_, value_) {.lookup = (lookup_), .value = POPOTO_VALUE(value_)}
+
+#define POPOTO_MAX_WHERE 8
+
+typedef struct popoto_query_desc {
+    const popoto_model *model;
+    popoto_filter where[POPOTO_MAX_WHERE]; /* all must hold; ends at the first without a lookup */
+    const popoto_filter *filters;          /* more of them, for lists made at run time */
+    size_t filter_count;
+    const char *order_by; /* "score" or "-score"; a SORTED field's index gives the order, other
+                             fields are sorted here after all rows came; NULL: no order promised */
+    size_t limit;         /* at most so many rows; 0: no limit */
+    size_t offset;        /* leave out so many first */
+    const char *fields;   /* "title,score": fill only these and the key; NULL: all */
+    bool allow_scan;      /* look through all the model's records if no index answers a filter */
+} popoto_query_desc;
+
+typedef struct popoto_rows popoto_rows;
+
+/* All rows that match. *rows belongs to you: popoto_rows_free. POPOTO_CORRUPT: some stored records
+ * do not fit the model; *rows holds the others, and popoto_rows_problem names those. */
+POPOTO_API popoto_status popoto_query(popoto_db *db, const popoto_query_desc *desc,
+                                      popoto_rows **rows);
+
+/* The one row that matches, as *rows with one row. POPOTO_NOT_FOUND, POPOTO_SEVERAL. */
+POPOTO_API popoto_status popoto_get(popoto_db *db, const popoto_query_desc *desc,
+                                    popoto_rows **rows);
+
+/* The record with the key that `object`'s key members name, as *rows with one row. */
+POPOTO_API popoto_status popoto_load(popoto_db *db, const popoto_model *model, const void *object,
+                                     popoto_rows **rows);
+
+/* How many records match; limit, offset, order and fields are ignored. */
+POPOTO_API popoto_status popoto_count(popoto_db *db, const popoto_query_desc *desc, size_t *count);
+
+/* A query whose rows come in batches, for results larger than memory. Order: none, or by the SORTED
+ * field whose index answers the query; another one is POPOTO_BAD_QUERY. Records that are written
+ * while the stream is read may be missed or, without order, come twice; all others come once. */
+typedef struct popoto_stream popoto_stream;
+POPOTO_API popoto_status popoto_stream_open(popoto_db *db, const popoto_query_desc *desc,
+                                            popoto_stream **stream);
+/* *row is the next row, or NULL at the end. It holds until the next call with this stream. Other
+ * calls on db are fine in between. POPOTO_CORRUPT: one stored record does not fit the model,
+ * popoto_error names it, and the next call goes on after it. */
+POPOTO_API popoto_status popoto_stream_next(popoto_stream *stream, void **row);
+POPOTO_API void popoto_stream_free(popoto_stream *stream);
+
+/* ===== 8. Rows =============================================================================== */
+
+POPOTO_API size_t popoto_rows_count(const popoto_rows *rows);
+
+/* Row `index`, a struct of the model (or a popoto_record); NULL past the end. It belongs to rows with
+ * every text in it, may be changed in place, and saved. */
+POPOTO_API void *popoto_rows_at(popoto_rows *rows, size_t index);
+
+/* The stored records that matched but do not fit the model. */
+POPOTO_API size_t popoto_rows_problem_count(const popoto_rows *rows);
+/* A sentence that names the key, the field and what is wrong; NULL past the end. */
+POPOTO_API const char *popoto_rows_problem(const popoto_rows *rows, size_t index);
+
+/* rows may be NULL. */
+POPOTO_API void popoto_rows_free(popoto_rows *rows);
+
+/* ===== 9. Confidence ========================================================================= */
+
+/* The figures of one record. With a signal s, 0 to 1:
+ *     n = min(evidence_count + 1, evidence_cap)
+ *     confidence += (s - confidence) / (n + 1), kept within 0 to 1
+ * which is the running mean of the prior and all signals up to the cap, then forgets exponentially
+ * (Popoto 1.10, fields/confidence_field.py). s >= 0.5 corroborates, else it contradicts. */
+typedef struct popoto_confidence {
+    double confidence;
+    int64_t evidence_count;
+    int64_t corroborations;
+    int64_t contradictions;
+} popoto_confidence;
+
+/* Move one record's figures by a signal, atomically. `after` may be NULL. POPOTO_BAD_VALUE for a
+ * signal outside 0 to 1 or NaN; POPOTO_NOT_FOUND for a record that is not there. */
+POPOTO_API popoto_status popoto_confidence_update(popoto_db *db, const popoto_model *model,
+                                                  const void *object, const char *field,
+                                                  double signal, popoto_confidence *after);
+
+typedef struct popoto_signal {
+    const void *object;
+    double signal;
+    popoto_status status;    /* out */
+    popoto_confidence after; /* out, where status is POPOTO_OK */
+} popoto_signal;
+
+/* The same for many, pipelined. Returns POPOTO_OK if all are, else the first status that is not. */
+POPOTO_API popoto_status popoto_confidence_update_many(popoto_db *db, const popoto_model *model,
+                                                       const char *field, popoto_signal *signals,
+                                                       size_t count);
+
+/* The confidence of one record; the initial one where no signal ever came. */
+POPOTO_API popoto_status popoto_confidence_get(popoto_db *db, const popoto_model *model,
+                                               const void *object, const char *field,
+                                               double *confidence);
+/* All four figures. */
+POPOTO_API popoto_status popoto_confidence_figures(popoto_db *db, const popoto_model *model,
+                                                   const void *object, const char *field,
+                                                   popoto_confidence *figures);
+
+/* Called for each entry; return false to stop (the call then returns POPOTO_STOPPED). `member` is the
+ * record's key, and holds during the call. */
+typedef bool popoto_confidence_callback(void *context, popoto_text member,
+                                        const popoto_confidence *figures);
+
+typedef struct popoto_confidence_scan_desc {
+    const popoto_model *model;
+    const char *field;
+    const char *pattern; /* a Redis pattern for the members, "Memory:atlas:*"; NULL: all */
+    popoto_filter where[POPOTO_MAX_WHERE]; /* the partition: exact values of its fields */
+    popoto_confidence_callback *callback;
+    void *context;
+} popoto_confidence_scan_desc;
+
+/* All entries of a companion hash whose members match, by HSCAN with bounded memory. Each entry that
+ * is there throughout is reported at least once. */
+POPOTO_API popoto_status popoto_confidence_scan(popoto_db *db,
+                                                const popoto_confidence_scan_desc *desc);
+
+/* The key of the companion hash that holds this object's entry, and that of the partition that
+ * `values` (count of them, exact) name: POPOTO_BAD_ARGUMENT names a partition value that is missing.
+ * key->data is to be released with popoto_free. */
+POPOTO_API popoto_status popoto_confidence_key(popoto_db *db, const popoto_model *model,
+                                               const void *object, const char *field,
+                                               popoto_text *key);
+POPOTO_API popoto_status popoto_confidence_key_from_values(popoto_db *db, const popoto_model *model,
+                                                           const char *field,
+                                                           const popoto_filter *values,
+                                                           size_t count, popoto_text *key);
+
+typedef struct popoto_migration_desc {
+    bool dry_run; /* only report what would happen */
+    /* Called after each batch; return false to stop. May be NULL. `total` is how many entries the
+     * hash had at the start. */
+    bool (*progress)(void *context, size_t done, size_t total);
+    void *context;
+} popoto_migration_desc;
+
+typedef struct popoto_migration_partition {
+    popoto_text name; /* the partition's values as its key ends: "atlas", "nyse:ibm" */
+    size_t count;
+} popoto_migration_partition;
+
+typedef struct popoto_migration_error {
+    popoto_text member;
+    const char *reason;
+} popoto_migration_error;
+
+typedef struct popoto_migration_report {
+    size_t total;
+    size_t migrated;
+    const popoto_migration_error *errors;
+    size_t error_count;
+    const popoto_migration_partition *partitions;
+    size_t partition_count;
+} popoto_migration_report;
+
+/* Move the entries of a CONFIDENCE field's unpartitioned hash to the partitions that its
+ * partition_by now declares. Safe to interrupt and run again, and while others write: each entry
+ * moves in one atomic step, figures gathered on both sides are merged. An entry that cannot be placed
+ * stays where it was and is listed. *report (set unless there is no memory) is to be released with
+ * popoto_migration_report_free. */
+POPOTO_API popoto_status popoto_confidence_migrate(popoto_db *db, const popoto_model *model,
+                                                   const char *field,
+                                                   const popoto_migration_desc *desc,
+                                                   popoto_migration_report **report);
+POPOTO_API void popoto_migration_report_free(popoto_migration_report *report);
+
+/* ===== 10. Tenants' scopes =================================================================== */
+
+/* From now on, on this thread and db, every call on a model that has a field of this name uses this
+ * value for it: objects and filters that leave it out (text NULL, a number 0) are filled in for the
+ * call, and those that name another one are refused with POPOTO_BAD_SCOPE. The object itself is not
+ * written to. Scopes nest: the innermost one for a name counts. `value` is copied. */
+POPOTO_API popoto_status popoto_scope_enter(popoto_db *db, const char *field, const char *value);
+POPOTO_API popoto_status popoto_scope_enter_value(popoto_db *db, const char *field,
+                                                  popoto_value value);
+
+/* Leave the innermost scope of this thread. POPOTO_BAD_ARGUMENT if there is none. */
+POPOTO_API popoto_status popoto_scope_leave(popoto_db *db);
+
+/* ===== 11. Memory ============================================================================ */
+
+/* Release what a call returned with "to be released with popoto_free". block may be NULL. */
+POPOTO_API void popoto_free(popoto_db *db, const void *block);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,60 @@
+/* codec - values <-> MessagePack, byte for byte as Popoto (Python, msgpack 1.x, use_bin_type) stores
+ * them, and the text of values as key segments and sorted-set scores. Pure: no I/O, no model.
+ *
+ * Tagged maps, in this order of entries:
+ *     {"__datetime__": true, "as_encodable": "2020-01-02T03:04:05.000006+02:00"}   (isoformat)
+ *     {"__date__": true,     "as_encodable": "20200102"}
+ *     {"__time__": true,     "as_encodable": "01:02:03"}                           (isoformat)
+ *     {"__Decimal__": true,  "as_encodable": "1.50"}
+ *     {"__tuple__": true,    "as_encodable": [..]}
+ *     {"__set__": true,      "as_encodable": [..]}
+ */
+#ifndef POPOTO_CODEC_H
+#define POPOTO_CODEC_H
+
+#include "failure.h"
+#include "memory.h"
+
+/* Append the MessagePack of a value. False where the value cannot be stored: `why` (static text that
+ * completes "... cannot be stored: ") is then set. Out of memory shows in out->failed alone. Checked:
+ * UTF-8 of text, ranges of days and times, syntax of decimals, depth, set/map shape. */
+bool popoto__codec_write(buffer *out, const popoto_value *value, const char **why);
+
+/* Read exactly one value from data[0..size). The value points into `data` for text and bytes and into
+ * `memory` for the rest (items; the decimal's text is in data). data[size] must be readable and NUL,
+ * as the replies' strings are, so that text at the very end of data is NUL-terminated in place; text
+ * elsewhere (inside lists and maps) is copied to `memory` with a NUL. False: `why` is set, static;
+ * "out of memory" there is CODEC_NO_MEMORY (compare pointers). */
+extern const char CODEC_NO_MEMORY[];
+bool popoto__codec_read(arena *memory, const char *data, size_t size, popoto_value *value,
+                        const char **why);
+
+/* A confidence entry: written as Popoto's packb does (a map of four, order confidence, evidence_count,
+ * corroborations, contradictions; confidence as float64); read whatever the order of the entries,
+ * with ints or floats of any width for every figure, missing ones as initial_confidence and 0, also as
+ * an array of four. False: not a confidence entry. */
+void popoto__codec_write_confidence(buffer *out, const popoto_confidence *figures);
+bool popoto__codec_read_confidence(const char *data, size_t size, double initial_confidence,
+                                   popoto_confidence *figures);
+
+/* The text that stands for a value in a key, before escaping, as Python's str() writes it: ints in
+ * decimal; floats as repr (shortest that reads back; 1.5, 1e+22, 0.1, -0.0, inf); True, False;
+ * decimals as they are; days 2020-01-02; aware times as their UTC instant
+ * 2020-01-02T01:04:05.000006Z; naive times without Z (see Popoto's models/canonical_key.py); text and
+ * bytes as they are. False: the type cannot stand in a key (or NaN): `why` is set. */
+bool popoto__codec_key_text(buffer *out, const popoto_value *value, const char **why);
+
+/* The score of a value in a sorted set: ints, floats, decimals, times (seconds since 1970 with
+ * microseconds; naive as if UTC), days (as Popoto scores them: look). False: no score, `why` is set
+ * (NaN, type). *exact: whether no two different values of the type near this one share the score. */
+bool popoto__codec_score(const popoto_value *value, double *score, bool *exact, const char **why);
+
+/* The shortest decimal text of a double that reads back as the same, as Python's repr writes it. */
+#define CODEC_DOUBLE_SIZE 32
+size_t popoto__codec_double_text(double value, char text[CODEC_DOUBLE_SIZE]);
+
+/* Total order within a type (ints and floats and decimals compare with one another by numeric value;
+ * times by instant; text and bytes bytewise). *comparable is false across other types. */
+int popoto__value_compare(const popoto_value *a, const popoto_value *b, bool *comparable);
+
+#endif

@@ -1,0 +1,42 @@
+/* key - segments of keys: escaping, joining, splitting. Pure, and knows no model: which segments make
+ * which key is model's business.
+ *
+ * A segment is escaped so that no value can imitate a separator or a pattern, and comes back exactly:
+ *
+ *     /        -> //
+ *     ' ? * ^ [ ] and, in the popoto dialect, -   -> prefixed with /
+ *     {&#58;}  -> /{&#58;}     (a literal occurrence)
+ *     :        -> {&#58;}
+ *
+ * which is Popoto's DB_key.clean (models/db_key.py of 1.10). */
+#ifndef POPOTO_KEY_H
+#define POPOTO_KEY_H
+
+#include "memory.h"
+
+/* Which characters are prefixed with / besides / itself: a row of the dialects' table in model. */
+#define KEY_ESCAPES_DOCUMENTED "'?*^[]"
+#define KEY_ESCAPES_POPOTO "'?*^[]-"
+
+/* Append the escaped segment. */
+void popoto__key_escape(buffer *out, const char *escapes, const char *data, size_t size);
+
+/* Append the segment that an escaped one stands for: the inverse of the above for whatever it can
+ * write, in either dialect (reading accepts every escape of both); other input comes out with its
+ * unknown escapes as they are. */
+void popoto__key_unescape(buffer *out, const char *data, size_t size);
+
+/* The next segment of a key, still escaped: moves *rest past it and its ':'. False at the end. An
+ * empty key has one empty segment. */
+typedef struct key_rest {
+    const char *next;
+    const char *end;
+    bool done;
+} key_rest;
+key_rest popoto__key_split(const char *key, size_t size);
+bool popoto__key_next(key_rest *rest, const char **segment, size_t *size);
+
+/* Append text to a glob pattern so that it matches only itself: \ before * ? [ ] ^ - and \ . */
+void popoto__key_pattern_literal(buffer *out, const char *data, size_t size);
+
+#endif

@@ -1,0 +1,91 @@
+/* link - one connection to a server: connects, authenticates, sends pipelines, reads replies, keeps
+ * deadlines, reconnects. The one module that knows hiredis, and (with embedded) the only one that
+ * touches a socket. Knows nothing of models and keys. */
+#ifndef POPOTO_LINK_H
+#define POPOTO_LINK_H
+
+#include "failure.h"
+#include "memory.h"
+#include "url.h"
+
+typedef enum reply_type {
+    REPLY_STATUS,
+    REPLY_ERROR,
+    REPLY_INTEGER,
+    REPLY_NULL,
+    REPLY_STRING,
+    REPLY_ARRAY,
+} reply_type;
+
+typedef struct reply reply;
+struct reply {
+    reply_type type;
+    int64_t integer;
+    const char *text; /* STATUS, ERROR, STRING; a NUL stands behind its last byte */
+    size_t size;
+    size_t count; /* ARRAY */
+    reply **items;
+};
+
+/* Commands in the server's protocol (RESP), ready to be sent. A command is begun with its number of
+ * arguments (the name counts) and then given exactly so many. */
+void popoto__request_begin(buffer *out, size_t arguments);
+void popoto__request_argument(buffer *out, const void *data, size_t size);
+void popoto__request_text(buffer *out, const char *text);
+void popoto__request_integer(buffer *out, int64_t value);
+
+/* Called for the reply to command `index` of the exchange. The reply's nodes hold during the call; its
+ * strings live in exchange.strings where that is not NULL, else during the call too. A status other
+ * than POPOTO_OK makes the exchange return it, after the remaining replies were read and dropped. */
+typedef popoto_status reply_handler(void *context, size_t index, const reply *answer);
+
+typedef struct exchange {
+    const buffer *request; /* `count` commands */
+    size_t count;
+    bool writes;    /* whether they change anything: decides what a broken connection means */
+    arena *strings; /* where the replies' strings go; NULL: they hold during the handler's call */
+    reply_handler *handle;
+    void *context;
+} exchange;
+
+typedef struct link link;
+
+typedef struct link_options {
+    const popoto_allocator *allocator; /* must outlive the link */
+    int connect_timeout;               /* milliseconds; negative: none */
+    int command_timeout;               /* milliseconds for one exchange; negative: none */
+} link_options;
+
+/* A link to an address (its text is copied); not yet connected: the first exchange does that.
+ * ADDRESS_EMBEDDED is not for the link: the caller starts the server and gives its socket. */
+popoto_status popoto__link_new(const address *to, const link_options *options, link **out,
+                               failure *why);
+void popoto__link_free(link *it);
+
+/* Connect now, unless connected: POPOTO_CANNOT_CONNECT, POPOTO_DENIED, POPOTO_TIMED_OUT,
+ * POPOTO_UNAVAILABLE (loading), POPOTO_UNSUPPORTED (TLS without hiredis_ssl). */
+popoto_status popoto__link_connect(link *it, failure *why);
+
+/* Send the request and hand each reply to the handler.
+ *
+ * Reconnects first if the connection is found closed before a byte was sent. When it breaks or the
+ * deadline passes later: for writes POPOTO_UNKNOWN_OUTCOME (replies handed over before are true);
+ * for reads one new try if no reply was handed over yet, then POPOTO_DISCONNECTED or
+ * POPOTO_TIMED_OUT. A reply that is no valid protocol: POPOTO_BAD_REPLY for reads,
+ * POPOTO_UNKNOWN_OUTCOME for writes. After any of these the next exchange connects anew. Reading and
+ * writing are interleaved, so a pipeline of any size cannot block on a full socket. Error replies
+ * are replies like any other: they go to the handler. */
+popoto_status popoto__link_exchange(link *it, const exchange *what, failure *why);
+
+/* The number of connections made so far: a change tells the caller that what the server knew of the
+ * old connection is gone. */
+uint64_t popoto__link_generation(const link *it);
+
+/* The status that an error reply means, with a sentence: one table from the error's first word
+ * (NOAUTH, WRONGPASS, NOPERM: DENIED; LOADING, OOM, READONLY, MISCONF, BUSY, MASTERDOWN,
+ * CLUSTERDOWN, TRYAGAIN, NOREPLICAS, EXECABORT by what is behind it...: UNAVAILABLE; WRONGTYPE:
+ * CORRUPT; anything else SERVER_ERROR). `what` names what was being done. */
+popoto_status popoto__reply_failure(const reply *answer, const char *what, failure *why);
+bool popoto__reply_is_error(const reply *answer, const char *first_word);
+
+#endif
