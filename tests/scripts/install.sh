@@ -131,8 +131,8 @@ pkg_config_static() {
 cpp_user() {
     local compiler
     compiler=$(command -v c++) || { echo "no C++ compiler"; return 1; }
-    # shellcheck disable=SC2046 # words on purpose
     cp "$work/program/main.c" "$work/program/main.cpp"
+    # shellcheck disable=SC2046 # words on purpose
     "$compiler" -Wall -Wextra -Wpedantic -Werror "$work/program/main.cpp" -o "$work/cpp" \
         $(pkg-config --cflags --libs popoto) || return 1
     LD_LIBRARY_PATH=$libdir prints_version "$work/cpp"
