@@ -56,8 +56,8 @@ char *popoto__buffer_grow(buffer *it, size_t size);
 void popoto__buffer_clear(buffer *it);
 void popoto__buffer_free(buffer *it);
 
-/* Copies the whole value into the arena, text with a NUL behind it. False: no memory. Depth is bounded
- * by VALUE_MAX_DEPTH (deeper: false as well, after `*too_deep` is set where not NULL). */
+/* Copies the whole value into the arena, text with a NUL behind it. False, with *to null: no memory,
+ * or more than VALUE_MAX_DEPTH lists, tuples, sets and maps one inside the other. */
 #define VALUE_MAX_DEPTH 32
 bool popoto__value_copy(arena *memory, const popoto_value *from, popoto_value *to);
 
