@@ -37,24 +37,29 @@ void popoto__codec_write_confidence(buffer *out, const popoto_confidence *figure
 bool popoto__codec_read_confidence(const char *data, size_t size, double initial_confidence,
                                    popoto_confidence *figures);
 
-/* The text that stands for a value in a key, before escaping, as Python's str() writes it: ints in
- * decimal; floats as repr (shortest that reads back; 1.5, 1e+22, 0.1, -0.0, inf); True, False;
- * decimals as they are; days 2020-01-02; aware times as their UTC instant
- * 2020-01-02T01:04:05.000006Z; naive times without Z (see Popoto's models/canonical_key.py); text and
- * bytes as they are. False: the type cannot stand in a key (or NaN): `why` is set. */
+/* The text that stands for a value in a key, before escaping, as Popoto's canonical_key_str and, but
+ * for times, Python's str() write it: ints in decimal; floats as repr (shortest that reads back; 1.5,
+ * 1e+22, 0.1, -0.0, inf); True, False; decimals as str(Decimal) (1E+3, 0.000001); days 2020-01-02;
+ * times of day 03:04:05 or 03:04:05.000006; times as their UTC instant with all six digits,
+ * 2020-01-02T01:04:05.000006Z, naive ones as if they were UTC's (with the Z); text and bytes as they
+ * are. False: the type cannot stand in a key (null, NaN, lists and their like), or it is outside of
+ * the calendar: `why` is set. */
 bool popoto__codec_key_text(buffer *out, const popoto_value *value, const char **why);
 
-/* The score of a value in a sorted set: ints, floats, decimals, times (seconds since 1970 with
- * microseconds; naive as if UTC), days (as Popoto scores them: look). False: no score, `why` is set
- * (NaN, type). *exact: whether no two different values of the type near this one share the score. */
+/* The score of a value in a sorted set, as Popoto's convert_to_numeric: ints, floats, decimals, times
+ * (seconds since 1970 with microseconds; naive as if UTC), days (counted from 0001-01-01, which is 1:
+ * toordinal), times of day (seconds since midnight). False: no score, `why` is set (NaN, type).
+ * *exact: whether no two different values of the type near this one share the score. */
 bool popoto__codec_score(const popoto_value *value, double *score, bool *exact, const char **why);
 
 /* The shortest decimal text of a double that reads back as the same, as Python's repr writes it. */
 #define CODEC_DOUBLE_SIZE 32
 size_t popoto__codec_double_text(double value, char text[CODEC_DOUBLE_SIZE]);
 
-/* Total order within a type (ints and floats and decimals compare with one another by numeric value;
- * times by instant; text and bytes bytewise). *comparable is false across other types. */
+/* Total order within a type (ints and floats and decimals compare with one another by numeric value,
+ * exactly; NaN is above all numbers; times by instant; text and bytes bytewise; lists and tuples item
+ * by item). *comparable is false, and the result 0, across other types, for sets and maps, and for
+ * decimals whose text is no number. In value.c. */
 int popoto__value_compare(const popoto_value *a, const popoto_value *b, bool *comparable);
 
 #endif

@@ -16,7 +16,7 @@
 
 /* Which characters are prefixed with / besides / itself: a row of the dialects' table in model. */
 #define KEY_ESCAPES_DOCUMENTED "'?*^[]"
-#define KEY_ESCAPES_POPOTO "'?*^[]-"
+#define KEY_ESCAPES_POPOTO     "'?*^[]-"
 
 /* Append the escaped segment. */
 void popoto__key_escape(buffer *out, const char *escapes, const char *data, size_t size);

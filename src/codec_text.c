@@ -1,0 +1,285 @@
+/* codec_text - the half of codec.h that writes values as text and as scores, for keys and sorted
+ * sets. The other half, MessagePack, is in codec.c. Never escapes: that is key's. */
+#include "codec.h"
+
+#include "decimal.h"
+#include "moment.h"
+
+#include <float.h>
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char NOT_REPRESENTABLE[] = "it is an integer above 9223372036854775807";
+
+/* ----- doubles -------------------------------------------------------------------------------- */
+
+/* The digits of a positive double and where its point is: 0.DIGITS * 10^point. */
+typedef struct shortest {
+    char digits[20];
+    int count;
+    int point;
+} shortest;
+
+static void drop_trailing_zeros(shortest *it) {
+    while (it->count > 1 && it->digits[it->count - 1] == '0')
+        it->count--;
+}
+
+/* Most numbers that people store have few decimals: value = n / 10^k with n below 10^15. Both are
+ * exact doubles, so the division is rounded once, and if it gives the value, then n's digits are its
+ * only text of at most 15 digits. Some twenty times as fast as printf and strtod. */
+static bool digits_of_short_decimal(double value, shortest *it) {
+#if defined(FLT_EVAL_METHOD) && FLT_EVAL_METHOD == 0
+    static const double powers[] = { 1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,
+                                     1e8,  1e9,  1e10, 1e11, 1e12, 1e13, 1e14, 1e15,
+                                     1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22 };
+    for (size_t k = 0; k < sizeof(powers) / sizeof(powers[0]); k++) {
+        double scaled = value * powers[k];
+        if (!(scaled < 1e15))
+            return false;
+        uint64_t number = (uint64_t)(scaled + 0.5);
+        if ((double)number / powers[k] != value)
+            continue;
+        char reversed[20];
+        int count = 0;
+        for (uint64_t rest = number; rest != 0; rest /= 10)
+            reversed[count++] = (char)('0' + rest % 10);
+        for (int i = 0; i < count; i++)
+            it->digits[i] = reversed[count - 1 - i];
+        it->count = count;
+        it->point = count - (int)k;
+        drop_trailing_zeros(it);
+        return true;
+    }
+#else
+    (void)value;
+    (void)it;
+#endif
+    return false;
+}
+
+/* Print with ever more digits until they read back. Neither the locale's point nor its size matters:
+ * only the digits are kept, and read back as an integer with an exponent. */
+static void digits_by_printing(double value, shortest *it) {
+    /* A normal double with at most 15 digits shows them at 15, zeros behind them; a subnormal one has
+     * less precision and shows others. */
+    int precision = value < DBL_MIN ? 1 : 15;
+    for (;; precision++) {
+        char printed[48];
+        snprintf(printed, sizeof(printed), "%.*e", precision - 1, value);
+        const char *at = printed;
+        it->count = 0;
+        for (; *at != 'e'; at++)
+            if (*at >= '0' && *at <= '9')
+                it->digits[it->count++] = *at;
+        it->point = atoi(at + 1) + 1;
+        char again[48];
+        snprintf(again, sizeof(again), "%.*se%d", it->count, it->digits, it->point - it->count);
+        if (precision >= 17 || strtod(again, NULL) == value)
+            break;
+    }
+    drop_trailing_zeros(it);
+}
+
+static char *put(char *at, const char *from, int count) {
+    memcpy(at, from, (size_t)count);
+    return at + count;
+}
+
+static char *put_zeros(char *at, int count) {
+    memset(at, '0', (size_t)count);
+    return at + count;
+}
+
+/* 0.00012, 12.5, 1200.0; and from 1e16 up and below 1e-4 with an exponent: as Python's repr. */
+static char *lay_out(char *at, const shortest *it) {
+    if (it->point <= -4 || it->point > 16) {
+        at = put(at, it->digits, 1);
+        if (it->count > 1) {
+            *at++ = '.';
+            at = put(at, it->digits + 1, it->count - 1);
+        }
+        return at + sprintf(at, "e%c%02d", it->point <= 0 ? '-' : '+', abs(it->point - 1));
+    }
+    if (it->point <= 0) {
+        at = put(at, "0.", 2);
+        at = put_zeros(at, -it->point);
+        return put(at, it->digits, it->count);
+    }
+    if (it->point >= it->count) {
+        at = put(at, it->digits, it->count);
+        at = put_zeros(at, it->point - it->count);
+        return put(at, ".0", 2);
+    }
+    at = put(at, it->digits, it->point);
+    *at++ = '.';
+    return put(at, it->digits + it->point, it->count - it->point);
+}
+
+size_t popoto__codec_double_text(double value, char text[CODEC_DOUBLE_SIZE]) {
+    char *at = text;
+    if (isnan(value))
+        return strlen(strcpy(text, "nan"));
+    if (signbit(value)) {
+        *at++ = '-';
+        value = -value;
+    }
+    if (isinf(value)) {
+        at = put(at, "inf", 3);
+    } else if (value == 0) {
+        at = put(at, "0.0", 3);
+    } else {
+        shortest digits;
+        if (!digits_of_short_decimal(value, &digits))
+            digits_by_printing(value, &digits);
+        at = lay_out(at, &digits);
+    }
+    *at = '\0';
+    return (size_t)(at - text);
+}
+
+/* ----- key segments --------------------------------------------------------------------------- */
+
+static bool decimal_key_text(buffer *out, popoto_text text, const char **why) {
+    decimal number;
+    if (!popoto__decimal_read(&number, text.data, text.size, why))
+        return false;
+    popoto__decimal_append(out, &number);
+    return true;
+}
+
+static bool moment_key_text(buffer *out, const popoto_value *value, const char **why) {
+    char text[MOMENT_TEXT_SIZE];
+    size_t size = value->type == POPOTO_TIME ? popoto__moment_utc_text(value->as.time, text)
+                                             : popoto__moment_text(value, text);
+    if (size == 0) {
+        *why = "it is outside of the calendar, which has the years 1 to 9999";
+        return false;
+    }
+    popoto__buffer_append(out, text, size);
+    return true;
+}
+
+static bool number_key_text(buffer *out, const popoto_value *value, const char **why) {
+    char text[CODEC_DOUBLE_SIZE];
+    if (value->type == POPOTO_INT) {
+        snprintf(text, sizeof(text), "%" PRId64, value->as.integer);
+    } else if (isnan(value->as.real)) {
+        *why = "it is not a number";
+        return false;
+    } else {
+        popoto__codec_double_text(value->as.real, text);
+    }
+    popoto__buffer_append_text(out, text);
+    return true;
+}
+
+bool popoto__codec_key_text(buffer *out, const popoto_value *value, const char **why) {
+    static const char a_null[] = "it is null";
+    switch (value->type) {
+    case POPOTO_NULL: *why = a_null; return false;
+    case POPOTO_BOOL:
+        popoto__buffer_append_text(out, value->as.boolean ? "True" : "False");
+        return true;
+    case POPOTO_INT:
+    case POPOTO_FLOAT: return number_key_text(out, value, why);
+    case POPOTO_TEXT:
+    case POPOTO_BYTES:
+    case POPOTO_DECIMAL: {
+        popoto_text text = value->as.text;
+        if (value->type == POPOTO_BYTES)
+            text = (popoto_text){ value->as.bytes.data, value->as.bytes.size };
+        if (text.data == NULL) {
+            *why = a_null;
+            return false;
+        }
+        if (value->type == POPOTO_DECIMAL)
+            return decimal_key_text(out, text, why);
+        popoto__buffer_append(out, text.data, text.size);
+        return true;
+    }
+    case POPOTO_TIME:
+    case POPOTO_DAY:
+    case POPOTO_CLOCK: return moment_key_text(out, value, why);
+    case POPOTO_ANY: *why = NOT_REPRESENTABLE; return false;
+    default: break;
+    }
+    *why = "lists, tuples, sets and maps have no text that could stand in a key";
+    return false;
+}
+
+/* ----- scores --------------------------------------------------------------------------------- */
+
+/* Seconds, rounded once as Python's timestamp() does. Up to 2^53 microseconds (the year 2255) both
+ * operands of the division are exact; beyond it would round twice, and strtod does not. */
+static double seconds_of(int64_t microseconds) {
+    const int64_t exact = INT64_C(1) << 53;
+    if (microseconds >= -exact && microseconds <= exact)
+        return (double)microseconds / 1e6;
+    char text[32];
+    snprintf(text, sizeof(text), "%" PRId64 "e-6", microseconds);
+    return strtod(text, NULL);
+}
+
+static bool decimal_score(popoto_text text, double *score, const char **why) {
+    decimal number;
+    if (text.data == NULL || !popoto__decimal_read(&number, text.data, text.size, why))
+        return false;
+    *score = popoto__decimal_to_double(&number);
+    return true;
+}
+
+static bool calendar_score(const popoto_value *value, double *score, bool *exact) {
+    if (value->type == POPOTO_TIME && popoto__moment_is_time(value->as.time)) {
+        *score = seconds_of(value->as.time.microseconds);
+        /* Below 2^33 seconds (the year 2242) neighbouring doubles are less than a microsecond apart,
+         * so that two times never share one. */
+        *exact = fabs(*score) < 8589934592.0;
+        return true;
+    }
+    if (value->type == POPOTO_DAY && popoto__moment_is_day(value->as.day)) {
+        *score = popoto__moment_ordinal(value->as.day);
+        return true;
+    }
+    if (value->type == POPOTO_CLOCK && popoto__moment_is_clock(value->as.clock)) {
+        popoto_clock clock = value->as.clock;
+        *score = clock.hour * 3600 + clock.minute * 60 + clock.second + clock.microsecond / 1e6;
+        return true;
+    }
+    return false;
+}
+
+bool popoto__codec_score(const popoto_value *value, double *score, bool *exact, const char **why) {
+    const int64_t limit = INT64_C(1) << 53;
+    *score = 0;
+    *exact = true;
+    *why = "only numbers, moments, days and times of day have an order in a sorted index";
+    switch (value->type) {
+    case POPOTO_INT:
+        *score = (double)value->as.integer;
+        *exact = value->as.integer > -limit && value->as.integer < limit;
+        return true;
+    case POPOTO_FLOAT:
+        if (isnan(value->as.real)) {
+            *why = "it is not a number";
+            return false;
+        }
+        *score = value->as.real;
+        return true;
+    case POPOTO_DECIMAL:
+        *exact = false; /* between any two doubles there are decimals without end */
+        return decimal_score(value->as.text, score, why);
+    case POPOTO_TIME:
+    case POPOTO_DAY:
+    case POPOTO_CLOCK:
+        if (calendar_score(value, score, exact))
+            return true;
+        *why = "it is outside of the calendar, which has the years 1 to 9999";
+        return false;
+    case POPOTO_ANY: *why = NOT_REPRESENTABLE; return false;
+    default: return false;
+    }
+}

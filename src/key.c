@@ -1,0 +1,108 @@
+/* key - see key.h. */
+#include "key.h"
+
+#include <string.h>
+
+static const char COLON[] = "{&#58;}";
+#define COLON_SIZE (sizeof(COLON) - 1)
+
+/* The characters that may follow a / in an escaped segment, besides the { of an escaped {&#58;}. */
+static const char ESCAPED[] = "/" KEY_ESCAPES_POPOTO "{";
+
+static bool is_colon(const char *at, const char *end) {
+    return (size_t)(end - at) >= COLON_SIZE && memcmp(at, COLON, COLON_SIZE) == 0;
+}
+
+/* A set of bytes, so that the usual byte costs one look. */
+typedef struct byte_set {
+    uint64_t bits[4];
+} byte_set;
+
+static void add(byte_set *it, char c) {
+    unsigned char byte = (unsigned char)c;
+    it->bits[byte / 64] |= UINT64_C(1) << byte % 64;
+}
+
+static bool has(const byte_set *it, char c) {
+    unsigned char byte = (unsigned char)c;
+    return (it->bits[byte / 64] >> byte % 64) & 1;
+}
+
+void popoto__key_escape(buffer *out, const char *escapes, const char *data, size_t size) {
+    if (size == 0)
+        return;
+    byte_set prefixed = { { 0 } };
+    add(&prefixed, '/');
+    for (; *escapes != '\0'; escapes++)
+        add(&prefixed, *escapes);
+    byte_set special = prefixed;
+    add(&special, ':');
+    add(&special, '{');
+
+    const char *end = data + size;
+    const char *plain = data; /* what was not yet appended and needs no escape */
+    for (const char *at = data; at < end; at++) {
+        if (!has(&special, *at))
+            continue;
+        if (*at == ':') {
+            popoto__buffer_append(out, plain, (size_t)(at - plain));
+            popoto__buffer_append(out, COLON, COLON_SIZE);
+            plain = at + 1;
+        } else if (has(&prefixed, *at) || is_colon(at, end)) {
+            popoto__buffer_append(out, plain, (size_t)(at - plain));
+            popoto__buffer_append(out, "/", 1);
+            plain = at;
+        }
+    }
+    popoto__buffer_append(out, plain, (size_t)(end - plain));
+}
+
+void popoto__key_unescape(buffer *out, const char *data, size_t size) {
+    if (size == 0)
+        return;
+    const char *end = data + size;
+    const char *plain = data;
+    for (const char *at = data; at < end; at++) {
+        if (*at == '/' && at + 1 < end && memchr(ESCAPED, at[1], sizeof(ESCAPED) - 1) != NULL) {
+            popoto__buffer_append(out, plain, (size_t)(at - plain));
+            plain = ++at; /* the character behind the / stands for itself */
+        } else if (*at == '{' && is_colon(at, end)) {
+            popoto__buffer_append(out, plain, (size_t)(at - plain));
+            popoto__buffer_append(out, ":", 1);
+            at += COLON_SIZE - 1;
+            plain = at + 1;
+        }
+    }
+    popoto__buffer_append(out, plain, (size_t)(end - plain));
+}
+
+key_rest popoto__key_split(const char *key, size_t size) {
+    static const char empty[] = "";
+    if (size == 0)
+        key = empty;
+    return (key_rest){ key, key + size, false };
+}
+
+bool popoto__key_next(key_rest *rest, const char **segment, size_t *size) {
+    if (rest->done) {
+        *segment = NULL;
+        *size = 0;
+        return false;
+    }
+    const char *colon = memchr(rest->next, ':', (size_t)(rest->end - rest->next));
+    const char *end = colon != NULL ? colon : rest->end;
+    *segment = rest->next;
+    *size = (size_t)(end - rest->next);
+    rest->done = colon == NULL;
+    rest->next = colon != NULL ? colon + 1 : rest->end;
+    return true;
+}
+
+void popoto__key_pattern_literal(buffer *out, const char *data, size_t size) {
+    static const char special[] = "*?[]^-\\";
+    for (size_t i = 0; i < size; i++) {
+        if (memchr(special, data[i], sizeof(special) - 1) != NULL)
+            popoto__buffer_append(out, "\\", 1);
+        popoto__buffer_append(out, data + i, 1);
+    }
+}
