@@ -48,23 +48,24 @@ typedef struct exchange {
     void *context;
 } exchange;
 
-typedef struct link link;
+/* (link alone is a function of unistd.h.) */
+typedef struct server_link server_link;
 
 typedef struct link_options {
-    const popoto_allocator *allocator; /* must outlive the link */
+    const popoto_allocator *allocator; /* must outlive the server_link */
     int connect_timeout;               /* milliseconds; negative: none */
     int command_timeout;               /* milliseconds for one exchange; negative: none */
 } link_options;
 
 /* A link to an address (its text is copied); not yet connected: the first exchange does that.
  * ADDRESS_EMBEDDED is not for the link: the caller starts the server and gives its socket. */
-popoto_status popoto__link_new(const address *to, const link_options *options, link **out,
+popoto_status popoto__link_new(const address *to, const link_options *options, server_link **out,
                                failure *why);
-void popoto__link_free(link *it);
+void popoto__link_free(server_link *it);
 
 /* Connect now, unless connected: POPOTO_CANNOT_CONNECT, POPOTO_DENIED, POPOTO_TIMED_OUT,
  * POPOTO_UNAVAILABLE (loading), POPOTO_UNSUPPORTED (TLS without hiredis_ssl). */
-popoto_status popoto__link_connect(link *it, failure *why);
+popoto_status popoto__link_connect(server_link *it, failure *why);
 
 /* Send the request and hand each reply to the handler.
  *
@@ -75,11 +76,11 @@ popoto_status popoto__link_connect(link *it, failure *why);
  * POPOTO_UNKNOWN_OUTCOME for writes. After any of these the next exchange connects anew. Reading and
  * writing are interleaved, so a pipeline of any size cannot block on a full socket. Error replies
  * are replies like any other: they go to the handler. */
-popoto_status popoto__link_exchange(link *it, const exchange *what, failure *why);
+popoto_status popoto__link_exchange(server_link *it, const exchange *what, failure *why);
 
 /* The number of connections made so far: a change tells the caller that what the server knew of the
  * old connection is gone. */
-uint64_t popoto__link_generation(const link *it);
+uint64_t popoto__link_generation(const server_link *it);
 
 /* The status that an error reply means, with a sentence: one table from the error's first word
  * (NOAUTH, WRONGPASS, NOPERM: DENIED; LOADING, OOM, READONLY, MISCONF, BUSY, MASTERDOWN,
@@ -87,5 +88,10 @@ uint64_t popoto__link_generation(const link *it);
  * CORRUPT; anything else SERVER_ERROR). `what` names what was being done. */
 popoto_status popoto__reply_failure(const reply *answer, const char *what, failure *why);
 bool popoto__reply_is_error(const reply *answer, const char *first_word);
+
+/* For tests: what an exchange makes of these bytes, as if a server had sent them `step` at a time.
+ * POPOTO_DISCONNECTED: they end too early. */
+popoto_status popoto__reply_parse(const exchange *what, const popoto_allocator *allocator,
+                                  const void *data, size_t size, size_t step);
 
 #endif

@@ -1,0 +1,1133 @@
+/* link - see link.h. Sockets are opened here rather than by hiredis, which sets no close-on-exec, gives
+ * up at a signal, at a full backlog and at the first of a host's addresses, and cuts long socket paths
+ * short; hiredis takes the protocol's replies apart and does TLS. Never formats a key, never logs. */
+#include "link.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <hiredis/hiredis.h>
+#include <limits.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <sys/un.h>
+#include <time.h>
+#include <unistd.h>
+
+#ifdef POPOTO_WITH_TLS
+#include <hiredis/hiredis_ssl.h>
+#include <openssl/err.h>
+#include <openssl/ssl.h>
+#include <openssl/x509v3.h>
+#include <pthread.h>
+#include <signal.h>
+#endif
+
+#ifndef MSG_NOSIGNAL /* systems without it have SO_NOSIGPIPE */
+#define MSG_NOSIGNAL 0
+#endif
+#ifndef SOCK_CLOEXEC
+#define SOCK_CLOEXEC 0
+#endif
+
+/* ----- time ----------------------------------------------------------------------------------- */
+
+/* A deadline is a moment of the monotonic clock in microseconds. */
+#define NO_DEADLINE INT64_MAX
+
+static int64_t now(void) {
+    struct timespec time;
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    return (int64_t)time.tv_sec * 1000000 + time.tv_nsec / 1000;
+}
+
+static int64_t deadline_in(int milliseconds) {
+    return milliseconds < 0 ? NO_DEADLINE : now() + (int64_t)milliseconds * 1000;
+}
+
+static int64_t earlier(int64_t one, int64_t other) {
+    return one < other ? one : other;
+}
+
+/* What poll(2) takes: rounded up, so that a wait that ended is a deadline that passed. */
+static int milliseconds_until(int64_t deadline) {
+    if (deadline == NO_DEADLINE)
+        return -1;
+    int64_t left = deadline - now();
+    if (left <= 0)
+        return 0;
+    return left / 1000 >= INT_MAX ? INT_MAX : (int)((left + 999) / 1000);
+}
+
+static void pause_until(int64_t deadline, int milliseconds) {
+    int left = milliseconds_until(deadline);
+    if (left >= 0 && left < milliseconds)
+        milliseconds = left;
+    struct timespec time = { milliseconds / 1000, (milliseconds % 1000) * 1000000L };
+    nanosleep(&time, NULL); /* a signal may cut it short: the caller looks at the clock again */
+}
+
+/* Waits for one of `events`. 0: the deadline passed; -1: errno says why not. */
+static int wait_for(int socket, short events, int64_t deadline, short *happened) {
+    struct pollfd one = { .fd = socket, .events = events };
+    for (;;) {
+        int ready = poll(&one, 1, milliseconds_until(deadline));
+        if (ready < 0 && errno == EINTR)
+            continue;
+        *happened = one.revents;
+        return ready;
+    }
+}
+
+/* ----- requests ------------------------------------------------------------------------------- */
+
+/* "<mark><number>\r\n" backwards from the end of room; the longest is a mark, 20 digits and 2. */
+#define HEADER_ROOM 24
+
+static size_t write_header(char room[HEADER_ROOM], char mark, uint64_t number) {
+    char *at = room + HEADER_ROOM;
+    *--at = '\n';
+    *--at = '\r';
+    do {
+        *--at = (char)('0' + number % 10);
+        number /= 10;
+    } while (number != 0);
+    *--at = mark;
+    return (size_t)(room + HEADER_ROOM - at);
+}
+
+void popoto__request_begin(buffer *out, size_t arguments) {
+    char room[HEADER_ROOM];
+    size_t header = write_header(room, '*', arguments);
+    popoto__buffer_append(out, room + HEADER_ROOM - header, header);
+}
+
+/* $3\r\nSET\r\n, in one go because every write of the library comes through here many times. */
+void popoto__request_argument(buffer *out, const void *data, size_t size) {
+    char room[HEADER_ROOM];
+    size_t header = write_header(room, '$', size);
+    if (size > SIZE_MAX - HEADER_ROOM - 2) {
+        out->failed = true;
+        return;
+    }
+    char *at = popoto__buffer_grow(out, header + size + 2);
+    if (at == NULL)
+        return;
+    memcpy(at, room + HEADER_ROOM - header, header);
+    at += header;
+    if (size != 0)
+        memcpy(at, data, size);
+    at[size] = '\r';
+    at[size + 1] = '\n';
+}
+
+void popoto__request_text(buffer *out, const char *text) {
+    popoto__request_argument(out, text, strlen(text));
+}
+
+void popoto__request_integer(buffer *out, int64_t value) {
+    char room[20];
+    char *at = room + sizeof(room);
+    uint64_t rest = value < 0 ? 0 - (uint64_t)value : (uint64_t)value;
+    do {
+        *--at = (char)('0' + rest % 10);
+        rest /= 10;
+    } while (rest != 0);
+    if (value < 0)
+        *--at = '-';
+    popoto__request_argument(out, at, (size_t)(room + sizeof(room) - at));
+}
+
+/* ----- replies -------------------------------------------------------------------------------- */
+
+/* More of this is no reply of a server but noise, or an attack on our memory. Bulk strings have 512 MB
+ * at most unless the server's proto-max-bulk-len was raised. */
+#define MOST_ELEMENTS     ((size_t)1 << 27)
+#define MOST_DEPTH        7
+#define LONGEST_LINE      ((size_t)64 * 1024)
+#define MOST_PENDING      ((size_t)1 << 30)
+/* A count is only a promise of elements; so many are believed before they are there. */
+#define BELIEVED_ELEMENTS ((size_t)1024)
+
+/* How far an exchange got. */
+typedef enum progress {
+    GOING_ON,
+    COMPLETE,
+    BROKEN,  /* the peer closed, or the network did */
+    LATE,    /* the deadline passed */
+    GARBLED, /* what came is not the protocol */
+    STARVED, /* no memory for the reply */
+} progress;
+
+/* Turns bytes into replies and hands these to the handler of an exchange. */
+typedef struct receiver {
+    redisReader *reader; /* belongs to the connection */
+    arena scratch;       /* the nodes of the reply that is being read */
+    const exchange *what;
+    size_t handed;        /* replies so far */
+    popoto_status status; /* the first one of the handler that is not POPOTO_OK */
+    bool starved;         /* why one of the functions below returned NULL */
+} receiver;
+
+/* While an array is read, its items grow with what really arrives. */
+typedef struct node {
+    reply reply;
+    size_t capacity;
+} node;
+
+/* A place for the reply of this task, hung into the array that it is an element of. NULL: no memory. */
+static node *new_node(const redisReadTask *task, reply_type type) {
+    receiver *it = task->privdata;
+    node *made = popoto__arena_zeroed(&it->scratch, 1, sizeof(*made));
+    if (made == NULL)
+        goto no_memory;
+    made->reply.type = type;
+    if (task->parent == NULL)
+        return made;
+
+    node *array = task->parent->obj;
+    size_t index = (size_t)task->idx;
+    if (index >= array->capacity) {
+        size_t capacity = array->capacity * 2;
+        if (capacity > array->reply.count)
+            capacity = array->reply.count;
+        reply **items = popoto__arena_allocate(&it->scratch, capacity * sizeof(*items));
+        if (items == NULL)
+            goto no_memory;
+        memcpy(items, array->reply.items, index * sizeof(*items));
+        array->reply.items = items;
+        array->capacity = capacity;
+    }
+    array->reply.items[index] = &made->reply;
+    return made;
+
+no_memory:
+    it->starved = true;
+    return NULL;
+}
+
+static void *make_string(const redisReadTask *task, char *text, size_t size) {
+    receiver *it = task->privdata;
+    reply_type type = REPLY_STRING;
+    if (task->type == REDIS_REPLY_STATUS)
+        type = REPLY_STATUS;
+    else if (task->type == REDIS_REPLY_ERROR)
+        type = REPLY_ERROR;
+    else if (task->type != REDIS_REPLY_STRING || text[size] != '\r' || text[size + 1] != '\n')
+        return NULL; /* hiredis skips the two bytes behind a bulk string without a look */
+
+    node *made = new_node(task, type);
+    if (made == NULL)
+        return NULL;
+    made->reply.size = size;
+    if (type == REPLY_STATUS && size == 2 && memcmp(text, "OK", 2) == 0) {
+        made->reply.text = "OK";
+        return made;
+    }
+    arena *strings = it->what->strings != NULL ? it->what->strings : &it->scratch;
+    made->reply.text = popoto__arena_copy(strings, text, size);
+    if (made->reply.text == NULL) {
+        it->starved = true;
+        return NULL;
+    }
+    return made;
+}
+
+static int depth_of(const redisReadTask *task) {
+    int depth = 0;
+    for (; task != NULL; task = task->parent)
+        depth++;
+    return depth;
+}
+
+#if HIREDIS_MAJOR >= 1
+typedef size_t element_count;
+#else
+typedef int element_count;
+#endif
+
+static void *make_array(const redisReadTask *task, element_count elements) {
+    receiver *it = task->privdata;
+    size_t count = (size_t)elements;
+    if (task->type != REDIS_REPLY_ARRAY || count > MOST_ELEMENTS || depth_of(task) > MOST_DEPTH)
+        return NULL;
+    node *made = new_node(task, REPLY_ARRAY);
+    if (made == NULL)
+        return NULL;
+    made->reply.count = count;
+    made->capacity = count < BELIEVED_ELEMENTS ? count : BELIEVED_ELEMENTS;
+    if (count == 0)
+        return made;
+    made->reply.items = popoto__arena_allocate(&it->scratch, made->capacity * sizeof(reply *));
+    if (made->reply.items == NULL) {
+        it->starved = true;
+        return NULL;
+    }
+    return made;
+}
+
+static void *make_integer(const redisReadTask *task, long long value) {
+    node *made = new_node(task, REPLY_INTEGER);
+    if (made != NULL)
+        made->reply.integer = value;
+    return made;
+}
+
+static void *make_null(const redisReadTask *task) {
+    return new_node(task, REPLY_NULL);
+}
+
+#if HIREDIS_MAJOR >= 1
+/* Types of a newer protocol, which we never ask for. */
+static void *refuse_double(const redisReadTask *task, double value, char *text, size_t size) {
+    (void)task, (void)value, (void)text, (void)size;
+    return NULL;
+}
+static void *refuse_bool(const redisReadTask *task, int value) {
+    (void)task, (void)value;
+    return NULL;
+}
+#endif
+
+static void keep_in_arena(void *made) {
+    (void)made;
+}
+
+static redisReplyObjectFunctions reply_functions = {
+    .createString = make_string,
+    .createArray = make_array,
+    .createInteger = make_integer,
+    .createNil = make_null,
+#if HIREDIS_MAJOR >= 1
+    .createDouble = refuse_double,
+    .createBool = refuse_bool,
+#endif
+    .freeObject = keep_in_arena,
+};
+
+static void receiver_attach(receiver *it, redisReader *reader) {
+    it->reader = reader;
+    reader->fn = &reply_functions;
+    reader->privdata = it;
+    reader->maxbuf = 0; /* keep a buffer that once was large */
+}
+
+static void receiver_begin(receiver *it, const exchange *what) {
+    popoto__arena_reset(&it->scratch);
+    it->what = what;
+    it->handed = 0;
+    it->status = POPOTO_OK;
+    it->starved = false;
+}
+
+/* hiredis waits for the end of a line for ever, and looks for it from the start each time. */
+static bool is_endless(const redisReader *reader) {
+    size_t pending = reader->len - reader->pos;
+    if (pending <= LONGEST_LINE)
+        return false;
+    if (pending > MOST_PENDING)
+        return true;
+    const char *at = reader->buf + reader->pos;
+    const char *end = at + LONGEST_LINE;
+    while ((at = memchr(at, '\r', (size_t)(end - at))) != NULL)
+        if (*++at == '\n')
+            return false;
+    return true;
+}
+
+static void hand_over(receiver *it, const reply *answer) {
+    const exchange *what = it->what;
+    if (it->status == POPOTO_OK && what->handle != NULL)
+        it->status = what->handle(what->context, it->handed, answer);
+    it->handed++;
+    popoto__arena_reset(&it->scratch);
+}
+
+/* Take from the reader what is complete. */
+static progress take_replies(receiver *it) {
+    for (;;) {
+        void *answer = NULL;
+        if (it->handed == it->what->count)
+            return it->reader->len == it->reader->pos ? COMPLETE : GARBLED;
+        if (redisReaderGetReply(it->reader, &answer) != REDIS_OK) {
+            bool starved =
+                it->starved || (it->reader->err == REDIS_ERR_OOM && it->reader->ridx < -1);
+            return starved ? STARVED : GARBLED;
+        }
+        if (answer == NULL)
+            return is_endless(it->reader) ? GARBLED : GOING_ON;
+        hand_over(it, answer);
+    }
+}
+
+static progress receive(receiver *it, const char *bytes, size_t size) {
+    if (redisReaderFeed(it->reader, bytes, size) != REDIS_OK)
+        return STARVED;
+    return take_replies(it);
+}
+
+popoto_status popoto__reply_parse(const exchange *what, const popoto_allocator *allocator,
+                                  const void *data, size_t size, size_t step) {
+    static const popoto_status meanings[] = {
+        [GOING_ON] = POPOTO_DISCONNECTED,
+        [GARBLED] = POPOTO_BAD_REPLY,
+        [STARVED] = POPOTO_NO_MEMORY,
+    };
+    receiver it = { 0 };
+    redisReader *reader = redisReaderCreateWithFunctions(&reply_functions);
+    if (reader == NULL)
+        return POPOTO_NO_MEMORY;
+    popoto__arena_init(&it.scratch, allocator);
+    receiver_attach(&it, reader);
+    receiver_begin(&it, what);
+    progress how = GOING_ON;
+    for (size_t at = 0; at < size && how == GOING_ON; at += step) {
+        if (step > size - at)
+            step = size - at;
+        how = receive(&it, (const char *)data + at, step);
+    }
+    redisReaderFree(reader);
+    popoto__arena_free(&it.scratch);
+    return how == COMPLETE ? it.status : meanings[how];
+}
+
+/* ----- what errors mean ----------------------------------------------------------------------- */
+
+typedef struct meaning {
+    const char *word;
+    popoto_status status;
+} meaning;
+
+static const meaning meanings_of_words[] = {
+    { "NOAUTH", POPOTO_DENIED },           { "WRONGPASS", POPOTO_DENIED },
+    { "NOPERM", POPOTO_DENIED },           { "DENIED", POPOTO_DENIED },
+    { "LOADING", POPOTO_UNAVAILABLE },     { "OOM", POPOTO_UNAVAILABLE },
+    { "READONLY", POPOTO_UNAVAILABLE },    { "MISCONF", POPOTO_UNAVAILABLE },
+    { "BUSY", POPOTO_UNAVAILABLE },        { "MASTERDOWN", POPOTO_UNAVAILABLE },
+    { "CLUSTERDOWN", POPOTO_UNAVAILABLE }, { "TRYAGAIN", POPOTO_UNAVAILABLE },
+    { "NOREPLICAS", POPOTO_UNAVAILABLE },  { "WRONGTYPE", POPOTO_CORRUPT },
+};
+
+/* Errors that all begin with ERR. */
+static const meaning meanings_of_beginnings[] = {
+    { "ERR max number of clients", POPOTO_UNAVAILABLE },
+    { "ERR ACL failure in script", POPOTO_DENIED },
+    { "ERR The user executing the script", POPOTO_DENIED },
+};
+
+static bool starts_with(const char *text, const char *beginning) {
+    return strncmp(text, beginning, strlen(beginning)) == 0;
+}
+
+static bool word_is(const char *text, const char *word) {
+    size_t length = strlen(word);
+    return strncmp(text, word, length) == 0 && (text[length] == ' ' || text[length] == '\0');
+}
+
+static popoto_status status_of_word(const char *text) {
+    for (size_t i = 0; i < sizeof(meanings_of_words) / sizeof(*meanings_of_words); i++)
+        if (word_is(text, meanings_of_words[i].word))
+            return meanings_of_words[i].status;
+    return POPOTO_SERVER_ERROR;
+}
+
+static popoto_status status_of_error(const char *text) {
+    for (size_t i = 0; i < sizeof(meanings_of_beginnings) / sizeof(*meanings_of_beginnings); i++)
+        if (starts_with(text, meanings_of_beginnings[i].word))
+            return meanings_of_beginnings[i].status;
+    /* "EXECABORT Transaction discarded because of: OOM ..." */
+    static const char behind[] = "because of: ";
+    const char *cause = starts_with(text, "EXECABORT ") ? strstr(text, behind) : NULL;
+    if (cause != NULL)
+        return status_of_word(cause + sizeof(behind) - 1);
+    /* Redis 6.2: "ERR Error running script (call to f_...): @user_script:1: ...: -OOM ..." */
+    if (starts_with(text, "ERR Error running script")) {
+        popoto_status status = POPOTO_SERVER_ERROR;
+        for (const char *at = text; status == POPOTO_SERVER_ERROR && *at != '\0'; at++)
+            if ((at[0] == ' ' || at[0] == '-') && status_of_word(at + 1) != status)
+                status = status_of_word(at + 1);
+        return status;
+    }
+    return status_of_word(text);
+}
+
+bool popoto__reply_is_error(const reply *answer, const char *first_word) {
+    return answer->type == REPLY_ERROR && word_is(answer->text, first_word);
+}
+
+popoto_status popoto__reply_failure(const reply *answer, const char *what, failure *why) {
+    shown room;
+    if (answer->type != REPLY_ERROR)
+        return popoto__fail(why, POPOTO_SERVER_ERROR,
+                            "%s: the server answered something else than this command's reply",
+                            what);
+    return popoto__fail(why, status_of_error(answer->text), "%s: the server answered %s", what,
+                        popoto__show(&room, answer->text, answer->size));
+}
+
+/* ----- the link ------------------------------------------------------------------------------- */
+
+struct server_link {
+    const popoto_allocator *allocator;
+    arena texts; /* of the address */
+    address to;
+    int connect_timeout;
+    int command_timeout;
+    redisContext *connection; /* NULL: none */
+    pid_t process;            /* that made the connection */
+    uint64_t generation;
+    receiver in;
+};
+
+static const char *copy_text(arena *memory, const char *text, bool *failed) {
+    if (text == NULL)
+        return NULL;
+    const char *copy = popoto__arena_copy(memory, text, strlen(text));
+    *failed = *failed || copy == NULL;
+    return copy;
+}
+
+popoto_status popoto__link_new(const address *to, const link_options *options, server_link **out,
+                               failure *why) {
+    *out = NULL;
+    server_link *it = popoto__allocate_zeroed(options->allocator, 1, sizeof(*it));
+    if (it == NULL)
+        return popoto__fail_memory(why);
+    it->allocator = options->allocator;
+    it->connect_timeout = options->connect_timeout;
+    it->command_timeout = options->command_timeout;
+    popoto__arena_init(&it->texts, it->allocator);
+    popoto__arena_init(&it->in.scratch, it->allocator);
+
+    bool failed = false;
+    it->to = *to;
+    it->to.host = copy_text(&it->texts, to->host, &failed);
+    it->to.path = copy_text(&it->texts, to->path, &failed);
+    it->to.user = copy_text(&it->texts, to->user, &failed);
+    it->to.password = copy_text(&it->texts, to->password, &failed);
+    it->to.display = copy_text(&it->texts, to->display, &failed);
+    if (failed) {
+        popoto__link_free(it);
+        return popoto__fail_memory(why);
+    }
+    *out = it;
+    return POPOTO_OK;
+}
+
+static void drop_connection(server_link *it) {
+    if (it->connection == NULL)
+        return;
+    int socket = redisFreeKeepFd(it->connection); /* redisFree never closes descriptor 0 */
+    if (socket >= 0)
+        close(socket);
+    it->connection = NULL;
+    it->in.reader = NULL;
+}
+
+void popoto__link_free(server_link *it) {
+    if (it == NULL)
+        return;
+    drop_connection(it);
+    popoto__arena_free(&it->in.scratch);
+    popoto__arena_free(&it->texts);
+    popoto__release(it->allocator, it);
+}
+
+uint64_t popoto__link_generation(const server_link *it) {
+    return it->generation;
+}
+
+/* ----- sockets -------------------------------------------------------------------------------- */
+
+static popoto_status fail_to_connect(const server_link *it, int error, failure *why) {
+    char reason[128] = "";
+    if (error == ETIMEDOUT || error == EAGAIN || error == EINPROGRESS)
+        return popoto__fail(why, POPOTO_TIMED_OUT,
+                            "cannot connect to %s: no answer within the connect_timeout",
+                            it->to.display);
+    if (error == ENOMEM || error == ENOBUFS)
+        return popoto__fail_memory(why);
+    (void)!strerror_r(error, reason, sizeof(reason));
+    const char *hint = error == ENOENT || error == ECONNREFUSED ? " (is the server running?)" : "";
+    return popoto__fail(why, POPOTO_CANNOT_CONNECT, "cannot connect to %s: %s%s", it->to.display,
+                        reason, hint);
+}
+
+/* A socket of ours: no program that another thread starts inherits it. */
+static int new_socket(int family) {
+    int made = socket(family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (made < 0)
+        return -1;
+    if (SOCK_CLOEXEC == 0)
+        fcntl(made, F_SETFD, FD_CLOEXEC);
+#ifdef SO_NOSIGPIPE
+    int yes = 1;
+    setsockopt(made, SOL_SOCKET, SO_NOSIGPIPE, &yes, sizeof(yes));
+#endif
+    return made;
+}
+
+static int set_blocking(int socket, bool blocking) {
+    int flags = fcntl(socket, F_GETFL);
+    if (flags < 0)
+        return -1;
+    flags = blocking ? flags & ~O_NONBLOCK : flags | O_NONBLOCK;
+    return fcntl(socket, F_SETFL, flags);
+}
+
+/* Connects, and closes the socket where it cannot; errno says why. */
+static int finish_connect(int socket, const struct sockaddr *to, socklen_t size, int64_t deadline) {
+    short happened = 0;
+    int error = 0;
+    socklen_t error_size = sizeof(error);
+    if (set_blocking(socket, false) != 0)
+        goto failed;
+    /* A full backlog of a Unix socket cannot be waited for: EAGAIN, and poll(2) knows nothing. */
+    while (connect(socket, to, size) != 0) {
+        if (errno == EISCONN)
+            return socket;
+        if (errno == EINPROGRESS || errno == EINTR || errno == EALREADY)
+            break;
+        if (errno != EAGAIN || milliseconds_until(deadline) == 0)
+            goto failed;
+        pause_until(deadline, 5);
+    }
+    int ready = wait_for(socket, POLLOUT, deadline, &happened);
+    if (ready == 0)
+        errno = ETIMEDOUT;
+    if (ready <= 0 || getsockopt(socket, SOL_SOCKET, SO_ERROR, &error, &error_size) != 0)
+        goto failed;
+    if (error == 0)
+        return socket;
+    errno = error;
+
+failed:
+    error = errno;
+    close(socket);
+    errno = error;
+    return -1;
+}
+
+static popoto_status open_unix(const server_link *it, int64_t deadline, int *out, failure *why) {
+    struct sockaddr_un to = { .sun_family = AF_UNIX };
+    size_t length = strlen(it->to.path);
+    if (length >= sizeof(to.sun_path))
+        return popoto__fail(why, POPOTO_CANNOT_CONNECT,
+                            "cannot connect to %s: the path has %zu bytes, and that of a socket "
+                            "must not have more than %zu",
+                            it->to.display, length, sizeof(to.sun_path) - 1);
+    memcpy(to.sun_path, it->to.path, length);
+    int made = new_socket(AF_UNIX);
+    if (made >= 0)
+        made = finish_connect(made, (const struct sockaddr *)&to, sizeof(to), deadline);
+    *out = made;
+    return made < 0 ? fail_to_connect(it, errno, why) : POPOTO_OK;
+}
+
+/* All addresses of the host in turn; they share the time that there is. */
+static popoto_status open_tcp(const server_link *it, int64_t deadline, int *out, failure *why) {
+    struct addrinfo hints = { .ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM };
+    struct addrinfo *found = NULL;
+    char port[12];
+    snprintf(port, sizeof(port), "%d", it->to.port);
+    int problem = getaddrinfo(it->to.host, port, &hints, &found);
+    if (problem == EAI_MEMORY)
+        return popoto__fail_memory(why);
+    if (problem != 0)
+        return popoto__fail(why, POPOTO_CANNOT_CONNECT, "cannot connect to %s: host %s: %s",
+                            it->to.display, it->to.host, gai_strerror(problem));
+    int made = -1;
+    int error = EADDRNOTAVAIL;
+    for (struct addrinfo *at = found; at != NULL && made < 0; at = at->ai_next) {
+        int64_t until = deadline;
+        if (at->ai_next != NULL && deadline != NO_DEADLINE)
+            until = now() + (deadline - now()) / 2;
+        made = new_socket(at->ai_family);
+        if (made >= 0)
+            made = finish_connect(made, at->ai_addr, at->ai_addrlen, until);
+        if (made < 0)
+            error = errno;
+    }
+    freeaddrinfo(found);
+    *out = made;
+    if (made < 0)
+        return fail_to_connect(it, error, why);
+    int yes = 1;
+    setsockopt(made, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof(yes));
+    setsockopt(made, SOL_SOCKET, SO_KEEPALIVE, &yes, sizeof(yes));
+    return POPOTO_OK;
+}
+
+/* ----- TLS ------------------------------------------------------------------------------------ */
+
+#ifdef POPOTO_WITH_TLS
+
+static bool is_tls(const server_link *it) {
+    return it->to.kind == ADDRESS_TLS;
+}
+
+/* OpenSSL writes with write(2), which raises SIGPIPE: hold it back, and take away one that came. */
+static void hold_sigpipe(sigset_t *before, bool *pending) {
+    sigset_t pipe_signal, waiting;
+    sigemptyset(&pipe_signal);
+    sigaddset(&pipe_signal, SIGPIPE);
+    sigpending(&waiting);
+    *pending = sigismember(&waiting, SIGPIPE) == 1;
+    pthread_sigmask(SIG_BLOCK, &pipe_signal, before);
+}
+
+static void release_sigpipe(const sigset_t *before, bool pending) {
+    sigset_t pipe_signal, waiting;
+    sigemptyset(&pipe_signal);
+    sigaddset(&pipe_signal, SIGPIPE);
+    sigpending(&waiting);
+    if (!pending && sigismember(&waiting, SIGPIPE) == 1) {
+        int taken;
+        sigwait(&pipe_signal, &taken);
+    }
+    pthread_sigmask(SIG_SETMASK, before, NULL);
+}
+
+/* The server must show a certificate for this very host (or address) that the system trusts. */
+static SSL *new_session(const char *host) {
+    SSL_CTX *context = SSL_CTX_new(TLS_client_method());
+    if (context == NULL)
+        return NULL;
+    SSL *session = NULL;
+    SSL_CTX_set_verify(context, SSL_VERIFY_PEER, NULL);
+    SSL_CTX_set_min_proto_version(context, TLS1_2_VERSION);
+    if (SSL_CTX_set_default_verify_paths(context) == 1)
+        session = SSL_new(context);
+    SSL_CTX_free(context); /* the session holds it */
+    if (session == NULL)
+        return NULL;
+    if (X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(session), host) == 1)
+        return session;
+    if (SSL_set1_host(session, host) == 1 && SSL_set_tlsext_host_name(session, host) == 1)
+        return session;
+    SSL_free(session);
+    return NULL;
+}
+
+/* The handshake on a blocking socket whose reads and writes end at the deadline. */
+static popoto_status start_tls(server_link *it, int64_t deadline, failure *why) {
+    redisContext *connection = it->connection;
+    int left = milliseconds_until(deadline);
+    struct timeval time = { left / 1000, (left % 1000) * 1000 };
+    struct timeval none = { 0, 0 };
+    sigset_t before;
+    bool pending;
+    if (set_blocking(connection->fd, true) != 0)
+        return fail_to_connect(it, errno, why);
+    if (left >= 0) {
+        setsockopt(connection->fd, SOL_SOCKET, SO_RCVTIMEO, &time, sizeof(time));
+        setsockopt(connection->fd, SOL_SOCKET, SO_SNDTIMEO, &time, sizeof(time));
+    }
+    SSL *session = new_session(it->to.host);
+    if (session == NULL)
+        return popoto__fail_memory(why);
+    hold_sigpipe(&before, &pending);
+    int started = redisInitiateSSL(connection, session);
+    release_sigpipe(&before, pending);
+    if (started != REDIS_OK) {
+        long verified = SSL_get_verify_result(session);
+        SSL_free(session); /* it is the connection's only after a success */
+        if (verified != X509_V_OK)
+            return popoto__fail(why, POPOTO_CANNOT_CONNECT,
+                                "cannot connect to %s: its certificate is not accepted: %s",
+                                it->to.display, X509_verify_cert_error_string(verified));
+        if (milliseconds_until(deadline) == 0)
+            return fail_to_connect(it, ETIMEDOUT, why);
+        return popoto__fail(why, POPOTO_CANNOT_CONNECT, "cannot connect to %s: TLS: %s",
+                            it->to.display, connection->errstr);
+    }
+    setsockopt(connection->fd, SOL_SOCKET, SO_RCVTIMEO, &none, sizeof(none));
+    setsockopt(connection->fd, SOL_SOCKET, SO_SNDTIMEO, &none, sizeof(none));
+    connection->flags &= ~REDIS_BLOCK;
+    if (set_blocking(connection->fd, false) != 0)
+        return fail_to_connect(it, errno, why);
+    return POPOTO_OK;
+}
+
+/* The whole request goes to hiredis at once; from then on some of it may be sent. */
+static progress send_tls(server_link *it, const buffer *request, size_t *sent) {
+    redisContext *connection = it->connection;
+    sigset_t before;
+    bool pending;
+    int done = 0;
+    if (*sent == 0 && redisAppendFormattedCommand(connection, request->data, request->size) != 0)
+        return STARVED;
+    hold_sigpipe(&before, &pending);
+    int written = redisBufferWrite(connection, &done);
+    release_sigpipe(&before, pending);
+    *sent = done ? request->size : request->size - 1;
+    return written == REDIS_OK ? GOING_ON : BROKEN;
+}
+
+static progress receive_tls(server_link *it) {
+    sigset_t before;
+    bool pending;
+    hold_sigpipe(&before, &pending);
+    int got = redisBufferRead(it->connection);
+    release_sigpipe(&before, pending);
+    if (got != REDIS_OK)
+        return it->connection->err == REDIS_ERR_OOM ? STARVED : BROKEN;
+    return take_replies(&it->in);
+}
+
+#else
+
+static bool is_tls(const server_link *it) {
+    (void)it;
+    return false;
+}
+static popoto_status start_tls(server_link *it, int64_t deadline, failure *why) {
+    (void)it, (void)deadline, (void)why;
+    return POPOTO_OK;
+}
+static progress send_tls(server_link *it, const buffer *request, size_t *sent) {
+    (void)it, (void)request, (void)sent;
+    return BROKEN;
+}
+static progress receive_tls(server_link *it) {
+    (void)it;
+    return BROKEN;
+}
+
+#endif
+
+/* ----- conversation --------------------------------------------------------------------------- */
+
+/* Give the kernel what it takes without waiting. BROKEN: it will take no more. */
+static progress send_some(server_link *it, const buffer *request, size_t *sent) {
+    if (is_tls(it))
+        return send_tls(it, request, sent);
+    while (*sent < request->size) {
+        ssize_t taken = send(it->connection->fd, request->data + *sent, request->size - *sent,
+                             MSG_NOSIGNAL | MSG_DONTWAIT);
+        if (taken >= 0)
+            *sent += (size_t)taken;
+        else if (errno == EAGAIN || errno == EWOULDBLOCK)
+            return GOING_ON;
+        else if (errno != EINTR)
+            return BROKEN;
+    }
+    return GOING_ON;
+}
+
+/* hiredis moves what is left of its buffer after each reply, so larger bites would cost more. */
+#define BITE ((size_t)16 * 1024)
+
+static progress receive_some(server_link *it) {
+    char bytes[BITE];
+    if (is_tls(it))
+        return receive_tls(it);
+    ssize_t got = recv(it->connection->fd, bytes, sizeof(bytes), MSG_DONTWAIT);
+    if (got > 0)
+        return receive(&it->in, bytes, (size_t)got);
+    if (got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR))
+        return GOING_ON;
+    return BROKEN;
+}
+
+/* Send the request while reading what comes, so that neither side's full buffers stop the other. The
+ * time that the handler takes is the caller's own: the deadline is moved by it. */
+static progress converse(server_link *it, const buffer *request, int64_t *deadline, size_t *sent) {
+    bool deaf = false; /* the peer takes no more, but it may have said why */
+    *sent = 0;
+    for (;;) {
+        short events = POLLIN;
+        short happened = 0;
+        if (!deaf && *sent < request->size) {
+            progress how = send_some(it, request, sent);
+            if (how == STARVED || (how == BROKEN && *sent == 0))
+                return how;
+            deaf = how == BROKEN;
+            if (!deaf && *sent < request->size)
+                events |= POLLOUT;
+        }
+        int ready = wait_for(it->connection->fd, events, *deadline, &happened);
+        if (ready == 0)
+            return LATE;
+        if (ready < 0)
+            return BROKEN;
+        if ((happened & (POLLIN | POLLHUP | POLLERR | POLLNVAL)) == 0)
+            continue;
+        int64_t before = now();
+        progress how = receive_some(it);
+        if (*deadline != NO_DEADLINE)
+            *deadline += now() - before;
+        if (how == COMPLETE && *sent < request->size)
+            return GARBLED; /* answers to questions that were not put */
+        if (how != GOING_ON)
+            return how;
+    }
+}
+
+/* ----- connecting ----------------------------------------------------------------------------- */
+
+/* What is said on every new connection: AUTH, SELECT, and a PING that tells whether the server is
+ * ready for more. */
+typedef struct greeting {
+    const server_link *it;
+    failure *why;
+    bool loading;
+    size_t select; /* which command is which */
+    size_t ping;
+    popoto_status status;
+} greeting;
+
+/* The server's own text is not shown: an error may well repeat its arguments, the password. */
+static popoto_status fail_to_authenticate(const server_link *it, const reply *answer,
+                                          failure *why) {
+    if (popoto__reply_is_error(answer, "WRONGPASS") ||
+        starts_with(answer->text, "ERR invalid password"))
+        return popoto__fail(why, POPOTO_DENIED, "%s: wrong %spassword", it->to.display,
+                            it->to.user != NULL ? "user or " : "");
+    if (starts_with(answer->text, "ERR AUTH <password> called without any") ||
+        starts_with(answer->text, "ERR Client sent AUTH, but no password is set"))
+        return popoto__fail(why, POPOTO_DENIED,
+                            "%s: this server has no password; leave it out of the URL",
+                            it->to.display);
+    return popoto__fail(why, POPOTO_DENIED, "%s: the server refuses AUTH", it->to.display);
+}
+
+static popoto_status greet(void *context, size_t index, const reply *answer) {
+    greeting *it = context;
+    const char *display = it->it->to.display;
+    if (answer->type != REPLY_ERROR)
+        return POPOTO_OK;
+    popoto_status status = status_of_error(answer->text);
+    if (popoto__reply_is_error(answer, "LOADING")) {
+        it->loading = true;
+        return POPOTO_OK;
+    }
+    if (popoto__reply_is_error(answer, "NOAUTH"))
+        return popoto__fail(it->why, POPOTO_DENIED,
+                            "%s: the server wants a password; write it before the host, as in "
+                            "redis://user:password@host",
+                            display);
+    if (starts_with(answer->text, "ERR max number of clients") ||
+        popoto__reply_is_error(answer, "DENIED"))
+        return popoto__reply_failure(answer, display, it->why);
+    if (index < it->select)
+        return fail_to_authenticate(it->it, answer, it->why);
+    if (index < it->ping) {
+        popoto__reply_failure(answer, display, it->why);
+        if (status == POPOTO_SERVER_ERROR)
+            it->why->status = status = POPOTO_CANNOT_CONNECT; /* no such database */
+        return status;
+    }
+    return POPOTO_OK; /* NOPERM, BUSY...: the caller's commands will tell */
+}
+
+static void write_greeting(const server_link *it, buffer *out, greeting *about) {
+    size_t count = 0;
+    if (it->to.password != NULL) {
+        popoto__request_begin(out, it->to.user != NULL ? 3 : 2);
+        popoto__request_text(out, "AUTH");
+        if (it->to.user != NULL)
+            popoto__request_text(out, it->to.user);
+        popoto__request_text(out, it->to.password);
+        count++;
+    }
+    about->select = count;
+    if (it->to.database != 0) {
+        popoto__request_begin(out, 2);
+        popoto__request_text(out, "SELECT");
+        popoto__request_integer(out, it->to.database);
+        count++;
+    }
+    about->ping = count;
+    popoto__request_begin(out, 1);
+    popoto__request_text(out, "PING");
+}
+
+static popoto_status explain_greeting(const server_link *it, progress how, failure *why) {
+    switch (how) {
+    case LATE: return fail_to_connect(it, ETIMEDOUT, why);
+    case STARVED: return popoto__fail_memory(why);
+    case GARBLED:
+        return popoto__fail(why, POPOTO_BAD_REPLY,
+                            "cannot connect to %s: what answers there is no Redis server",
+                            it->to.display);
+    default:
+        return popoto__fail(why, POPOTO_CANNOT_CONNECT,
+                            "cannot connect to %s: the connection was closed at once",
+                            it->to.display);
+    }
+}
+
+/* Greets until the server has its data loaded. */
+static popoto_status introduce(server_link *it, int64_t deadline, failure *why) {
+    buffer request;
+    greeting about = { .it = it, .why = why };
+    popoto__buffer_init(&request, it->allocator);
+    write_greeting(it, &request, &about);
+    exchange what = { &request, about.ping + 1, false, NULL, greet, &about };
+    popoto_status status = request.failed ? popoto__fail_memory(why) : POPOTO_OK;
+    while (status == POPOTO_OK) {
+        size_t sent;
+        about.loading = false;
+        receiver_begin(&it->in, &what);
+        progress how = converse(it, &request, &deadline, &sent);
+        status = it->in.status;
+        if (status == POPOTO_OK && how != COMPLETE)
+            status = explain_greeting(it, how, why);
+        if (status != POPOTO_OK || !about.loading)
+            break;
+        if (milliseconds_until(deadline) == 0)
+            status = popoto__fail(why, POPOTO_UNAVAILABLE,
+                                  "%s: the server is still loading its data", it->to.display);
+        else
+            pause_until(deadline, 20);
+    }
+    if (request.data != NULL)
+        memset(request.data, 0, request.capacity); /* the password */
+    popoto__buffer_free(&request);
+    return status;
+}
+
+static popoto_status open_socket(const server_link *it, int64_t deadline, int *out, failure *why) {
+    switch (it->to.kind) {
+    case ADDRESS_UNIX: return open_unix(it, deadline, out, why);
+    case ADDRESS_TCP: return open_tcp(it, deadline, out, why);
+    case ADDRESS_TLS:
+#ifdef POPOTO_WITH_TLS
+        return open_tcp(it, deadline, out, why);
+#else
+        return popoto__fail(why, POPOTO_UNSUPPORTED,
+                            "%s: this libpopoto was built without TLS: it needs hiredis 1.0 or "
+                            "later with hiredis_ssl",
+                            it->to.display);
+#endif
+    case ADDRESS_EMBEDDED: break;
+    }
+    return popoto__fail(why, POPOTO_CANNOT_CONNECT,
+                        "%s: an embedded server has to be started first", it->to.display);
+}
+
+static popoto_status connect_anew(server_link *it, int64_t deadline, failure *why) {
+    int socket = -1;
+    popoto_status status = open_socket(it, deadline, &socket, why);
+    if (status != POPOTO_OK)
+        return status;
+    it->connection = redisConnectFd(socket);
+    if (it->connection == NULL || it->connection->err != 0 || it->connection->reader == NULL) {
+        if (it->connection == NULL)
+            close(socket);
+        drop_connection(it);
+        return popoto__fail_memory(why);
+    }
+    receiver_attach(&it->in, it->connection->reader);
+    it->process = getpid();
+    if (it->to.kind == ADDRESS_TLS)
+        status = start_tls(it, deadline, why);
+    if (status == POPOTO_OK)
+        status = introduce(it, deadline, why);
+    if (status != POPOTO_OK)
+        drop_connection(it);
+    else
+        it->generation++;
+    return status;
+}
+
+/* Whether an idle connection is still one: nothing may have come in, neither its end nor a stray
+ * reply. TLS may have been sent things of its own, which are no data. */
+static bool is_usable(server_link *it) {
+    char byte;
+    ssize_t got;
+    do {
+        got = recv(it->connection->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+    } while (got < 0 && errno == EINTR);
+    if (got < 0)
+        return errno == EAGAIN || errno == EWOULDBLOCK;
+    if (got == 0 || !is_tls(it))
+        return false;
+    static const exchange nothing = { 0 };
+    receiver_begin(&it->in, &nothing);
+    return receive_tls(it) == COMPLETE;
+}
+
+static popoto_status be_connected(server_link *it, int64_t limit, failure *why) {
+    /* In a child of fork() the connection is still the parent's: closing our descriptor of it sends
+     * nothing, and using it would mix our bytes with the parent's. */
+    if (it->connection != NULL && (it->process != getpid() || !is_usable(it)))
+        drop_connection(it);
+    if (it->connection != NULL)
+        return POPOTO_OK;
+    return connect_anew(it, earlier(limit, deadline_in(it->connect_timeout)), why);
+}
+
+popoto_status popoto__link_connect(server_link *it, failure *why) {
+    return be_connected(it, NO_DEADLINE, why);
+}
+
+/* ----- exchanges ------------------------------------------------------------------------------ */
+
+static popoto_status fail_exchange(const server_link *it, progress how, bool in_doubt,
+                                   failure *why) {
+    const char *display = it->to.display;
+    const char *doubt = in_doubt ? "; whether the server did what was sent is not known" : "";
+    popoto_status status = POPOTO_UNKNOWN_OUTCOME;
+    switch (how) {
+    case LATE:
+        if (!in_doubt)
+            status = POPOTO_TIMED_OUT;
+        return popoto__fail(why, status, "%s did not answer within %d ms%s", display,
+                            it->command_timeout, doubt);
+    case GARBLED:
+        if (!in_doubt)
+            status = POPOTO_BAD_REPLY;
+        return popoto__fail(why, status, "%s answered something that is no valid reply%s", display,
+                            doubt);
+    case STARVED:
+        if (!in_doubt)
+            return popoto__fail_memory(why);
+        return popoto__fail(why, status, "out of memory for the reply of %s%s", display, doubt);
+    default:
+        if (!in_doubt)
+            status = POPOTO_DISCONNECTED;
+        return popoto__fail(why, status, "the connection to %s broke%s", display, doubt);
+    }
+}
+
+popoto_status popoto__link_exchange(server_link *it, const exchange *what, failure *why) {
+    if (what->request->failed)
+        return popoto__fail_memory(why);
+    if (what->count == 0)
+        return POPOTO_OK;
+    popoto_status status = be_connected(it, NO_DEADLINE, why);
+    if (status != POPOTO_OK)
+        return status;
+
+    int64_t deadline = deadline_in(it->command_timeout);
+    size_t sent = 0;
+    receiver_begin(&it->in, what);
+    progress how = converse(it, what->request, &deadline, &sent);
+    /* Trying again is safe where the server cannot have seen anything, and where seeing it twice
+     * changes nothing; but the handler must not get a reply twice. */
+    bool again = how == BROKEN && it->in.handed == 0 && (sent == 0 || !what->writes);
+    if (again) {
+        bool unsent = sent == 0;
+        drop_connection(it);
+        status = be_connected(it, deadline, why);
+        if (status == POPOTO_CANNOT_CONNECT && !unsent)
+            return popoto__fail(why, POPOTO_DISCONNECTED, "the connection broke: %s", why->text);
+        if (status != POPOTO_OK)
+            return status;
+        receiver_begin(&it->in, what);
+        how = converse(it, what->request, &deadline, &sent);
+    }
+    if (how == COMPLETE)
+        return it->in.status;
+    drop_connection(it);
+    if (it->in.status != POPOTO_OK && !what->writes)
+        return it->in.status; /* of the replies that were lost none was wanted any more */
+    return fail_exchange(it, how, what->writes && sent > 0, why);
+}
