@@ -1,0 +1,93 @@
+/* db - what a popoto_db is: one connection with its options, the models it has seen, the scopes it is
+ * in, and what it remembers of saved objects. Opens, closes, switches, reports errors, runs requests.
+ * Knows no operation on records. */
+#ifndef POPOTO_DB_H
+#define POPOTO_DB_H
+
+#include "embedded.h"
+#include "link.h"
+#include "object.h"
+#include "plan.h"
+
+typedef struct model_entry model_entry;
+typedef struct scope scope;
+
+/* The keys that rows were loaded from, as long as the rows are there: an object whose key members were
+ * changed is found under its old name by them. Rows and streams own one each. */
+typedef struct row_source {
+    popoto_db *db;
+    struct row_source *newer, *older;
+    uint32_t serial;
+    const popoto_text *keys;
+    size_t count;
+} row_source;
+
+/* The keys of objects that are the caller's own, in a ring of bytes: the latest so many. */
+#define KEY_LOG_SIZE ((size_t)1 << 18)
+
+typedef struct key_log {
+    char *bytes; /* KEY_LOG_SIZE of them, made when first needed */
+    uint64_t head; /* how many bytes were ever written */
+} key_log;
+
+struct popoto_db {
+    popoto_allocator allocator;
+    popoto_options options;
+    failure why; /* of the last call that failed */
+    arena memory; /* goes with the db */
+    arena address_memory; /* goes with the server */
+    bool has_address;
+    address to;
+    embedded *server;
+    server_link *connection;
+    model_entry *models;
+    scope *scopes;
+    key_log log;
+    row_source *sources;
+    uint32_t last_serial;
+    char sha[SCRIPT_COUNT][48]; /* empty: not loaded yet */
+    arena scratch;  /* of the call under way */
+    buffer request; /* of the call under way */
+};
+
+/* The start of every call on a model: checks the arguments, empties the scratch memory, compiles the
+ * model when it is new. */
+popoto_status popoto__db_begin(popoto_db *db, const popoto_model *declared, const model **of);
+
+/* Send db->request, `count` commands. See popoto__link_exchange; db->why is set on failure. */
+popoto_status popoto__db_exchange(popoto_db *db, size_t count, bool writes, arena *strings,
+                                  reply_handler *handle, void *context);
+
+/* Make the server know a script; `sha` is its name then. */
+popoto_status popoto__db_load_script(popoto_db *db, script_id which);
+popoto_text popoto__db_script(const popoto_db *db, script_id which);
+
+/* A digest that is never 0. Not secret, and no proof against somebody who looks for collisions: it
+ * tells an object's own changes, and what is stored is checked by its bytes. */
+uint64_t popoto__digest(const void *data, size_t size);
+
+/* Remember under which key an object of the caller's is stored; the result goes into its header's
+ * origin. */
+uint64_t popoto__db_remember(popoto_db *db, popoto_text key);
+/* The key that the object is stored under: `current`, what its members say now, or a former one.
+ * old->data NULL: it was never saved. POPOTO_BAD_ARGUMENT: its key changed and the former one is
+ * no longer remembered. */
+popoto_status popoto__db_old_key(popoto_db *db, const popoto_object *header, popoto_text current,
+                                 popoto_text *old);
+
+void popoto__db_add_source(popoto_db *db, row_source *source);
+void popoto__db_remove_source(row_source *source);
+uint64_t popoto__row_origin(const row_source *source, size_t index);
+
+/* The values of an object for a call: read from its members, completed and checked by the scopes of
+ * this thread. */
+popoto_status popoto__db_values(popoto_db *db, const model *of, const void *object,
+                                popoto_value *values);
+
+/* The scope's value for a field, NULL where there is none; see scope.c. */
+const popoto_value *popoto__scope_value(const popoto_db *db, const field *about);
+popoto_status popoto__scope_refuse(popoto_db *db, const model *of, const field *about,
+                                   const popoto_value *named, const popoto_value *scoped);
+void popoto__scopes_free(popoto_db *db);
+
+#endif

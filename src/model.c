@@ -1,0 +1,602 @@
+#include "model.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* ----- The dialects: everything in which they differ is a column here ------------------------- */
+
+typedef struct dialect {
+    const char *escapes;        /* characters that a key's segment prefixes with / */
+    const char *class_prefix;   /* the set of all instances */
+    const char *key_prefix;     /* the set of instances with one value of a KEY */
+    const char *unique_prefix;  /* the same of a UNIQUE_KEY, at most one member */
+    const char *sorted_prefix;  /* the sorted set of a SORTED field (of one partition) */
+    const char *confidence_prefix;
+    const char *confidence_suffix;
+} dialect;
+
+static const dialect dialects[] = {
+    [POPOTO_DOCUMENTED] =
+        {
+            .escapes = KEY_ESCAPES_DOCUMENTED,
+            .class_prefix = "$Class",
+            .key_prefix = "$KeyF",
+            .unique_prefix = "$UniqueKeyF",
+            .sorted_prefix = "$SortedF",
+            .confidence_prefix = "$ConfidencF",
+            .confidence_suffix = ":data",
+        },
+};
+
+/* ----- What each kind of field and each kind of member can be --------------------------------- */
+
+#define TYPES(...) (POPOTO__TYPE_BITS(__VA_ARGS__, 0, 0, 0, 0, 0, 0, 0, 0))
+#define POPOTO__TYPE_BITS(a, b, c, d, e, f, g, h, ...)                                              \
+    (1U << (a) | 1U << (b) | 1U << (c) | 1U << (d) | 1U << (e) | 1U << (f) | 1U << (g) | 1U << (h))
+
+typedef struct kind_rules {
+    const char *word;     /* as the macros name it */
+    unsigned types;       /* allowed, as bits */
+    const char *allowed;  /* the same in words */
+    bool is_key;
+    bool partitions;      /* partition_by makes sense */
+} kind_rules;
+
+static const kind_rules kinds[] = {
+    [POPOTO_KIND_FIELD] = {.word = "FIELD", .types = ~0U, .allowed = "anything"},
+    [POPOTO_KIND_KEY] = {.word = "KEY",
+                         .types = TYPES(POPOTO_TEXT, POPOTO_BYTES, POPOTO_INT, POPOTO_FLOAT,
+                                        POPOTO_BOOL, POPOTO_TIME, POPOTO_DAY, POPOTO_DECIMAL),
+                         .allowed = "text, bytes, a number, a bool, a moment or a day",
+                         .is_key = true},
+    [POPOTO_KIND_AUTO_KEY] = {.word = "AUTO_KEY",
+                              .types = TYPES(POPOTO_TEXT),
+                              .allowed = "a popoto_id, or a char array of at least 33",
+                              .is_key = true},
+    [POPOTO_KIND_UNIQUE_KEY] = {.word = "UNIQUE_KEY",
+                                .types = TYPES(POPOTO_TEXT, POPOTO_BYTES, POPOTO_INT, POPOTO_FLOAT,
+                                               POPOTO_BOOL, POPOTO_TIME, POPOTO_DAY,
+                                               POPOTO_DECIMAL),
+                                .allowed = "text, bytes, a number, a bool, a moment or a day",
+                                .is_key = true},
+    [POPOTO_KIND_SORTED] = {.word = "SORTED",
+                            .types = TYPES(POPOTO_INT, POPOTO_FLOAT, POPOTO_DECIMAL, POPOTO_TIME,
+                                           POPOTO_DAY),
+                            .allowed = "a number, a moment or a day",
+                            .partitions = true},
+    [POPOTO_KIND_CONFIDENCE] = {.word = "CONFIDENCE",
+                                .types = TYPES(POPOTO_FLOAT),
+                                .allowed = "a double",
+                                .partitions = true},
+};
+#define KIND_COUNT (sizeof(kinds) / sizeof(kinds[0]))
+
+typedef struct member_rules {
+    const char *word;
+    popoto_type type;
+    bool has_null; /* can hold null */
+} member_rules;
+
+static const member_rules members[] = {
+    [POPOTO_MEMBER_NONE] = {"a record's value", POPOTO_NULL, true},
+    [POPOTO_MEMBER_STRING] = {"const char *", POPOTO_TEXT, true},
+    [POPOTO_MEMBER_ARRAY] = {"a char array", POPOTO_TEXT, false},
+    [POPOTO_MEMBER_TEXT] = {"popoto_text", POPOTO_TEXT, true},
+    [POPOTO_MEMBER_BOOL] = {"bool", POPOTO_BOOL, false},
+    [POPOTO_MEMBER_SIGNED] = {"a signed integer", POPOTO_INT, false},
+    [POPOTO_MEMBER_UNSIGNED] = {"an unsigned integer", POPOTO_INT, false},
+    [POPOTO_MEMBER_FLOAT] = {"a double", POPOTO_FLOAT, false},
+    [POPOTO_MEMBER_BYTES] = {"popoto_bytes", POPOTO_BYTES, true},
+    [POPOTO_MEMBER_TIME] = {"popoto_time", POPOTO_TIME, false},
+    [POPOTO_MEMBER_DAY] = {"popoto_day", POPOTO_DAY, true},
+    [POPOTO_MEMBER_CLOCK] = {"popoto_clock", POPOTO_CLOCK, false},
+    [POPOTO_MEMBER_DECIMAL] = {"popoto_decimal", POPOTO_DECIMAL, true},
+    [POPOTO_MEMBER_VALUE] = {"popoto_value", POPOTO_ANY, true},
+    [POPOTO_MEMBER_ID] = {"popoto_id", POPOTO_TEXT, false},
+    [POPOTO_MEMBER_BOOL_POINTER] = {"const bool *", POPOTO_BOOL, true},
+    [POPOTO_MEMBER_INT_POINTER] = {"const int64_t *", POPOTO_INT, true},
+    [POPOTO_MEMBER_FLOAT_POINTER] = {"const double *", POPOTO_FLOAT, true},
+    [POPOTO_MEMBER_TIME_POINTER] = {"const popoto_time *", POPOTO_TIME, true},
+};
+#define MEMBER_COUNT (sizeof(members) / sizeof(members[0]))
+
+/* ----- Compiling: checks ---------------------------------------------------------------------- */
+
+static bool name_is_valid(const char *name, bool allows_double_underscore) {
+    if (name == NULL || name[0] == '\0')
+        return false;
+    size_t size = strlen(name);
+    if (size > MODEL_MAX_NAME || (!allows_double_underscore && strstr(name, "__") != NULL))
+        return false;
+    return strspn(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_") == size;
+}
+
+static popoto_status bad_field(const popoto_model *of, const popoto_field *it, failure *why,
+                               const char *what) {
+    shown room;
+    return popoto__fail(why, POPOTO_BAD_MODEL, "%s.%s: %s", of->name,
+                        it->name ? popoto__show(&room, it->name, strlen(it->name)) : "(no name)",
+                        what);
+}
+
+static popoto_status check_model(const popoto_model *of, failure *why) {
+    shown room;
+    if (of->name == NULL || !name_is_valid(of->name, true))
+        return popoto__fail(why, POPOTO_BAD_MODEL,
+                            "a model cannot be named %s: a name has 1 to %d letters, digits and _",
+                            popoto__show(&room, of->name, of->name ? strlen(of->name) : 0),
+                            MODEL_MAX_NAME);
+    if (of->fields == NULL || of->field_count == 0 || of->field_count > MODEL_MAX_FIELDS)
+        return popoto__fail(why, POPOTO_BAD_MODEL, "%s has %zu fields; a model has 1 to %d", of->name,
+                            of->fields ? of->field_count : 0, MODEL_MAX_FIELDS);
+    if (of->reserved != 0)
+        return popoto__fail(why, POPOTO_BAD_MODEL, "%s: .reserved must be 0", of->name);
+    if (of->size != 0 && (of->object_offset > of->size ||
+                          of->size - of->object_offset < sizeof(popoto_object) ||
+                          of->object_offset % _Alignof(popoto_object) != 0))
+        return popoto__fail(why, POPOTO_BAD_MODEL,
+                            "%s: its struct has no room for a popoto_object at offset %zu", of->name,
+                            of->object_offset);
+    for (size_t i = 0; i < of->field_count; i++)
+        if (kinds[of->fields[i].kind < KIND_COUNT ? of->fields[i].kind : 0].is_key)
+            return POPOTO_OK;
+    return popoto__fail(why, POPOTO_BAD_MODEL,
+                        "%s has no key: at least one field must be a KEY, an AUTO_KEY or a UNIQUE_KEY",
+                        of->name);
+}
+
+/* What the field's values are: its member's type, or for records and popoto_value members the declared
+ * one. POPOTO_NULL where these contradict each other. */
+static popoto_type field_type(const popoto_field *it) {
+    popoto_type from_member = members[it->member].type;
+    if (from_member == POPOTO_NULL || from_member == POPOTO_ANY)
+        return it->type == POPOTO_NULL ? from_member : it->type;
+    return it->type == POPOTO_NULL || it->type == from_member ? from_member : POPOTO_NULL;
+}
+
+static popoto_status check_member(const popoto_model *of, const popoto_field *it, failure *why) {
+    if ((size_t)it->member >= MEMBER_COUNT || it->type > POPOTO_ANY)
+        return bad_field(of, it, why, "unknown member or type");
+    if (of->size == 0) {
+        if (it->member != POPOTO_MEMBER_NONE)
+            return bad_field(of, it, why, "a model of records (size 0) has no struct members");
+        if (it->type == POPOTO_NULL)
+            return bad_field(of, it, why, "a record's field needs a .type");
+        return POPOTO_OK;
+    }
+    if (it->member == POPOTO_MEMBER_NONE)
+        return bad_field(of, it, why,
+                         "describe a struct's field with POPOTO_KEY, POPOTO_FIELD and their like");
+    if (it->offset > of->size || it->size > of->size - it->offset)
+        return bad_field(of, it, why, "lies outside the model's struct: is it another struct's?");
+    if (field_type(it) == POPOTO_NULL)
+        return bad_field(of, it, why, "its .type contradicts the type of its member");
+    return POPOTO_OK;
+}
+
+static popoto_status check_options(const popoto_model *of, const popoto_field *it, popoto_type type,
+                                   failure *why) {
+    const kind_rules *kind = &kinds[it->kind];
+    bool is_text = type == POPOTO_TEXT || type == POPOTO_BYTES || type == POPOTO_ANY;
+    if (it->reserved != 0)
+        return bad_field(of, it, why, ".reserved must be 0");
+    if (it->partition_by != NULL && !kind->partitions)
+        return bad_field(of, it, why, "partition_by is for SORTED and CONFIDENCE fields");
+    if (it->null && it->kind != POPOTO_KIND_FIELD)
+        return bad_field(of, it, why,
+                         "only a FIELD can be null: a null has no place in a key or an order");
+    if (it->null && !members[it->member].has_null)
+        return popoto__fail(why, POPOTO_BAD_MODEL,
+                            "%s.%s: .null = true, but its member (%s) cannot hold null; a pointer to "
+                            "it can, or a popoto_value",
+                            of->name, it->name, members[it->member].word);
+    if (it->default_value.type != POPOTO_NULL && it->kind != POPOTO_KIND_FIELD)
+        return bad_field(of, it, why, "only a FIELD can have a default value");
+    if (it->max_length != 0 && !is_text)
+        return bad_field(of, it, why, ".max_length is for text and bytes");
+    if (it->max_length > MODEL_MAX_LENGTH)
+        return bad_field(of, it, why, ".max_length is above 512 MiB, the longest that Redis stores");
+    if (it->kind != POPOTO_KIND_CONFIDENCE && (it->initial_confidence != 0 || it->evidence_cap != 0))
+        return bad_field(of, it, why,
+                         ".initial_confidence and .evidence_cap are for CONFIDENCE fields");
+    if (it->initial_confidence != POPOTO_ZERO &&
+        !(it->initial_confidence >= 0 && it->initial_confidence <= 1))
+        return bad_field(of, it, why, ".initial_confidence must be between 0 and 1");
+    if (it->evidence_cap < 0)
+        return bad_field(of, it, why, ".evidence_cap must be at least 1");
+    if (it->kind == POPOTO_KIND_AUTO_KEY && it->generate != POPOTO_UUID4 && it->generate != POPOTO_ULID)
+        return bad_field(of, it, why, ".generate must be POPOTO_UUID4 or POPOTO_ULID");
+    if (it->kind != POPOTO_KIND_AUTO_KEY && it->generate != POPOTO_UUID4)
+        return bad_field(of, it, why, ".generate is for AUTO_KEY fields");
+    return POPOTO_OK;
+}
+
+static popoto_status check_field(const popoto_model *of, size_t index, failure *why) {
+    const popoto_field *it = &of->fields[index];
+    if (!name_is_valid(it->name, false))
+        return bad_field(of, it, why,
+                         "a field's name has 1 to 128 letters, digits and _, and no __");
+    for (size_t i = 0; i < index; i++)
+        if (strcmp(of->fields[i].name, it->name) == 0)
+            return bad_field(of, it, why, "two fields have this name");
+    if ((size_t)it->kind >= KIND_COUNT)
+        return bad_field(of, it, why, "unknown kind");
+    popoto_status status = check_member(of, it, why);
+    if (status != POPOTO_OK)
+        return status;
+    popoto_type type = field_type(it);
+    if ((kinds[it->kind].types >> type & 1U) == 0)
+        return popoto__fail(why, POPOTO_BAD_MODEL, "%s.%s: %s %s must be %s, not %s", of->name,
+                            it->name, strchr("AU", kinds[it->kind].word[0]) ? "an" : "a",
+                            kinds[it->kind].word, kinds[it->kind].allowed, popoto__type_name(type));
+    if (it->kind == POPOTO_KIND_AUTO_KEY && of->size != 0 && it->member != POPOTO_MEMBER_ID &&
+        !(it->member == POPOTO_MEMBER_ARRAY && it->size >= sizeof(popoto_id)))
+        return bad_field(of, it, why,
+                         "an AUTO_KEY is generated into the struct: its member must be a popoto_id, or "
+                         "a char array of at least 33");
+    if (it->member == POPOTO_MEMBER_ID && it->kind != POPOTO_KIND_AUTO_KEY)
+        return bad_field(of, it, why, "a popoto_id is for AUTO_KEY; use const char * or a char array");
+    return check_options(of, it, type, why);
+}
+
+/* ----- Compiling: building -------------------------------------------------------------------- */
+
+static popoto_text joined(arena *memory, const char *const *parts, size_t count) {
+    size_t size = 0;
+    for (size_t i = 0; i < count; i++)
+        size += strlen(parts[i]);
+    char *text = popoto__arena_bytes(memory, size + 1);
+    if (text == NULL)
+        return (popoto_text){NULL, 0};
+    char *at = text;
+    for (size_t i = 0; i < count; i++) {
+        size_t part = strlen(parts[i]);
+        memcpy(at, parts[i], part);
+        at += part;
+    }
+    *at = '\0';
+    return (popoto_text){text, size};
+}
+
+/* "$KeyF:Episode:project_id" and its like; empty for fields without an index. */
+static bool set_prefix(const dialect *how, const popoto_model *of, field *it, arena *memory) {
+    const char *kind = NULL;
+    const char *suffix = "";
+    if (it->kind == POPOTO_KIND_KEY)
+        kind = how->key_prefix;
+    else if (it->kind == POPOTO_KIND_UNIQUE_KEY)
+        kind = how->unique_prefix;
+    else if (it->kind == POPOTO_KIND_SORTED)
+        kind = how->sorted_prefix;
+    else if (it->kind == POPOTO_KIND_CONFIDENCE) {
+        kind = how->confidence_prefix;
+        suffix = how->confidence_suffix;
+    }
+    if (kind == NULL)
+        return true;
+    it->prefix = joined(memory, (const char *[]){kind, ":", of->name, ":", it->name, suffix}, 6);
+    return it->prefix.data != NULL;
+}
+
+/* "exchange,symbol" -> the indexes of these fields. */
+static popoto_status set_partition(model *of, field *it, arena *memory, failure *why) {
+    const char *list = it->declared->partition_by;
+    if (list == NULL)
+        return POPOTO_OK;
+    size_t *indexes = popoto__arena_allocate(memory, of->field_count * sizeof(size_t));
+    if (indexes == NULL)
+        return popoto__fail_memory(why);
+    it->partition = indexes;
+    for (const char *at = list;;) {
+        at += strspn(at, " ");
+        size_t size = strcspn(at, ", ");
+        const field *by = popoto__model_field(of, at, size);
+        shown room;
+        if (by == NULL)
+            return popoto__fail(why, POPOTO_BAD_MODEL, "%s.%s: partition_by names %s, no field of %s",
+                                of->name.data, it->name, popoto__show(&room, at, size),
+                                of->name.data);
+        if (by == it)
+            return bad_field(of->declared, it->declared, why, "it cannot partition itself");
+        if ((kinds[POPOTO_KIND_KEY].types >> by->type & 1U) == 0 || by->declared->null)
+            return popoto__fail(why, POPOTO_BAD_MODEL,
+                                "%s.%s: partition_by names %s, which %s; a partition needs a value "
+                                "that can stand in a key",
+                                of->name.data, it->name, by->name,
+                                by->declared->null ? "can be null" : "is of no such type");
+        for (size_t i = 0; i < it->partition_count; i++)
+            if (indexes[i] == by->index)
+                return popoto__fail(why, POPOTO_BAD_MODEL, "%s.%s: partition_by names %s twice",
+                                    of->name.data, it->name, by->name);
+        indexes[it->partition_count++] = by->index;
+        of->fields[by->index].is_partition = true;
+        of->moves = of->moves || !by->is_key;
+        at += size;
+        at += strspn(at, " ");
+        if (*at == '\0')
+            return POPOTO_OK;
+        if (*at++ != ',')
+            return bad_field(of->declared, it->declared, why,
+                             "partition_by is a list of fields with commas between them");
+    }
+}
+
+static popoto_status set_default(model *of, field *it, failure *why) {
+    popoto_value taken;
+    if (it->declared->default_value.type == POPOTO_NULL)
+        return POPOTO_OK;
+    failure inner;
+    if (popoto__field_accept(of, it, &it->declared->default_value, &taken, &inner) != POPOTO_OK)
+        return popoto__fail(why, POPOTO_BAD_MODEL, "the default value does not fit: %.400s",
+                            inner.text);
+    return POPOTO_OK;
+}
+
+static popoto_status compile_fields(model *of, const dialect *how, arena *memory, failure *why) {
+    size_t *keys = popoto__arena_allocate(memory, of->field_count * sizeof(size_t));
+    of->fields = popoto__arena_zeroed(memory, of->field_count, sizeof(field));
+    if (keys == NULL || of->fields == NULL)
+        return popoto__fail_memory(why);
+    of->keys = keys;
+    for (size_t i = 0; i < of->field_count; i++) {
+        const popoto_field *declared = &of->declared->fields[i];
+        popoto_status status = check_field(of->declared, i, why);
+        if (status != POPOTO_OK)
+            return status;
+        double initial = declared->initial_confidence;
+        field *it = &of->fields[i];
+        *it = (field){
+            .declared = declared,
+            .name = declared->name,
+            .name_size = strlen(declared->name),
+            .index = i,
+            .kind = declared->kind,
+            .type = field_type(declared),
+            .max_length = declared->max_length ? declared->max_length : MODEL_MAX_LENGTH,
+            .is_key = kinds[declared->kind].is_key,
+            .initial_confidence = initial == 0 ? 0.5 : initial == POPOTO_ZERO ? 0 : initial,
+            .evidence_cap = declared->evidence_cap ? declared->evidence_cap : 20,
+        };
+        if (it->is_key) {
+            keys[of->key_count++] = i;
+            it->key_position = of->key_count;
+        }
+        of->has_auto_key = of->has_auto_key || it->kind == POPOTO_KIND_AUTO_KEY;
+        of->has_unique_key = of->has_unique_key || it->kind == POPOTO_KIND_UNIQUE_KEY;
+        if (!set_prefix(how, of->declared, it, memory))
+            return popoto__fail_memory(why);
+    }
+    for (size_t i = 0; i < of->field_count; i++) {
+        popoto_status status = set_partition(of, &of->fields[i], memory, why);
+        if (status == POPOTO_OK)
+            status = set_default(of, &of->fields[i], why);
+        if (status != POPOTO_OK)
+            return status;
+    }
+    return POPOTO_OK;
+}
+
+popoto_status popoto__model_compile(const popoto_model *declared, popoto_dialect dialect_id,
+                                    arena *memory, const model **out, failure *why) {
+    *out = NULL;
+    popoto_status status = check_model(declared, why);
+    if (status != POPOTO_OK)
+        return status;
+    const dialect *how = &dialects[dialect_id];
+    model *it = popoto__arena_zeroed(memory, 1, sizeof *it);
+    if (it == NULL)
+        return popoto__fail_memory(why);
+    it->declared = declared;
+    it->name = (popoto_text){declared->name, strlen(declared->name)};
+    it->class_key = joined(memory, (const char *[]){how->class_prefix, ":", declared->name}, 3);
+    it->escapes = how->escapes;
+    it->field_count = declared->field_count;
+    if (it->class_key.data == NULL)
+        return popoto__fail_memory(why);
+    status = compile_fields(it, how, memory, why);
+    if (status == POPOTO_OK)
+        *out = it;
+    return status;
+}
+
+const field *popoto__model_field(const model *of, const char *name, size_t size) {
+    for (size_t i = 0; i < of->field_count; i++)
+        if (of->fields[i].name_size == size && memcmp(of->fields[i].name, name, size) == 0)
+            return &of->fields[i];
+    return NULL;
+}
+
+void popoto__model_field_names(const model *of, char *out, size_t size) {
+    size_t at = 0;
+    out[0] = '\0';
+    for (size_t i = 0; i < of->field_count && at < size; i++) {
+        int more = snprintf(out + at, size - at, "%s%s", i ? ", " : "", of->fields[i].name);
+        if (more < 0 || (size_t)more >= size - at) {
+            if (size > 4)
+                memcpy(out + size - 4, "...", 4);
+            return;
+        }
+        at += (size_t)more;
+    }
+}
+
+/* ----- Values that a field takes -------------------------------------------------------------- */
+
+bool popoto__field_convert(const field *it, const popoto_value *given, popoto_value *taken) {
+    *taken = *given;
+    if (it->type == given->type || it->type == POPOTO_ANY || given->type == POPOTO_NULL)
+        return true;
+    if (it->type == POPOTO_FLOAT && given->type == POPOTO_INT &&
+        given->as.integer >= -MODEL_MAX_EXACT && given->as.integer <= MODEL_MAX_EXACT) {
+        *taken = popoto_of_float((double)given->as.integer);
+        return true;
+    }
+    if (it->type == POPOTO_BOOL && given->type == POPOTO_INT &&
+        (given->as.integer == 0 || given->as.integer == 1)) {
+        *taken = popoto_of_bool(given->as.integer == 1);
+        return true;
+    }
+    if (it->type == POPOTO_DECIMAL && given->type == POPOTO_TEXT) {
+        taken->type = POPOTO_DECIMAL;
+        return true;
+    }
+    return false;
+}
+
+static popoto_status bad_value(const model *of, const field *it, const popoto_value *given,
+                               failure *why, const char *right) {
+    shown room;
+    return popoto__fail(why, POPOTO_BAD_VALUE, "%s.%s cannot be %s: %s", of->name.data, it->name,
+                        popoto__show_value(&room, given), right);
+}
+
+static popoto_status accept_null(const model *of, const field *it, failure *why) {
+    if (it->declared->null)
+        return POPOTO_OK;
+    return popoto__fail(why, POPOTO_BAD_VALUE, "%s.%s is null: %s", of->name.data, it->name,
+                        it->is_key                              ? "a key needs a value"
+                        : it->is_partition                      ? "it names the record's partition"
+                        : it->kind == POPOTO_KIND_FIELD ? "give it a value, or declare it .null = true"
+                                                        : "it needs a value");
+}
+
+popoto_status popoto__field_accept(const model *of, const field *it, const popoto_value *given,
+                                   popoto_value *taken, failure *why) {
+    if (given->type == POPOTO_NULL) {
+        *taken = *given;
+        return accept_null(of, it, why);
+    }
+    if (!popoto__field_convert(it, given, taken)) {
+        char right[64];
+        snprintf(right, sizeof right, "it holds %s", popoto__type_name(it->type));
+        return bad_value(of, it, given, why, right);
+    }
+    size_t length = taken->type == POPOTO_TEXT    ? taken->as.text.size
+                    : taken->type == POPOTO_BYTES ? taken->as.bytes.size
+                                                  : 0;
+    if (length > it->max_length) {
+        char right[96];
+        snprintf(right, sizeof right, "it has %zu bytes and may have %zu", length, it->max_length);
+        return bad_value(of, it, given, why, right);
+    }
+    if (it->kind == POPOTO_KIND_CONFIDENCE && !(taken->as.real >= 0 && taken->as.real <= 1))
+        return bad_value(of, it, given, why, "a confidence is between 0 and 1");
+    if (it->kind == POPOTO_KIND_SORTED) {
+        double score;
+        bool exact;
+        const char *reason = NULL;
+        if (!popoto__codec_score(taken, &score, &exact, &reason))
+            return bad_value(of, it, given, why, reason);
+        if (taken->type == POPOTO_INT && !exact)
+            return bad_value(of, it, given, why,
+                             "a sorted index tells integers apart only up to 2^53");
+    }
+    return POPOTO_OK;
+}
+
+/* ----- Where a record stands: keys ------------------------------------------------------------ */
+
+popoto_status popoto__segment(const model *of, const field *it, const popoto_value *value,
+                              arena *memory, popoto_text *out, failure *why) {
+    buffer text, escaped;
+    const char *reason = "out of memory";
+    popoto__buffer_init(&text, memory->allocator);
+    popoto__buffer_init(&escaped, memory->allocator);
+    *out = (popoto_text){NULL, 0};
+    popoto_status status = POPOTO_OK;
+    popoto_text plain = {NULL, 0};
+    if (value->type == POPOTO_TEXT) {
+        plain = value->as.text;
+    } else if (popoto__codec_key_text(&text, value, &reason)) {
+        plain = (popoto_text){text.data, text.size};
+    } else {
+        status = bad_value(of, it, value, why, reason);
+    }
+    if (status == POPOTO_OK) {
+        popoto__key_escape(&escaped, of->escapes, plain.data, plain.size);
+        if (!text.failed && !escaped.failed)
+            *out = (popoto_text){popoto__arena_copy(memory, escaped.data, escaped.size), escaped.size};
+        if (out->data == NULL)
+            status = popoto__fail_memory(why);
+    }
+    popoto__buffer_free(&text);
+    popoto__buffer_free(&escaped);
+    return status;
+}
+
+static popoto_text with_segments(popoto_text prefix, const popoto_text *const *segments, size_t count,
+                                 arena *memory) {
+    size_t size = prefix.size;
+    for (size_t i = 0; i < count; i++)
+        size += 1 + segments[i]->size;
+    char *text = popoto__arena_bytes(memory, size + 1);
+    if (text == NULL)
+        return (popoto_text){NULL, 0};
+    char *at = text;
+    memcpy(at, prefix.data, prefix.size);
+    at += prefix.size;
+    for (size_t i = 0; i < count; i++) {
+        *at++ = ':';
+        memcpy(at, segments[i]->data, segments[i]->size);
+        at += segments[i]->size;
+    }
+    *at = '\0';
+    return (popoto_text){text, size};
+}
+
+popoto_status popoto__placement_of_values(const model *of, const popoto_value *values, arena *memory,
+                                          placement *out, failure *why) {
+    const popoto_text *key_segments[MODEL_MAX_FIELDS];
+    out->key = (popoto_text){NULL, 0};
+    out->segments = popoto__arena_zeroed(memory, of->field_count, sizeof(popoto_text));
+    if (out->segments == NULL)
+        return popoto__fail_memory(why);
+    for (size_t i = 0; i < of->field_count; i++)
+        if (of->fields[i].is_key || of->fields[i].is_partition) {
+            popoto_status status = popoto__segment(of, &of->fields[i], &values[i], memory,
+                                                   &out->segments[i], why);
+            if (status != POPOTO_OK)
+                return status;
+        }
+    for (size_t i = 0; i < of->key_count; i++)
+        key_segments[i] = &out->segments[of->keys[i]];
+    out->key = with_segments(of->name, key_segments, of->key_count, memory);
+    return out->key.data != NULL ? POPOTO_OK : popoto__fail_memory(why);
+}
+
+bool popoto__placement_of_key(const model *of, popoto_text key, arena *memory, placement *out) {
+    const char *segment;
+    size_t size;
+    out->key = key;
+    out->segments = popoto__arena_zeroed(memory, of->field_count, sizeof(popoto_text));
+    if (out->segments == NULL)
+        return false;
+    key_rest rest = popoto__key_split(key.data, key.size);
+    if (!popoto__key_next(&rest, &segment, &size) || size != of->name.size ||
+        memcmp(segment, of->name.data, size) != 0)
+        return false;
+    for (size_t i = 0; i < of->key_count; i++) {
+        if (!popoto__key_next(&rest, &segment, &size))
+            return false;
+        out->segments[of->keys[i]] = (popoto_text){segment, size};
+    }
+    return !popoto__key_next(&rest, &segment, &size);
+}
+
+popoto_status popoto__placement_set(const model *of, placement *it, size_t field_index,
+                                    const popoto_value *value, arena *memory, failure *why) {
+    return popoto__segment(of, &of->fields[field_index], value, memory, &it->segments[field_index],
+                           why);
+}
+
+popoto_text popoto__index_key(const model *of, const field *it, const popoto_text *segments,
+                              arena *memory) {
+    const popoto_text *used[MODEL_MAX_FIELDS];
+    size_t count = 0;
+    (void)of;
+    if (it->is_key)
+        used[count++] = &segments[it->index];
+    for (size_t i = 0; i < it->partition_count; i++)
+        used[count++] = &segments[it->partition[i]];
+    return with_segments(it->prefix, used, count, memory);
+}

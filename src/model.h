@@ -1,0 +1,95 @@
+/* model - descriptors, checked once when first used, and the names of every key that a model has (the
+ * dialects are one table in model.c). Pure: knows neither commands nor connections. */
+#ifndef POPOTO_MODEL_H
+#define POPOTO_MODEL_H
+
+#include "codec.h"
+#include "failure.h"
+#include "key.h"
+#include "memory.h"
+
+#define MODEL_MAX_FIELDS 256
+#define MODEL_MAX_NAME 128
+/* The longest text or bytes that Redis stores. */
+#define MODEL_MAX_LENGTH ((size_t)512 * 1024 * 1024)
+/* Beyond this a double no longer tells neighbouring integers apart. */
+#define MODEL_MAX_EXACT ((int64_t)1 << 53)
+
+typedef struct model model;
+
+typedef struct field {
+    const popoto_field *declared;
+    const char *name;
+    size_t name_size;
+    size_t index; /* in model.fields */
+    popoto_kind kind;
+    popoto_type type; /* POPOTO_ANY, or what its values are */
+    size_t max_length;
+    bool is_key;          /* one of the kinds that make the record's key */
+    bool is_partition;    /* some other field's partition_by names it */
+    size_t key_position;  /* is_key: which segment of the key, the model's name being segment 0 */
+    popoto_text prefix;   /* of its index keys: "$KeyF:Episode:project_id"; empty: not indexed */
+    const size_t *partition; /* SORTED, CONFIDENCE: indexes of the fields that partition_by names */
+    size_t partition_count;
+    double initial_confidence;
+    int64_t evidence_cap;
+} field;
+
+struct model {
+    const popoto_model *declared;
+    popoto_text name;
+    popoto_text class_key; /* "$Class:Episode" */
+    const char *escapes;   /* of key segments */
+    field *fields;
+    size_t field_count;
+    const size_t *keys; /* indexes of the key fields, in the order of the key's segments */
+    size_t key_count;
+    bool has_auto_key;
+    bool has_unique_key;
+    bool moves; /* some index is partitioned by a field that is no part of the key, so a record can
+                   move between partitions without changing its key */
+};
+
+/* Check the declaration and build its compiled form in memory. POPOTO_BAD_MODEL with a sentence. */
+popoto_status popoto__model_compile(const popoto_model *declared, popoto_dialect dialect, arena *memory,
+                                    const model **out, failure *why);
+
+/* NULL where the model has no such field. */
+const field *popoto__model_field(const model *of, const char *name, size_t size);
+/* The names of the fields, "project_id, episode_id, title", for sentences; cut where long. */
+void popoto__model_field_names(const model *of, char *out, size_t size);
+
+/* The type with which a field takes `given`: converts what C's literals make necessary (an int for a
+ * float, 0 and 1 for a bool, text for a decimal, an item list...), checks type, length and what its
+ * kind forbids. Null is taken where the field allows it. POPOTO_BAD_VALUE with a sentence. */
+popoto_status popoto__field_accept(const model *of, const field *it, const popoto_value *given,
+                                   popoto_value *taken, failure *why);
+/* The conversion alone, for filters' values: no length, no null. False: of another type. */
+bool popoto__field_convert(const field *it, const popoto_value *given, popoto_value *taken);
+
+/* Where one record stands: its key, and the escaped segment of every field that is part of a key or of
+ * a partition (by field index; data NULL for the others). All text is in the arena it was made in. */
+typedef struct placement {
+    popoto_text key;
+    popoto_text *segments;
+} placement;
+
+/* From values (by field index). POPOTO_BAD_VALUE where one cannot stand in a key. */
+popoto_status popoto__placement_of_values(const model *of, const popoto_value *values, arena *memory,
+                                          placement *out, failure *why);
+/* From a key alone: the segments of fields that are no part of the key stay empty, to be set with
+ * popoto__placement_set. False: the key is not one of this model's, or there is no memory. */
+bool popoto__placement_of_key(const model *of, popoto_text key, arena *memory, placement *out);
+popoto_status popoto__placement_set(const model *of, placement *it, size_t field_index,
+                                    const popoto_value *value, arena *memory, failure *why);
+
+/* The escaped segment of a value. */
+popoto_status popoto__segment(const model *of, const field *it, const popoto_value *value,
+                              arena *memory, popoto_text *out, failure *why);
+
+/* The index key of a field for a record: key and unique indexes end in the field's own segment,
+ * sorted indexes and companion hashes in their partition's. data NULL: no memory. */
+popoto_text popoto__index_key(const model *of, const field *it, const popoto_text *segments,
+                              arena *memory);
+
+#endif

@@ -1,0 +1,763 @@
+#include "plan.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* ----- The scripts ---------------------------------------------------------------------------- */
+
+/* Arguments of both scripts, in ARGV (K is an index into KEYS):
+ *
+ *     number of expectations
+ *     for each:  absent K | present K | field K name bytes | lacks K name | unique K member member
+ *     commit:      for each command:  name, how many arguments follow, how many of them are keys,
+ *                                     K..., argument...
+ *     confidence:  K of the companion hash, member, signal, initial confidence, evidence cap
+ *
+ * The answer is OK (commit) or the new entry (confidence); or, if some expectation does not hold, a
+ * flat list: expectation (from 1), what was found (false for nothing), expectation, ...
+ *
+ * `commit` checks the type of every key that it will write to before it writes to the first, because
+ * what a script did before an error stays done. MOVE is no command of the server's: it moves a hash's
+ * entry to another hash and name, if it is there. */
+#define SCRIPT_EXPECTATIONS                                                                         \
+    "local at, found = 2, {}\n"                                                                    \
+    "local function refuse(i, what)\n"                                                             \
+    "  found[#found + 1] = i\n"                                                                    \
+    "  found[#found + 1] = what\n"                                                                 \
+    "end\n"                                                                                        \
+    "for i = 1, tonumber(ARGV[1]) do\n"                                                            \
+    "  local kind, key = ARGV[at], KEYS[tonumber(ARGV[at + 1])]\n"                                 \
+    "  if kind == 'absent' then\n"                                                                 \
+    "    if redis.call('EXISTS', key) == 1 then refuse(i, false) end\n"                            \
+    "    at = at + 2\n"                                                                            \
+    "  elseif kind == 'present' then\n"                                                            \
+    "    if redis.call('EXISTS', key) == 0 then refuse(i, false) end\n"                            \
+    "    at = at + 2\n"                                                                            \
+    "  elseif kind == 'field' then\n"                                                              \
+    "    local is = redis.call('HGET', key, ARGV[at + 2])\n"                                       \
+    "    if is ~= ARGV[at + 3] then refuse(i, is) end\n"                                           \
+    "    at = at + 4\n"                                                                            \
+    "  elseif kind == 'lacks' then\n"                                                              \
+    "    local is = redis.call('HGET', key, ARGV[at + 2])\n"                                       \
+    "    if is then refuse(i, is) end\n"                                                           \
+    "    at = at + 3\n"                                                                            \
+    "  else\n"                                                                                     \
+    "    for _, member in ipairs(redis.call('SMEMBERS', key)) do\n"                                \
+    "      if member ~= ARGV[at + 2] and member ~= ARGV[at + 3] then refuse(i, member) end\n"      \
+    "    end\n"                                                                                    \
+    "    at = at + 4\n"                                                                            \
+    "  end\n"                                                                                      \
+    "end\n"                                                                                        \
+    "if #found > 0 then return found end\n"
+
+static const char *const scripts[SCRIPT_COUNT] = {
+    [SCRIPT_COMMIT] = SCRIPT_EXPECTATIONS
+    "local types = {HSET = 'hash', HSETNX = 'hash', HDEL = 'hash', MOVE = 'hash', SADD = 'set',\n"
+    "  SREM = 'set', ZADD = 'zset', ZREM = 'zset'}\n"
+    "local first = at\n"
+    "while at <= #ARGV do\n"
+    "  local want = types[ARGV[at]]\n"
+    "  if want then\n"
+    "    for k = 1, tonumber(ARGV[at + 2]) do\n"
+    "      local key = KEYS[tonumber(ARGV[at + 2 + k])]\n"
+    "      local is = redis.call('TYPE', key).ok\n"
+    "      if is ~= want and is ~= 'none' then\n"
+    "        return redis.error_reply('WRONGTYPE ' .. key .. ' holds a ' .. is .. ', not a ' .. want)\n"
+    "      end\n"
+    "    end\n"
+    "  end\n"
+    "  at = at + 2 + tonumber(ARGV[at + 1])\n"
+    "end\n"
+    "at = first\n"
+    "while at <= #ARGV do\n"
+    "  local name, count, keys = ARGV[at], tonumber(ARGV[at + 1]), tonumber(ARGV[at + 2])\n"
+    "  local key = KEYS[tonumber(ARGV[at + 3])]\n"
+    "  local rest, last = at + 3 + keys, at + 1 + count\n"
+    "  if name == 'MOVE' then\n"
+    "    local to = KEYS[tonumber(ARGV[at + 4])]\n"
+    "    local entry = redis.call('HGET', key, ARGV[rest])\n"
+    "    if entry then\n"
+    "      redis.call('HDEL', key, ARGV[rest])\n"
+    "      redis.call('HSET', to, ARGV[rest + 1], entry)\n"
+    "    end\n"
+    "  elseif keys == 2 then\n"
+    "    redis.call(name, key, KEYS[tonumber(ARGV[at + 4])], unpack(ARGV, rest, last))\n"
+    "  else\n"
+    "    redis.call(name, key, unpack(ARGV, rest, last))\n"
+    "  end\n"
+    "  at = at + 2 + count\n"
+    "end\n"
+    "return redis.status_reply('OK')\n",
+
+    /* The rule is that of Popoto 1.10 (CAPPED_BAYESIAN_UPDATE_LUA); see popoto_confidence. */
+    [SCRIPT_CONFIDENCE] = SCRIPT_EXPECTATIONS
+    "local key, member = KEYS[tonumber(ARGV[at])], ARGV[at + 1]\n"
+    "local signal, initial = tonumber(ARGV[at + 2]), tonumber(ARGV[at + 3])\n"
+    "local cap = tonumber(ARGV[at + 4])\n"
+    "local confidence, count, pro, contra = initial, 0, 0, 0\n"
+    "local entry = redis.call('HGET', key, member)\n"
+    "if entry then\n"
+    "  local ok, is = pcall(cmsgpack.unpack, entry)\n"
+    "  if not ok or type(is) ~= 'table' then\n"
+    "    return redis.error_reply('CORRUPTENTRY in ' .. key)\n"
+    "  end\n"
+    "  confidence = tonumber(is.confidence or is[1] or initial)\n"
+    "  count = tonumber(is.evidence_count or is[2] or 0)\n"
+    "  pro = tonumber(is.corroborations or is[3] or 0)\n"
+    "  contra = tonumber(is.contradictions or is[4] or 0)\n"
+    "  if not (confidence and count and pro and contra) then\n"
+    "    return redis.error_reply('CORRUPTENTRY in ' .. key)\n"
+    "  end\n"
+    "end\n"
+    "local n = math.min(count + 1, cap)\n"
+    "confidence = math.max(0, math.min(1, confidence + (signal - confidence) / (n + 1)))\n"
+    "count = count + 1\n"
+    "if signal >= 0.5 then pro = pro + 1 else contra = contra + 1 end\n"
+    "entry = cmsgpack.pack({confidence = confidence, evidence_count = count,\n"
+    "  corroborations = pro, contradictions = contra})\n"
+    "redis.call('HSET', key, member, entry)\n"
+    "return entry\n",
+};
+
+const char *popoto__script_text(script_id which) { return scripts[which]; }
+
+/* ----- Plans, their making -------------------------------------------------------------------- */
+
+void popoto__plan_init(plan *it, arena *memory) { *it = (plan){.memory = memory}; }
+
+/* One more place in an array that grows inside the arena; NULL (and it->failed) without memory. */
+static void *grow(plan *it, void *items, size_t *room, size_t count, size_t size) {
+    if (count < *room)
+        return items;
+    size_t wanted = *room ? *room * 2 : 16;
+    void *bigger = popoto__arena_allocate(it->memory, wanted * size);
+    if (bigger == NULL) {
+        it->failed = true;
+        return NULL;
+    }
+    if (count > 0)
+        memcpy(bigger, items, count * size);
+    *room = wanted;
+    return bigger;
+}
+
+void popoto__plan_expect(plan *it, expectation what) {
+    expectation *items = grow(it, it->expectations, &it->expectation_room, it->expectation_count,
+                              sizeof *items);
+    if (items == NULL)
+        return;
+    it->expectations = items;
+    items[it->expectation_count++] = what;
+}
+
+void popoto__plan_command(plan *it, const popoto_text *arguments, size_t count, size_t key_count) {
+    command *items = grow(it, it->commands, &it->command_room, it->command_count, sizeof *items);
+    popoto_text *copy = popoto__arena_allocate(it->memory, count * sizeof *copy);
+    if (items == NULL || copy == NULL) {
+        it->failed = true;
+        return;
+    }
+    for (size_t i = 0; i < count; i++) {
+        it->failed = it->failed || arguments[i].data == NULL;
+        copy[i] = arguments[i];
+    }
+    it->commands = items;
+    items[it->command_count++] = (command){copy, count, key_count};
+}
+
+/* A command with one key: PLAN(plan, "SADD", key, member). */
+#define PLAN(plan_, name_, ...)                                                                     \
+    popoto__plan_command(plan_, (const popoto_text[]){TEXT(name_), __VA_ARGS__},                    \
+                         sizeof((const popoto_text[]){TEXT(name_), __VA_ARGS__}) /                  \
+                             sizeof(popoto_text),                                                  \
+                         1)
+
+/* ----- Plans, rendered as the server's protocol ----------------------------------------------- */
+
+static void render_command(const command *it, buffer *out) {
+    popoto__request_begin(out, it->count);
+    for (size_t i = 0; i < it->count; i++)
+        popoto__request_argument(out, it->arguments[i].data, it->arguments[i].size);
+}
+
+size_t popoto__plan_render_commands(const plan *it, buffer *out) {
+    for (size_t i = 0; i < it->command_count; i++)
+        render_command(&it->commands[i], out);
+    return it->command_count;
+}
+
+size_t popoto__plan_render_transaction(const plan *it, buffer *out) {
+    popoto__request_begin(out, 1);
+    popoto__request_text(out, "MULTI");
+    size_t count = popoto__plan_render_commands(it, out);
+    popoto__request_begin(out, 1);
+    popoto__request_text(out, "EXEC");
+    return count + 2;
+}
+
+/* The distinct keys of a plan, in order of first use. Plans have a few dozen at most, and the same key
+ * is mostly the same pointer, so a linear search is the quick one. */
+typedef struct key_list {
+    popoto_text *keys;
+    size_t count;
+} key_list;
+
+static size_t key_index(key_list *it, popoto_text key) {
+    for (size_t i = 0; i < it->count; i++)
+        if (it->keys[i].size == key.size && (it->keys[i].data == key.data ||
+                                             memcmp(it->keys[i].data, key.data, key.size) == 0))
+            return i + 1;
+    it->keys[it->count++] = key;
+    return it->count;
+}
+
+static bool list_keys(const plan *it, const popoto_text *extra, key_list *list) {
+    size_t most = it->expectation_count + 2 * it->command_count + 1;
+    list->count = 0;
+    list->keys = popoto__arena_allocate(it->memory, most * sizeof *list->keys);
+    if (list->keys == NULL)
+        return false;
+    for (size_t i = 0; i < it->expectation_count; i++)
+        key_index(list, it->expectations[i].key);
+    for (size_t i = 0; i < it->command_count; i++)
+        for (size_t k = 1; k <= it->commands[i].key_count; k++)
+            key_index(list, it->commands[i].arguments[k]);
+    if (extra != NULL)
+        key_index(list, *extra);
+    return true;
+}
+
+static const struct {
+    const char *word, *word_for_nothing;
+    size_t texts, texts_for_nothing;
+} expect_rules[] = {
+    [EXPECT_ABSENT] = {"absent", "absent", 0, 0},
+    [EXPECT_PRESENT] = {"present", "present", 0, 0},
+    [EXPECT_FIELD] = {"field", "lacks", 2, 1},
+    [EXPECT_UNIQUE] = {"unique", "unique", 2, 2},
+};
+
+static size_t expectation_arguments(const expectation *it) {
+    return 2 + (it->value.data == NULL ? expect_rules[it->kind].texts_for_nothing
+                                       : expect_rules[it->kind].texts);
+}
+
+static void render_expectations(const plan *it, key_list *list, buffer *out) {
+    popoto__request_integer(out, (int64_t)it->expectation_count);
+    for (size_t i = 0; i < it->expectation_count; i++) {
+        const expectation *what = &it->expectations[i];
+        size_t texts = expectation_arguments(what) - 2;
+        popoto__request_text(out, what->value.data == NULL ? expect_rules[what->kind].word_for_nothing
+                                                           : expect_rules[what->kind].word);
+        popoto__request_integer(out, (int64_t)key_index(list, what->key));
+        if (texts > 0)
+            popoto__request_argument(out, what->field.data, what->field.size);
+        if (texts > 1)
+            popoto__request_argument(out, what->value.data, what->value.size);
+    }
+}
+
+/* EVALSHA sha, the number of keys and the keys; `arguments` is how many ARGVs will follow. */
+static void render_evalsha(const key_list *list, popoto_text sha, size_t arguments, buffer *out) {
+    popoto__request_begin(out, 3 + list->count + arguments);
+    popoto__request_text(out, "EVALSHA");
+    popoto__request_argument(out, sha.data, sha.size);
+    popoto__request_integer(out, (int64_t)list->count);
+    for (size_t i = 0; i < list->count; i++)
+        popoto__request_argument(out, list->keys[i].data, list->keys[i].size);
+}
+
+static size_t count_expectation_arguments(const plan *it) {
+    size_t count = 1;
+    for (size_t i = 0; i < it->expectation_count; i++)
+        count += expectation_arguments(&it->expectations[i]);
+    return count;
+}
+
+void popoto__plan_render_commit(const plan *it, popoto_text sha, buffer *out) {
+    key_list list;
+    if (!list_keys(it, NULL, &list)) {
+        out->failed = true;
+        return;
+    }
+    size_t arguments = count_expectation_arguments(it);
+    for (size_t i = 0; i < it->command_count; i++)
+        arguments += 2 + it->commands[i].count;
+    render_evalsha(&list, sha, arguments, out);
+    render_expectations(it, &list, out);
+    for (size_t i = 0; i < it->command_count; i++) {
+        const command *what = &it->commands[i];
+        popoto__request_argument(out, what->arguments[0].data, what->arguments[0].size);
+        popoto__request_integer(out, (int64_t)what->count);
+        popoto__request_integer(out, (int64_t)what->key_count);
+        for (size_t k = 1; k <= what->key_count; k++)
+            popoto__request_integer(out, (int64_t)key_index(&list, what->arguments[k]));
+        for (size_t k = what->key_count + 1; k < what->count; k++)
+            popoto__request_argument(out, what->arguments[k].data, what->arguments[k].size);
+    }
+}
+
+void popoto__plan_render_confidence(const plan *it, const confidence_update *update, popoto_text sha,
+                                    buffer *out) {
+    key_list list;
+    char number[CODEC_DOUBLE_SIZE];
+    if (!list_keys(it, &update->hash, &list)) {
+        out->failed = true;
+        return;
+    }
+    render_evalsha(&list, sha, count_expectation_arguments(it) + 5, out);
+    render_expectations(it, &list, out);
+    popoto__request_integer(out, (int64_t)key_index(&list, update->hash));
+    popoto__request_argument(out, update->member.data, update->member.size);
+    popoto__request_argument(out, number, popoto__codec_double_text(update->signal, number));
+    popoto__request_argument(out, number, popoto__codec_double_text(update->initial, number));
+    popoto__request_integer(out, update->evidence_cap);
+}
+
+/* ----- Writes of records: what is known, and what must hold ----------------------------------- */
+
+static bool is_named(const record_write *it, size_t field_index) {
+    return it->named == NULL || it->named[field_index];
+}
+
+static popoto_text copied(arena *memory, const buffer *from, size_t start, size_t end) {
+    return (popoto_text){popoto__arena_copy(memory, from->data + start, end - start), end - start};
+}
+
+static popoto_status encode_values(record_write *it, failure *why) {
+    buffer bytes;
+    popoto_status status = POPOTO_OK;
+    popoto__buffer_init(&bytes, it->memory->allocator);
+    for (size_t i = 0; i < it->of->field_count && status == POPOTO_OK; i++) {
+        const char *reason = NULL;
+        shown room;
+        popoto__buffer_clear(&bytes);
+        if (!popoto__codec_write(&bytes, &it->values[i], &reason) && !bytes.failed)
+            status = popoto__fail(why, POPOTO_BAD_VALUE, "%s.%s = %s cannot be stored: %s",
+                                  it->of->name.data, it->of->fields[i].name,
+                                  popoto__show_value(&room, &it->values[i]), reason);
+        else if (bytes.failed)
+            status = popoto__fail_memory(why);
+        else
+            it->encoded[i] = copied(it->memory, &bytes, 0, bytes.size);
+        if (status == POPOTO_OK && it->encoded[i].data == NULL)
+            status = popoto__fail_memory(why);
+    }
+    popoto__buffer_free(&bytes);
+    return status;
+}
+
+popoto_status popoto__write_prepare(record_write *it, failure *why) {
+    size_t count = it->of->field_count;
+    it->stored = popoto__arena_zeroed(it->memory, count, sizeof *it->stored);
+    it->encoded = popoto__arena_zeroed(it->memory, count, sizeof *it->encoded);
+    if (it->stored == NULL || it->encoded == NULL)
+        return popoto__fail_memory(why);
+    popoto_status status = encode_values(it, why);
+    if (status == POPOTO_OK)
+        status = popoto__placement_of_values(it->of, it->values, it->memory, &it->place, why);
+    if (status != POPOTO_OK)
+        return status;
+    bool had_key = it->kind == WRITE_REPLACE || it->kind == WRITE_DELETE;
+    if (!had_key)
+        it->old_key = it->place.key;
+    it->moves_key = it->old_key.size != it->place.key.size ||
+                    memcmp(it->old_key.data, it->place.key.data, it->place.key.size) != 0;
+    return POPOTO_OK;
+}
+
+/* The bytes that the record has in a field, as far as this attempt believes: what was found, else what
+ * the object holds. */
+static popoto_text believed(const record_write *it, size_t field_index) {
+    return it->stored[field_index].known ? it->stored[field_index].bytes : it->encoded[field_index];
+}
+
+static popoto_status stored_value(const record_write *it, size_t field_index, popoto_value *value,
+                                  failure *why) {
+    const field *about = &it->of->fields[field_index];
+    popoto_text bytes = believed(it, field_index);
+    const char *reason = "the record has no such field";
+    popoto_value given;
+    *value = (popoto_value){POPOTO_NULL, {0}};
+    if (bytes.data != NULL &&
+        popoto__codec_read(it->memory, bytes.data, bytes.size, &given, &reason)) {
+        if (popoto__field_convert(about, &given, value) && value->type != POPOTO_NULL)
+            return POPOTO_OK;
+        reason = "it is of another type";
+    }
+    if (reason == CODEC_NO_MEMORY)
+        return popoto__fail_memory(why);
+    shown room;
+    return popoto__fail(why, POPOTO_CORRUPT, "%s: the stored %s cannot be used: %s",
+                        popoto__show(&room, it->old_key.data, it->old_key.size), about->name, reason);
+}
+
+/* Whether the plan relies on what a field of the stored record holds: what places the record in an
+ * index and is not told by its key; and the score of a sorted field that is not being stored although
+ * its entry has to be written anew. */
+static bool relies_on(const record_write *it, const field *about, bool entry_moves) {
+    if (it->if_unchanged)
+        return it->stored[about->index].known;
+    if (about->is_partition && !about->is_key)
+        return true;
+    return about->kind == POPOTO_KIND_SORTED && !is_named(it, about->index) && entry_moves;
+}
+
+/* What the record's place was before this write: by its old key, and by what is stored. */
+static popoto_status place_before(record_write *it, placement *before, failure *why) {
+    if (!popoto__placement_of_key(it->of, it->old_key, it->memory, before)) {
+        shown room;
+        if (before->segments == NULL)
+            return popoto__fail_memory(why);
+        return popoto__fail(why, POPOTO_BAD_ARGUMENT, "%s is no key of %s",
+                            popoto__show(&room, it->old_key.data, it->old_key.size),
+                            it->of->name.data);
+    }
+    for (size_t i = 0; i < it->of->field_count; i++) {
+        const field *about = &it->of->fields[i];
+        popoto_value value;
+        if (!about->is_partition || about->is_key || believed(it, i).data == NULL)
+            continue;
+        popoto_status status = stored_value(it, i, &value, why);
+        if (status == POPOTO_OK)
+            status = popoto__placement_set(it->of, before, i, &value, it->memory, why);
+        if (status != POPOTO_OK)
+            return status;
+    }
+    return POPOTO_OK;
+}
+
+/* What its place will be: a partition field that is not being stored stays as it is. */
+static popoto_status place_after(record_write *it, const placement *before, placement *after, failure *why) {
+    *after = it->place;
+    if (it->named == NULL)
+        return POPOTO_OK;
+    after->segments = popoto__arena_zeroed(it->memory, it->of->field_count, sizeof(popoto_text));
+    if (after->segments == NULL)
+        return popoto__fail_memory(why);
+    for (size_t i = 0; i < it->of->field_count; i++) {
+        const field *about = &it->of->fields[i];
+        bool stays = about->is_partition && !about->is_key && !is_named(it, i);
+        after->segments[i] = stays ? before->segments[i] : it->place.segments[i];
+    }
+    return POPOTO_OK;
+}
+
+/* The key of a field's index for a placement; data NULL where the placement has no such partition
+ * (the stored record lacks the field). */
+static popoto_text index_of(plan *out, const record_write *it, const field *about, const placement *place) {
+    for (size_t i = 0; i < about->partition_count; i++)
+        if (place->segments[about->partition[i]].data == NULL)
+            return (popoto_text){NULL, 0};
+    popoto_text key = popoto__index_key(it->of, about, place->segments, out->memory);
+    out->failed = out->failed || key.data == NULL;
+    return key;
+}
+
+static bool same(popoto_text a, popoto_text b) {
+    return a.size == b.size && (a.data == b.data || (a.data != NULL && b.data != NULL &&
+                                                     memcmp(a.data, b.data, a.size) == 0));
+}
+
+/* ----- Writes of records: the commands -------------------------------------------------------- */
+
+static void plan_hash(const record_write *it, plan *out) {
+    size_t count = 2;
+    popoto_text *arguments = popoto__arena_allocate(
+        out->memory, (2 + 2 * it->of->field_count) * sizeof *arguments);
+    if (arguments == NULL) {
+        out->failed = true;
+        return;
+    }
+    arguments[0] = TEXT("HSET");
+    arguments[1] = it->place.key;
+    for (size_t i = 0; i < it->of->field_count; i++) {
+        /* The key's own fields are stored whatever was named, so that a moved record says so. */
+        if (!is_named(it, i) && !(it->of->fields[i].is_key && it->moves_key))
+            continue;
+        arguments[count++] = (popoto_text){it->of->fields[i].name, it->of->fields[i].name_size};
+        arguments[count++] = it->encoded[i];
+    }
+    if (count > 2)
+        popoto__plan_command(out, arguments, count, 1);
+}
+
+static void plan_expiry(const record_write *it, plan *out) {
+    char text[16];
+    uint32_t seconds = it->of->declared->time_to_live;
+    if (seconds == 0)
+        return;
+    int size = snprintf(text, sizeof text, "%lu", (unsigned long)seconds);
+    popoto_text argument = {popoto__arena_copy(out->memory, text, (size_t)size), (size_t)size};
+    PLAN(out, "EXPIRE", it->place.key, argument);
+}
+
+static popoto_status score_of(const record_write *it, const field *about, plan *out, popoto_text *score,
+                              failure *why) {
+    popoto_value value = it->values[about->index];
+    const char *reason = NULL;
+    double number;
+    bool exact;
+    if (!is_named(it, about->index)) {
+        popoto_status status = stored_value(it, about->index, &value, why);
+        if (status != POPOTO_OK)
+            return status;
+    }
+    if (!popoto__codec_score(&value, &number, &exact, &reason)) {
+        shown room;
+        return popoto__fail(why, POPOTO_BAD_VALUE, "%s.%s cannot be %s: %s", it->of->name.data,
+                            about->name, popoto__show_value(&room, &value), reason);
+    }
+    char text[CODEC_DOUBLE_SIZE];
+    size_t size = popoto__codec_double_text(number, text);
+    *score = (popoto_text){popoto__arena_copy(out->memory, text, size), size};
+    return score->data != NULL ? POPOTO_OK : popoto__fail_memory(why);
+}
+
+static popoto_status plan_sorted(const record_write *it, const field *about, popoto_text from, popoto_text to,
+                                 plan *out, failure *why) {
+    bool moves = it->moves_key || !same(from, to);
+    popoto_text score;
+    if (moves && from.data != NULL)
+        PLAN(out, "ZREM", from, it->old_key);
+    if (to.data == NULL || (!moves && !is_named(it, about->index)))
+        return POPOTO_OK;
+    popoto_status status = score_of(it, about, out, &score, why);
+    if (status == POPOTO_OK)
+        PLAN(out, "ZADD", to, score, it->place.key);
+    return status;
+}
+
+static void plan_confidence(const record_write *it, const field *about, popoto_text from, popoto_text to,
+                            plan *out) {
+    popoto_confidence initial = {.confidence = about->initial_confidence};
+    buffer bytes;
+    if (to.data == NULL)
+        return;
+    popoto__buffer_init(&bytes, out->memory->allocator);
+    popoto__codec_write_confidence(&bytes, &initial);
+    popoto_text entry = {NULL, 0};
+    if (!bytes.failed)
+        entry = copied(out->memory, &bytes, 0, bytes.size);
+    popoto__buffer_free(&bytes);
+    if (from.data != NULL && (it->moves_key || !same(from, to)))
+        popoto__plan_command(
+            out, (const popoto_text[]){TEXT("MOVE"), from, to, it->old_key, it->place.key}, 5, 2);
+    /* A created record starts anew, even if an expired one of its name left figures behind. */
+    if (it->kind == WRITE_CREATE)
+        PLAN(out, "HSET", to, it->place.key, entry);
+    else
+        PLAN(out, "HSETNX", to, it->place.key, entry);
+}
+
+static popoto_status plan_field_index(const record_write *it, const field *about, const placement *before,
+                                      const placement *after, plan *out, failure *why) {
+    if (about->prefix.data == NULL)
+        return POPOTO_OK;
+    popoto_text from = index_of(out, it, about, before);
+    popoto_text to = index_of(out, it, about, after);
+    if (about->kind == POPOTO_KIND_SORTED)
+        return plan_sorted(it, about, from, to, out, why);
+    if (about->kind == POPOTO_KIND_CONFIDENCE) {
+        plan_confidence(it, about, from, to, out);
+        return POPOTO_OK;
+    }
+    if (it->moves_key)
+        PLAN(out, "SREM", from, it->old_key);
+    if (it->moves_key || it->kind != WRITE_REPLACE)
+        PLAN(out, "SADD", to, it->place.key);
+    return POPOTO_OK;
+}
+
+static popoto_status plan_store(record_write *it, const placement *before, plan *out, failure *why) {
+    placement after;
+    popoto_status status = place_after(it, before, &after, why);
+    if (status != POPOTO_OK)
+        return status;
+    if (it->moves_key)
+        popoto__plan_command(out, (const popoto_text[]){TEXT("RENAME"), it->old_key, it->place.key}, 3,
+                             2);
+    plan_hash(it, out);
+    plan_expiry(it, out);
+    if (it->moves_key)
+        PLAN(out, "SREM", it->of->class_key, it->old_key);
+    /* A record that is replaced under its own name is in the sets already, or would not be there. */
+    if (it->moves_key || it->kind != WRITE_REPLACE)
+        PLAN(out, "SADD", it->of->class_key, it->place.key);
+    for (size_t i = 0; i < it->of->field_count && status == POPOTO_OK; i++)
+        status = plan_field_index(it, &it->of->fields[i], before, &after, out, why);
+    return status;
+}
+
+/* Take the record out of every index that `before` tells; the record itself is the caller's. */
+static void plan_removal(const model *of, popoto_text key, const placement *before, plan *out) {
+    static const popoto_text removals[] = {
+        [POPOTO_KIND_KEY] = {"SREM", 4},
+        [POPOTO_KIND_UNIQUE_KEY] = {"SREM", 4},
+        [POPOTO_KIND_SORTED] = {"ZREM", 4},
+        [POPOTO_KIND_CONFIDENCE] = {"HDEL", 4},
+    };
+    const record_write place = {.of = of};
+    PLAN(out, "SREM", of->class_key, key);
+    for (size_t i = 0; i < of->field_count; i++) {
+        const field *about = &of->fields[i];
+        if (about->prefix.data == NULL)
+            continue;
+        popoto_text from = index_of(out, &place, about, before);
+        if (from.data != NULL)
+            popoto__plan_command(out, (const popoto_text[]){removals[about->kind], from, key}, 3, 1);
+    }
+}
+
+/* ----- Writes of records: the expectations ---------------------------------------------------- */
+
+static void expect_unique(const record_write *it, const placement *after, plan *out) {
+    for (size_t i = 0; i < it->of->field_count; i++) {
+        const field *about = &it->of->fields[i];
+        if (about->kind != POPOTO_KIND_UNIQUE_KEY || (it->kind == WRITE_REPLACE && !it->moves_key))
+            continue;
+        popoto_text set = index_of(out, it, about, after);
+        popoto__plan_expect(out, (expectation){EXPECT_UNIQUE, set, it->place.key, it->old_key, i});
+    }
+    /* Members whose records have expired hold nothing: they go, if they are still gone. */
+    for (size_t i = 0; i < it->stale_count; i++) {
+        const stale_member *stale = &it->stale[i];
+        popoto__plan_expect(out, (expectation){.kind = EXPECT_ABSENT,
+                                               .key = stale->member,
+                                               .about = stale->about});
+        PLAN(out, "SREM", stale->set, stale->member);
+    }
+}
+
+static void expect_record(const record_write *it, plan *out) {
+    if (it->kind == WRITE_REPLACE || it->kind == WRITE_DELETE)
+        popoto__plan_expect(out, (expectation){.kind = EXPECT_PRESENT, .key = it->old_key});
+    if (it->kind == WRITE_CREATE || (it->kind != WRITE_DELETE && it->moves_key))
+        popoto__plan_expect(out, (expectation){.kind = EXPECT_ABSENT, .key = it->place.key});
+}
+
+static void expect_fields(const record_write *it, bool entries_move, plan *out) {
+    if (it->kind == WRITE_FRESH || it->kind == WRITE_CREATE)
+        return;
+    for (size_t i = 0; i < it->of->field_count; i++) {
+        const field *about = &it->of->fields[i];
+        if (relies_on(it, about, entries_move))
+            popoto__plan_expect(out, (expectation){EXPECT_FIELD, it->old_key,
+                                                   {about->name, about->name_size},
+                                                   believed(it, i), i});
+    }
+}
+
+static bool entries_move(const record_write *it) { return it->moves_key || it->of->moves; }
+
+popoto_status popoto__plan_write(record_write *it, plan *out, failure *why) {
+    placement before;
+    bool was_there = it->kind == WRITE_REPLACE || it->kind == WRITE_DELETE || it->kind == WRITE_STORE;
+    popoto_status status = POPOTO_OK;
+    popoto__plan_init(out, it->memory);
+    if (was_there)
+        status = place_before(it, &before, why);
+    else
+        before = (placement){it->place.key, it->place.segments};
+    if (status != POPOTO_OK)
+        return status;
+    expect_record(it, out);
+    expect_fields(it, entries_move(it), out);
+    if (it->kind == WRITE_DELETE) {
+        PLAN(out, "DEL", it->old_key);
+        plan_removal(it->of, it->old_key, &before, out);
+    } else {
+        if (it->of->has_unique_key && it->kind != WRITE_FRESH)
+            expect_unique(it, &it->place, out);
+        status = plan_store(it, &before, out, why);
+    }
+    if (status == POPOTO_OK && out->failed)
+        status = popoto__fail_memory(why);
+    return status;
+}
+
+/* ----- Learning from a refusal ---------------------------------------------------------------- */
+
+static popoto_status learn_absent(const record_write *it, const expectation *what, failure *why) {
+    shown room, value;
+    for (size_t i = 0; i < it->stale_count; i++)
+        if (same(it->stale[i].member, what->key))
+            return popoto__fail(
+                why, POPOTO_DUPLICATE, "%s.%s = %s is taken: %s holds it", it->of->name.data,
+                it->of->fields[what->about].name,
+                popoto__show_value(&value, &it->values[what->about]),
+                popoto__show(&room, what->key.data, what->key.size));
+    return popoto__fail(why, POPOTO_EXISTS, "%s exists already: %s",
+                        popoto__show(&room, what->key.data, what->key.size),
+                        it->kind == WRITE_CREATE ? "popoto_save replaces it"
+                                                 : "the changed key belongs to another record");
+}
+
+static popoto_status learn_field(record_write *it, const expectation *what, popoto_text found, failure *why) {
+    stored_field *field_now = &it->stored[what->about];
+    shown room;
+    if (it->if_unchanged)
+        return popoto__fail(why, POPOTO_CHANGED, "%s: somebody changed %s since this object was loaded",
+                            popoto__show(&room, what->key.data, what->key.size),
+                            it->of->fields[what->about].name);
+    field_now->known = true;
+    field_now->bytes = (popoto_text){NULL, 0};
+    if (found.data == NULL)
+        return POPOTO_OK;
+    field_now->bytes = (popoto_text){popoto__arena_copy(it->memory, found.data, found.size), found.size};
+    return field_now->bytes.data != NULL ? POPOTO_OK : popoto__fail_memory(why);
+}
+
+static popoto_status learn_unique(record_write *it, const expectation *what, popoto_text found, failure *why) {
+    if (it->stale_count == it->stale_room) {
+        size_t room = it->stale_room ? it->stale_room * 2 : 4;
+        stale_member *bigger = popoto__arena_allocate(it->memory, room * sizeof *bigger);
+        if (bigger == NULL)
+            return popoto__fail_memory(why);
+        if (it->stale_count > 0)
+            memcpy(bigger, it->stale, it->stale_count * sizeof *bigger);
+        it->stale = bigger;
+        it->stale_room = room;
+    }
+    popoto_text member = {popoto__arena_copy(it->memory, found.data, found.size), found.size};
+    if (member.data == NULL)
+        return popoto__fail_memory(why);
+    it->stale[it->stale_count++] = (stale_member){what->key, member, what->about};
+    return POPOTO_OK;
+}
+
+popoto_status popoto__plan_learn(record_write *it, const plan *tried, const refusal *refusals, size_t count,
+                                 failure *why) {
+    popoto_status status = POPOTO_OK;
+    shown room;
+    for (size_t i = 0; i < count && status == POPOTO_OK; i++) {
+        if (refusals[i].expectation >= tried->expectation_count)
+            return popoto__fail(why, POPOTO_BAD_REPLY,
+                                "the server refused an expectation that it was not given");
+        const expectation *what = &tried->expectations[refusals[i].expectation];
+        switch (what->kind) {
+        case EXPECT_ABSENT: status = learn_absent(it, what, why); break;
+        case EXPECT_PRESENT:
+            status = popoto__fail(why, POPOTO_NOT_FOUND, "%s is not there: it was deleted, or expired",
+                                  popoto__show(&room, what->key.data, what->key.size));
+            break;
+        case EXPECT_FIELD: status = learn_field(it, what, refusals[i].found, why); break;
+        case EXPECT_UNIQUE: status = learn_unique(it, what, refusals[i].found, why); break;
+        }
+    }
+    return status;
+}
+
+popoto_status popoto__plan_forget(const model *of, popoto_text key, popoto_text found_in, plan *out,
+                                  failure *why) {
+    placement before;
+    bool listed = popoto__placement_of_key(of, key, out->memory, &before);
+    if (before.segments == NULL)
+        return popoto__fail_memory(why);
+    popoto__plan_expect(out, (expectation){.kind = EXPECT_ABSENT, .key = key});
+    if (listed)
+        plan_removal(of, key, &before, out);
+    if (found_in.data != NULL)
+        PLAN(out, "ZREM", found_in, key);
+    return out->failed ? popoto__fail_memory(why) : POPOTO_OK;
+}

@@ -1,0 +1,138 @@
+/* plan - pure: what one write needs of the server, as expectations and commands. Nothing else knows
+ * which Redis commands an operation is made of; nothing here touches a socket.
+ *
+ * A plan is run in one of two ways:
+ *
+ *   - as a transaction (MULTI, the commands, EXEC) where it expects nothing: a record whose key was
+ *     generated a moment ago cannot be there yet;
+ *   - by the script `commit`, which checks every expectation and runs the commands only if all hold.
+ *     Otherwise it changes nothing and answers what it found, and the caller plans again from that
+ *     (popoto__plan_learn).
+ *
+ * The script builds no key and knows no model: all names and all bytes come from here. */
+#ifndef POPOTO_PLAN_H
+#define POPOTO_PLAN_H
+
+#include "link.h"
+#include "model.h"
+
+typedef enum expect_kind {
+    EXPECT_ABSENT,  /* no such key */
+    EXPECT_PRESENT, /* such a key */
+    EXPECT_FIELD,   /* hash `key` has `field` with exactly these bytes; data NULL: lacks it */
+    EXPECT_UNIQUE,  /* set `key` holds nothing but `field` and `value` (the record's old and new name) */
+} expect_kind;
+
+typedef struct expectation {
+    expect_kind kind;
+    popoto_text key;
+    popoto_text field;
+    popoto_text value;
+    size_t about; /* the model's field */
+} expectation;
+
+typedef struct command {
+    const popoto_text *arguments; /* the name first, then the keys, then the rest */
+    size_t count;
+    size_t key_count;
+} command;
+
+typedef struct plan {
+    arena *memory;
+    expectation *expectations;
+    size_t expectation_count;
+    size_t expectation_room;
+    command *commands;
+    size_t command_count;
+    size_t command_room;
+    bool failed; /* out of memory at some point: the plan is not to be run */
+} plan;
+
+void popoto__plan_init(plan *it, arena *memory);
+void popoto__plan_expect(plan *it, expectation what);
+/* arguments[0..count): the name, key_count keys, the rest; the texts must outlive the plan. */
+void popoto__plan_command(plan *it, const popoto_text *arguments, size_t count, size_t key_count);
+#define TEXT(literal) ((popoto_text){("" literal), sizeof(literal) - 1})
+
+/* The scripts, and what each is called in the tables of those who load them. */
+typedef enum script_id { SCRIPT_COMMIT, SCRIPT_CONFIDENCE, SCRIPT_COUNT } script_id;
+const char *popoto__script_text(script_id which);
+
+/* Append MULTI, the commands and EXEC; returns how many replies that will bring. */
+size_t popoto__plan_render_transaction(const plan *it, buffer *out);
+/* Append the commands alone, for clearing up where a failure of one is no failure of the others. */
+size_t popoto__plan_render_commands(const plan *it, buffer *out);
+/* Append EVALSHA of `commit`: one reply. */
+void popoto__plan_render_commit(const plan *it, popoto_text sha, buffer *out);
+/* Append EVALSHA of the confidence script: the plan's expectations, then one update. */
+typedef struct confidence_update {
+    popoto_text hash;   /* the companion hash */
+    popoto_text member; /* the record's key */
+    double signal;
+    double initial;
+    int64_t evidence_cap;
+} confidence_update;
+void popoto__plan_render_confidence(const plan *it, const confidence_update *update, popoto_text sha,
+                                    buffer *out);
+
+/* ----- Writes of records ---------------------------------------------------------------------- */
+
+typedef enum write_kind {
+    WRITE_FRESH,   /* create with a key generated just now */
+    WRITE_CREATE,  /* create with a key the caller chose */
+    WRITE_STORE,   /* save of an object that never was: creates or replaces */
+    WRITE_REPLACE, /* save of an object that was: its record must be there */
+    WRITE_DELETE,
+} write_kind;
+
+/* One field's bytes as they are, or are believed to be, in Redis. */
+typedef struct stored_field {
+    bool known;
+    popoto_text bytes; /* data NULL: the record has no such field */
+} stored_field;
+
+typedef struct stale_member {
+    popoto_text set;
+    popoto_text member;
+    size_t about;
+} stale_member;
+
+typedef struct record_write {
+    const model *of;
+    write_kind kind;
+    arena *memory;
+    const popoto_value *values; /* by field; accepted by popoto__field_accept */
+    const bool *named;          /* by field: store these alone; NULL: all */
+    popoto_text old_key;        /* REPLACE, DELETE: what the record is stored under */
+    bool if_unchanged;          /* every field that is known must still be so */
+    stored_field *stored;       /* by field: what earlier attempts found; made by the plan */
+    stale_member *stale;        /* members of unique sets that earlier attempts found */
+    size_t stale_count;
+    size_t stale_room;
+    /* Set by popoto__plan_write: */
+    placement place;       /* where the record is to be */
+    popoto_text *encoded;  /* by field: its MessagePack */
+    bool moves_key;        /* it is stored under another name than before */
+} record_write;
+
+/* Encode the values and find the place: once for each write. */
+popoto_status popoto__write_prepare(record_write *it, failure *why);
+/* The plan from what is known so far. */
+popoto_status popoto__plan_write(record_write *it, plan *out, failure *why);
+
+/* What the script answers when an expectation does not hold. */
+typedef struct refusal {
+    size_t expectation;
+    popoto_text found; /* data NULL: nothing */
+} refusal;
+/* Take over what was found. POPOTO_OK: plan again; any other status is the write's outcome. */
+popoto_status popoto__plan_learn(record_write *it, const plan *tried, const refusal *refusals, size_t count,
+                                 failure *why);
+
+/* Remove the index entries of a record that is gone (expired), if it still is. `found_in` is the index
+ * that still named it: a sorted one of a partition that the key does not tell is known only so; data
+ * NULL otherwise. */
+popoto_status popoto__plan_forget(const model *of, popoto_text key, popoto_text found_in, plan *out,
+                                  failure *why);
+
+#endif
