@@ -61,26 +61,55 @@ static bool digits_of_short_decimal(double value, shortest *it) {
     return false;
 }
 
-/* Print with ever more digits until they read back. Neither the locale's point nor its size matters:
- * only the digits are kept, and read back as an integer with an exponent. */
+/* The value printed with `precision` digits. Neither the locale's point nor its size matters: only the
+ * digits are kept. */
+static void print_digits(double value, int precision, shortest *it) {
+    char printed[48];
+    snprintf(printed, sizeof(printed), "%.*e", precision - 1, value);
+    const char *at = printed;
+    it->count = 0;
+    for (; *at != 'e'; at++)
+        if (*at >= '0' && *at <= '9')
+            it->digits[it->count++] = *at;
+    it->point = atoi(at + 1) + 1;
+}
+
+/* Read as an integer with an exponent, which needs no point. */
+static bool reads_back(const shortest *it, double value) {
+    char text[48];
+    snprintf(text, sizeof(text), "%.*se%d", it->count, it->digits, it->point - it->count);
+    return strtod(text, NULL) == value;
+}
+
+/* One more in the last place. False where all digits are nines. */
+static bool step_up(shortest *it) {
+    int last = it->count - 1;
+    while (last >= 0 && it->digits[last] == '9')
+        last--;
+    if (last < 0)
+        return false;
+    it->digits[last]++;
+    memset(it->digits + last + 1, '0', (size_t)(it->count - 1 - last));
+    return true;
+}
+
+/* Print with ever more digits until they read back. */
 static void digits_by_printing(double value, shortest *it) {
     /* A normal double with at most 15 digits shows them at 15, zeros behind them; a subnormal one has
      * less precision and shows others. */
     int precision = value < DBL_MIN ? 1 : 15;
-    for (;; precision++) {
-        char printed[48];
-        snprintf(printed, sizeof(printed), "%.*e", precision - 1, value);
-        const char *at = printed;
-        it->count = 0;
-        for (; *at != 'e'; at++)
-            if (*at >= '0' && *at <= '9')
-                it->digits[it->count++] = *at;
-        it->point = atoi(at + 1) + 1;
-        char again[48];
-        snprintf(again, sizeof(again), "%.*se%d", it->count, it->digits, it->point - it->count);
-        if (precision >= 17 || strtod(again, NULL) == value)
+    for (; precision < 17; precision++) {
+        print_digits(value, precision, it);
+        if (reads_back(it, value))
+            break;
+        /* Above a power of two doubles lie twice as far apart as below: the nearest 16 digits may be
+         * too far below it to read back while the next ones above it do. */
+        int exponent;
+        if (frexp(value, &exponent) == 0.5 && step_up(it) && reads_back(it, value))
             break;
     }
+    if (precision == 17)
+        print_digits(value, precision, it);
     drop_trailing_zeros(it);
 }
 
