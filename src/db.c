@@ -288,6 +288,17 @@ popoto_status popoto_ping(popoto_db *db) {
     return popoto__db_exchange(db, 1, false, NULL, take_ping, db);
 }
 
+popoto_status popoto__db_hand_out(popoto_db *db, popoto_text text, popoto_text *out) {
+    char *copy = popoto__allocate(&db->allocator, text.size + 1);
+    if (copy == NULL)
+        return popoto__fail_memory(&db->why);
+    if (text.size > 0)
+        memcpy(copy, text.data, text.size);
+    copy[text.size] = '\0';
+    *out = (popoto_text){copy, text.size};
+    return POPOTO_OK;
+}
+
 /* ----- Scripts -------------------------------------------------------------------------------- */
 
 typedef struct loading {
@@ -345,6 +356,12 @@ uint64_t popoto__digest(const void *data, size_t size) {
     hash *= 0xC4CEB9FE1A85EC53U;
     hash ^= hash >> 29;
     return hash ? hash : 1;
+}
+
+uint64_t popoto__content_digest(size_t field_index, popoto_text bytes) {
+    uint64_t digest = bytes.data == NULL ? 1 : popoto__digest(bytes.data, bytes.size);
+    digest = (digest ^ (field_index + 1)) * 0x9E3779B97F4A7C15U;
+    return digest ^ digest >> 31;
 }
 
 static void ring_write(key_log *log, const void *data, size_t size) {

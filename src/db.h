@@ -84,6 +84,12 @@ uint64_t popoto__row_origin(const row_source *source, size_t index);
 popoto_status popoto__db_values(popoto_db *db, const model *of, const void *object,
                                 popoto_value *values);
 
+/* A copy of a text for the caller, to be released with popoto_free. */
+popoto_status popoto__db_hand_out(popoto_db *db, popoto_text text, popoto_text *out);
+
+/* The digest of what a record holds is the sum of these over its fields (data NULL: it lacks it). */
+uint64_t popoto__content_digest(size_t field_index, popoto_text bytes);
+
 /* The scope's value for a field, NULL where there is none; see scope.c. */
 const popoto_value *popoto__scope_value(const popoto_db *db, const field *about);
 popoto_status popoto__scope_refuse(popoto_db *db, const model *of, const field *about,

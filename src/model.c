@@ -287,14 +287,14 @@ static popoto_status set_partition(model *of, field *it, arena *memory, failure 
     if (indexes == NULL)
         return popoto__fail_memory(why);
     it->partition = indexes;
-    for (const char *at = list;;) {
-        at += strspn(at, " ");
-        size_t size = strcspn(at, ", ");
-        const field *by = popoto__model_field(of, at, size);
+    size_t size;
+    for (const char *name = popoto__list_next(&list, &size); size > 0;
+         name = popoto__list_next(&list, &size)) {
+        const field *by = popoto__model_field(of, name, size);
         shown room;
         if (by == NULL)
             return popoto__fail(why, POPOTO_BAD_MODEL, "%s.%s: partition_by names %s, no field of %s",
-                                of->name.data, it->name, popoto__show(&room, at, size),
+                                of->name.data, it->name, popoto__show(&room, name, size),
                                 of->name.data);
         if (by == it)
             return bad_field(of->declared, it->declared, why, "it cannot partition itself");
@@ -311,14 +311,11 @@ static popoto_status set_partition(model *of, field *it, arena *memory, failure 
         indexes[it->partition_count++] = by->index;
         of->fields[by->index].is_partition = true;
         of->moves = of->moves || !by->is_key;
-        at += size;
-        at += strspn(at, " ");
-        if (*at == '\0')
-            return POPOTO_OK;
-        if (*at++ != ',')
-            return bad_field(of->declared, it->declared, why,
-                             "partition_by is a list of fields with commas between them");
     }
+    if (it->partition_count == 0)
+        return bad_field(of->declared, it->declared, why,
+                         "partition_by names no field; leave it out, or name one or more: \"a,b\"");
+    return POPOTO_OK;
 }
 
 static popoto_status set_default(model *of, field *it, failure *why) {
@@ -418,6 +415,32 @@ void popoto__model_field_names(const model *of, char *out, size_t size) {
         }
         at += (size_t)more;
     }
+}
+
+const char *popoto__list_next(const char **at, size_t *size) {
+    const char *name = *at + strspn(*at, " ,");
+    *size = strcspn(name, " ,");
+    *at = name + *size;
+    return name;
+}
+
+popoto_status popoto__model_choose(const model *of, const char *list, bool *chosen,
+                                   popoto_status status, failure *why) {
+    size_t size;
+    memset(chosen, 0, of->field_count * sizeof *chosen);
+    for (const char *name = popoto__list_next(&list, &size); size > 0;
+         name = popoto__list_next(&list, &size)) {
+        const field *it = popoto__model_field(of, name, size);
+        char known[200];
+        shown room;
+        if (it == NULL) {
+            popoto__model_field_names(of, known, sizeof known);
+            return popoto__fail(why, status, "%s has no field %s; it has %s", of->name.data,
+                                popoto__show(&room, name, size), known);
+        }
+        chosen[it->index] = true;
+    }
+    return POPOTO_OK;
 }
 
 /* ----- Values that a field takes -------------------------------------------------------------- */
@@ -544,24 +567,41 @@ static popoto_text with_segments(popoto_text prefix, const popoto_text *const *s
     return (popoto_text){text, size};
 }
 
-popoto_status popoto__placement_of_values(const model *of, const popoto_value *values, arena *memory,
-                                          placement *out, failure *why) {
+static popoto_status place(const model *of, const popoto_value *values, bool partitions, arena *memory,
+                           placement *out, failure *why) {
     const popoto_text *key_segments[MODEL_MAX_FIELDS];
     out->key = (popoto_text){NULL, 0};
     out->segments = popoto__arena_zeroed(memory, of->field_count, sizeof(popoto_text));
     if (out->segments == NULL)
         return popoto__fail_memory(why);
-    for (size_t i = 0; i < of->field_count; i++)
-        if (of->fields[i].is_key || of->fields[i].is_partition) {
-            popoto_status status = popoto__segment(of, &of->fields[i], &values[i], memory,
-                                                   &out->segments[i], why);
-            if (status != POPOTO_OK)
-                return status;
-        }
+    for (size_t i = 0; i < of->field_count; i++) {
+        const field *it = &of->fields[i];
+        popoto_value taken;
+        if (!it->is_key && !(partitions && it->is_partition))
+            continue;
+        popoto_status status = popoto__field_accept(of, it, &values[i], &taken, why);
+        if (status == POPOTO_OK)
+            status = popoto__segment(of, it, &taken, memory, &out->segments[i], why);
+        if (status != POPOTO_OK)
+            return status;
+    }
     for (size_t i = 0; i < of->key_count; i++)
         key_segments[i] = &out->segments[of->keys[i]];
     out->key = with_segments(of->name, key_segments, of->key_count, memory);
     return out->key.data != NULL ? POPOTO_OK : popoto__fail_memory(why);
+}
+
+popoto_status popoto__placement_of_values(const model *of, const popoto_value *values, arena *memory,
+                                          placement *out, failure *why) {
+    return place(of, values, true, memory, out, why);
+}
+
+popoto_status popoto__key_of_values(const model *of, const popoto_value *values, arena *memory,
+                                    popoto_text *key, failure *why) {
+    placement it;
+    popoto_status status = place(of, values, false, memory, &it, why);
+    *key = status == POPOTO_OK ? it.key : (popoto_text){NULL, 0};
+    return status;
 }
 
 bool popoto__placement_of_key(const model *of, popoto_text key, arena *memory, placement *out) {

@@ -59,6 +59,12 @@ const field *popoto__model_field(const model *of, const char *name, size_t size)
 /* The names of the fields, "project_id, episode_id, title", for sentences; cut where long. */
 void popoto__model_field_names(const model *of, char *out, size_t size);
 
+/* "title,score" -> chosen[i] for each field of the model; `status` is that of a bad list. */
+popoto_status popoto__model_choose(const model *of, const char *list, bool *chosen,
+                                   popoto_status status, failure *why);
+/* The next name of such a list, moving *at past it; size 0 at the end. */
+const char *popoto__list_next(const char **at, size_t *size);
+
 /* The type with which a field takes `given`: converts what C's literals make necessary (an int for a
  * float, 0 and 1 for a bool, text for a decimal, an item list...), checks type, length and what its
  * kind forbids. Null is taken where the field allows it. POPOTO_BAD_VALUE with a sentence. */
@@ -77,6 +83,9 @@ typedef struct placement {
 /* From values (by field index). POPOTO_BAD_VALUE where one cannot stand in a key. */
 popoto_status popoto__placement_of_values(const model *of, const popoto_value *values, arena *memory,
                                           placement *out, failure *why);
+/* The key alone, for calls that need no more than the key's own fields. */
+popoto_status popoto__key_of_values(const model *of, const popoto_value *values, arena *memory,
+                                    popoto_text *key, failure *why);
 /* From a key alone: the segments of fields that are no part of the key stay empty, to be set with
  * popoto__placement_set. False: the key is not one of this model's, or there is no memory. */
 bool popoto__placement_of_key(const model *of, popoto_text key, arena *memory, placement *out);

@@ -354,12 +354,18 @@ popoto_status popoto__write_prepare(record_write *it, failure *why) {
     if (it->stored == NULL || it->encoded == NULL)
         return popoto__fail_memory(why);
     popoto_status status = encode_values(it, why);
+    if (status == POPOTO_OK && it->kind == WRITE_DELETE) {
+        /* What the object says of its partition is a first guess, and it may say nothing. */
+        for (size_t i = 0; i < count; i++)
+            it->stored[i].known = it->values[i].type == POPOTO_NULL;
+        it->place.key = it->old_key;
+        return POPOTO_OK;
+    }
     if (status == POPOTO_OK)
         status = popoto__placement_of_values(it->of, it->values, it->memory, &it->place, why);
     if (status != POPOTO_OK)
         return status;
-    bool had_key = it->kind == WRITE_REPLACE || it->kind == WRITE_DELETE;
-    if (!had_key)
+    if (it->kind != WRITE_REPLACE)
         it->old_key = it->place.key;
     it->moves_key = it->old_key.size != it->place.key.size ||
                     memcmp(it->old_key.data, it->place.key.data, it->place.key.size) != 0;
@@ -396,8 +402,8 @@ static popoto_status stored_value(const record_write *it, size_t field_index, po
  * index and is not told by its key; and the score of a sorted field that is not being stored although
  * its entry has to be written anew. */
 static bool relies_on(const record_write *it, const field *about, bool entry_moves) {
-    if (it->if_unchanged)
-        return it->stored[about->index].known;
+    if (it->if_unchanged && it->stored[about->index].known)
+        return true;
     if (about->is_partition && !about->is_key)
         return true;
     return about->kind == POPOTO_KIND_SORTED && !is_named(it, about->index) && entry_moves;

@@ -1,0 +1,100 @@
+/* query - pure: a description of what is wanted -> conditions on fields, and the steps by which the
+ * indexes answer them. Which Redis commands read an index is known here and nowhere else (plan has those
+ * that write). Touches no socket: where the better of two ways depends on sizes, it says what to ask. */
+#ifndef POPOTO_QUERY_H
+#define POPOTO_QUERY_H
+
+#include "db.h"
+
+typedef enum lookup {
+    LOOKUP_IS,
+    LOOKUP_IN,
+    LOOKUP_GT,
+    LOOKUP_GTE,
+    LOOKUP_LT,
+    LOOKUP_LTE,
+    LOOKUP_BETWEEN,
+    LOOKUP_ISNULL,
+    LOOKUP_STARTSWITH,
+    LOOKUP_ENDSWITH,
+    LOOKUP_CONTAINS,
+    LOOKUP_COUNT,
+} lookup;
+
+/* One thing that must hold. The value is of the field's type; of IN and BETWEEN it is a list of such;
+ * of ISNULL a bool. */
+typedef struct condition {
+    const field *about;
+    lookup how;
+    popoto_value value;
+    /* IS and IN on a key field: the segments that a fitting record's key has in its place. */
+    popoto_text *segments;
+    size_t segment_count;
+} condition;
+
+typedef struct query {
+    const model *of;
+    arena *memory;
+    condition *conditions;
+    size_t condition_count;
+    const field *order; /* NULL: none */
+    bool descending;
+    size_t limit; /* SIZE_MAX: none */
+    size_t offset;
+    bool chosen[MODEL_MAX_FIELDS]; /* to be filled in the rows */
+    bool partial;                  /* not all are */
+    bool fetched[MODEL_MAX_FIELDS]; /* to be read: the chosen ones, the key's, the conditions', the order's */
+    bool allow_scan;
+} query;
+
+/* The description, completed with the scopes of this thread. POPOTO_BAD_QUERY, POPOTO_BAD_SCOPE or
+ * POPOTO_BAD_VALUE with a sentence. */
+popoto_status popoto__query_parse(popoto_db *db, const model *of, const popoto_query_desc *desc,
+                                  arena *memory, query *out);
+
+/* Whether a condition holds for a value of its field. */
+bool popoto__condition_holds(const condition *it, const popoto_value *value);
+
+/* A range of a sorted index. Bounds as the server takes them: "0.5", "(0.5", "-inf". */
+typedef struct sorted_range {
+    popoto_text key;
+    popoto_text low, high;
+} sorted_range;
+
+typedef enum source_kind {
+    SOURCE_KEY,    /* the conditions name one key */
+    SOURCE_SETS,   /* the members of sets: of all of them (IS), or of any (IN) */
+    SOURCE_SORTED, /* the members of ranges, in the order of their scores within each */
+    SOURCE_CLASS,  /* all records of the model */
+} source_kind;
+
+/* Where the keys of candidates come from, and what narrows them down before any record is read. */
+typedef struct read_plan {
+    source_kind source;
+    popoto_text key;
+    popoto_text *sets;
+    size_t set_count;
+    bool any_set; /* the union, not the intersection */
+    sorted_range *ranges;
+    size_t range_count;
+    const field *sorted; /* the field of ranges */
+    /* A sorted index whose scores the candidates of sets must have: ranges, asked by ZMSCORE. */
+    bool check_scores;
+    bool sort_here; /* the order is not the source's: sort the rows after reading them all */
+    bool exact;     /* the candidates, narrowed down by their names, are the answer: counting needs no
+                       record */
+    bool has_choice; /* sets and ranges both would do: ask their sizes, then popoto__query_choose */
+} read_plan;
+
+popoto_status popoto__query_plan(query *it, read_plan *out, failure *why);
+/* Append the commands that ask the sizes, SCARDs then ZCOUNTs; how many. */
+size_t popoto__query_render_sizes(const read_plan *it, buffer *out);
+void popoto__query_choose(query *it, read_plan *out, const int64_t *sizes);
+
+/* Whether a candidate's key agrees with the IS and IN conditions on key fields. */
+bool popoto__query_name_fits(const query *it, popoto_text key);
+
+/* Append HMGET of the fields that are to be fetched. */
+void popoto__render_fetch(const model *of, const bool *fetched, popoto_text key, buffer *out);
+
+#endif

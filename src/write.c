@@ -1,0 +1,636 @@
+/* write - create, save and delete, of one object or of many: values in, plans out, replies taken, and
+ * what the object then remembers. A write that the server refuses is planned again from what it found
+ * there; see plan. Never builds a key or a command. */
+#include "query.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <sys/time.h>
+#include <uuid/uuid.h>
+
+/* So many objects go out in one pipeline: enough to hide the round trip, few enough that their memory
+ * stays small and that the command timeout is one of a pipeline, not of the whole work. */
+#define PIPELINE 256
+/* Each new try is due to somebody else's success, so that this is never reached by bad luck alone. */
+#define MAX_TRIES 1000
+
+typedef enum item_state {
+    ITEM_PLANNED, /* to be sent */
+    ITEM_SENT,    /* its answer has not come yet */
+    ITEM_REFUSED, /* expectations did not hold: plan again */
+    ITEM_NO_SCRIPT,
+    ITEM_BROKEN_TRANSACTION, /* some commands of it failed: undo the others */
+    ITEM_DONE,
+} item_state;
+
+typedef struct item {
+    item_state state;
+    popoto_status status; /* ITEM_DONE */
+    record_write write;
+    plan planned;
+    void *object;
+    popoto_value *values;
+    popoto_id *generated; /* by field; NULL: none */
+    bool is_transaction;
+    size_t replies; /* of its part of the pipeline */
+    refusal *refusals;
+    size_t refusal_count;
+} item;
+
+typedef struct batch {
+    popoto_db *db;
+    const model *of;
+    item *items;
+    size_t count;
+    const bool *named;
+    bool if_unchanged;
+    failure first; /* of the first item that failed */
+    /* While replies are taken: */
+    size_t at;      /* the item whose replies come now */
+    size_t at_reply;
+} batch;
+
+static void settle(batch *it, item *one, popoto_status status) {
+    one->state = ITEM_DONE;
+    one->status = status;
+    if (status != POPOTO_OK && it->first.status == POPOTO_OK) {
+        it->first = it->db->why;
+        it->first.status = status;
+    }
+}
+
+/* ----- Values --------------------------------------------------------------------------------- */
+
+static const char crockford[] = "0123456789ABCDEFGHJKMNPQRSTVWXYZ";
+
+/* 48 bits of milliseconds, 80 random ones, 5 bits a digit from the top. */
+static void generate_ulid(popoto_id *id) {
+    struct timeval now;
+    uuid_t random;
+    unsigned char bytes[17] = {0}; /* the first is no part of it: 130 bits of digits, 128 of ulid */
+    gettimeofday(&now, NULL);
+    uint64_t milliseconds = (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_usec / 1000;
+    uuid_generate_random(random);
+    for (int i = 0; i < 6; i++)
+        bytes[1 + i] = (unsigned char)(milliseconds >> (40 - 8 * i));
+    /* Bytes 6 and 8 of a random uuid hold its version and variant: pass over them. */
+    memcpy(bytes + 7, random, 6);
+    bytes[13] = random[7];
+    memcpy(bytes + 14, random + 9, 3);
+    for (unsigned digit = 0; digit < 26; digit++) {
+        unsigned bit = 6 + digit * 5;
+        unsigned pair = (unsigned)bytes[bit / 8] << 8 | (bit / 8 + 1 < 17 ? bytes[bit / 8 + 1] : 0U);
+        id->text[digit] = crockford[pair >> (11 - bit % 8) & 31U];
+    }
+    id->text[26] = '\0';
+}
+
+static void generate_uuid4(popoto_id *id) {
+    static const char digits[] = "0123456789abcdef";
+    uuid_t random;
+    uuid_generate_random(random);
+    for (size_t i = 0; i < sizeof random; i++) {
+        id->text[2 * i] = digits[random[i] >> 4];
+        id->text[2 * i + 1] = digits[random[i] & 15];
+    }
+    id->text[32] = '\0';
+}
+
+/* An empty AUTO_KEY gets its value here; the object, only when the record is stored. */
+static popoto_status generate_keys(batch *it, item *one) {
+    for (size_t i = 0; i < it->of->field_count; i++) {
+        const field *about = &it->of->fields[i];
+        popoto_value *value = &one->values[i];
+        if (about->kind != POPOTO_KIND_AUTO_KEY ||
+            !(value->type == POPOTO_NULL || (value->type == POPOTO_TEXT && value->as.text.size == 0)))
+            continue;
+        if (one->generated == NULL)
+            one->generated = popoto__arena_zeroed(&it->db->scratch, it->of->field_count,
+                                                  sizeof *one->generated);
+        if (one->generated == NULL)
+            return popoto__fail_memory(&it->db->why);
+        (about->declared->generate == POPOTO_ULID ? generate_ulid : generate_uuid4)(&one->generated[i]);
+        *value = popoto_of_id(&one->generated[i]);
+    }
+    return POPOTO_OK;
+}
+
+/* Defaults where a new record has null, the initial confidence where it has none, and every value in
+ * its field's type. */
+static popoto_status accept_values(batch *it, item *one) {
+    bool is_new = one->write.kind == WRITE_CREATE || one->write.kind == WRITE_STORE;
+    for (size_t i = 0; i < it->of->field_count; i++) {
+        const field *about = &it->of->fields[i];
+        popoto_value *value = &one->values[i];
+        if (it->named != NULL && !it->named[i] && !about->is_key && !about->is_partition &&
+            about->kind != POPOTO_KIND_SORTED) {
+            *value = (popoto_value){POPOTO_NULL, {0}};
+            continue;
+        }
+        if (is_new && value->type == POPOTO_NULL)
+            *value = about->declared->default_value;
+        if (about->kind == POPOTO_KIND_CONFIDENCE &&
+            (value->type == POPOTO_NULL || (is_new && value->type == POPOTO_FLOAT &&
+                                            value->as.real == 0)))
+            *value = popoto_of_float(about->initial_confidence);
+        popoto_value given = *value;
+        popoto_status status = popoto__field_accept(it->of, about, &given, value, &it->db->why);
+        if (status != POPOTO_OK)
+            return status;
+    }
+    return POPOTO_OK;
+}
+
+/* Deleting needs the key; other values are guesses of what is stored, and bad ones are no obstacle. */
+static void accept_guesses(batch *it, item *one) {
+    failure ignored;
+    for (size_t i = 0; i < it->of->field_count; i++) {
+        popoto_value given = one->values[i];
+        if (popoto__field_accept(it->of, &it->of->fields[i], &given, &one->values[i], &ignored) !=
+            POPOTO_OK)
+            one->values[i] = (popoto_value){POPOTO_NULL, {0}};
+    }
+}
+
+/* ----- Preparing an item ---------------------------------------------------------------------- */
+
+static popoto_status check_whole(batch *it, const popoto_object *header) {
+    if (it->named == NULL && header->flags & OBJECT_PARTIAL)
+        return popoto__fail(&it->db->why, POPOTO_BAD_ARGUMENT,
+                            "this %s was loaded with a choice of fields and the others are empty in it; "
+                            "name what to save: .only = \"...\"",
+                            it->of->name.data);
+    return POPOTO_OK;
+}
+
+/* Which kind of write this is in truth: what the caller asked, and what the object remembers. */
+static popoto_status choose_kind(batch *it, item *one, write_kind asked) {
+    const popoto_object *header = popoto__object_header(it->of, one->object);
+    popoto_text current;
+    popoto_status status = POPOTO_OK;
+    one->write.kind = asked;
+    if (asked == WRITE_CREATE) {
+        status = generate_keys(it, one);
+        if (status == POPOTO_OK && one->generated != NULL && !it->of->has_unique_key)
+            one->write.kind = WRITE_FRESH;
+        return status;
+    }
+    status = check_whole(it, header);
+    if (status == POPOTO_OK && asked == WRITE_STORE)
+        status = generate_keys(it, one);
+    if (status == POPOTO_OK)
+        status = popoto__key_of_values(it->of, one->values, &it->db->scratch, &current, &it->db->why);
+    if (status == POPOTO_OK)
+        status = popoto__db_old_key(it->db, header, current, &one->write.old_key);
+    if (status != POPOTO_OK)
+        return status;
+    if (asked == WRITE_STORE && one->write.old_key.data != NULL)
+        one->write.kind = WRITE_REPLACE;
+    if (asked == WRITE_DELETE && one->write.old_key.data == NULL)
+        one->write.old_key = current;
+    return POPOTO_OK;
+}
+
+static popoto_status prepare(batch *it, item *one, write_kind asked) {
+    if (one->object == NULL)
+        return popoto__fail(&it->db->why, POPOTO_BAD_ARGUMENT, "an object of %s is needed, and NULL was "
+                                                               "given", it->of->name.data);
+    one->write.of = it->of;
+    one->write.memory = &it->db->scratch;
+    one->write.named = it->named;
+    one->values = popoto__arena_zeroed(&it->db->scratch, it->of->field_count, sizeof *one->values);
+    one->write.values = one->values;
+    if (one->values == NULL)
+        return popoto__fail_memory(&it->db->why);
+    popoto_status status = popoto__db_values(it->db, it->of, one->object, one->values);
+    if (status == POPOTO_OK)
+        status = choose_kind(it, one, asked);
+    if (status != POPOTO_OK)
+        return status;
+    if (one->write.kind == WRITE_DELETE) {
+        accept_guesses(it, one);
+    } else {
+        /* A fresh record is a new one like any other, as far as its values are concerned. */
+        write_kind kind = one->write.kind;
+        one->write.kind = kind == WRITE_FRESH ? WRITE_CREATE : kind;
+        status = accept_values(it, one);
+        one->write.kind = kind;
+    }
+    return status == POPOTO_OK ? popoto__write_prepare(&one->write, &it->db->why) : status;
+}
+
+/* ----- Replies -------------------------------------------------------------------------------- */
+
+/* The flat list of expectations and findings that `commit` answers. */
+static popoto_status take_refusals(batch *it, item *one, const reply *answer) {
+    one->refusal_count = answer->count / 2;
+    one->refusals = popoto__arena_zeroed(&it->db->scratch, one->refusal_count, sizeof *one->refusals);
+    if (one->refusals == NULL)
+        return popoto__fail_memory(&it->db->why);
+    for (size_t i = 0; i < one->refusal_count; i++) {
+        const reply *which = answer->items[2 * i], *found = answer->items[2 * i + 1];
+        if (which->type != REPLY_INTEGER || which->integer < 1)
+            return popoto__fail(&it->db->why, POPOTO_BAD_REPLY, "a script answered no list of findings");
+        one->refusals[i].expectation = (size_t)(which->integer - 1);
+        if (found->type != REPLY_STRING)
+            continue;
+        char *copy = popoto__arena_copy(&it->db->scratch, found->text, found->size);
+        if (copy == NULL)
+            return popoto__fail_memory(&it->db->why);
+        one->refusals[i].found = (popoto_text){copy, found->size};
+    }
+    one->state = ITEM_REFUSED;
+    return POPOTO_OK;
+}
+
+static const char *doing(write_kind kind) {
+    return kind == WRITE_DELETE ? "deleting a record" : "storing a record";
+}
+
+static void take_commit(batch *it, item *one, const reply *answer) {
+    if (popoto__reply_is_error(answer, "NOSCRIPT")) {
+        one->state = ITEM_NO_SCRIPT;
+    } else if (answer->type == REPLY_ERROR) {
+        settle(it, one, popoto__reply_failure(answer, doing(one->write.kind), &it->db->why));
+    } else if (answer->type == REPLY_ARRAY) {
+        popoto_status status = take_refusals(it, one, answer);
+        if (status != POPOTO_OK)
+            settle(it, one, status);
+    } else if (answer->type == REPLY_STATUS) {
+        settle(it, one, POPOTO_OK);
+    } else {
+        settle(it, one, popoto__fail(&it->db->why, POPOTO_BAD_REPLY,
+                                     "a script answered something that no script of ours does"));
+    }
+}
+
+static const reply *first_error(const reply *answer) {
+    for (size_t i = 0; i < answer->count; i++)
+        if (answer->items[i]->type == REPLY_ERROR)
+            return answer->items[i];
+    return NULL;
+}
+
+/* MULTI and each command answer with a status or why they were not queued; EXEC, with what the
+ * commands answered, or with an error when one was not queued. */
+static void take_transaction(batch *it, item *one, const reply *answer) {
+    bool is_exec = it->at_reply + 1 == one->replies;
+    const char *what = doing(one->write.kind);
+    const reply *error = answer->type == REPLY_ARRAY ? first_error(answer) : NULL;
+    if (answer->type == REPLY_ERROR && one->state != ITEM_DONE) {
+        settle(it, one, popoto__reply_failure(answer, what, &it->db->why));
+    } else if (is_exec && error != NULL) {
+        one->status = popoto__reply_failure(error, what, &it->db->why);
+        settle(it, one, one->status);
+        one->state = ITEM_BROKEN_TRANSACTION;
+    } else if (is_exec && one->state != ITEM_DONE) {
+        settle(it, one, answer->type == REPLY_ARRAY
+                            ? POPOTO_OK
+                            : popoto__fail(&it->db->why, POPOTO_BAD_REPLY,
+                                           "the server answered EXEC with no list of replies"));
+    }
+}
+
+static popoto_status take_reply(void *context, size_t index, const reply *answer) {
+    batch *it = context;
+    (void)index;
+    while (it->items[it->at].state != ITEM_SENT && it->at_reply == 0)
+        it->at++;
+    item *one = &it->items[it->at];
+    if (one->is_transaction)
+        take_transaction(it, one, answer);
+    else
+        take_commit(it, one, answer);
+    if (++it->at_reply == one->replies) {
+        it->at_reply = 0;
+        it->at++;
+    }
+    return POPOTO_OK;
+}
+
+/* ----- Rounds --------------------------------------------------------------------------------- */
+
+static popoto_status render(batch *it, item *one) {
+    popoto_db *db = it->db;
+    one->is_transaction = one->write.kind == WRITE_FRESH;
+    if (one->is_transaction) {
+        one->replies = popoto__plan_render_transaction(&one->planned, &db->request);
+    } else {
+        if (db->sha[SCRIPT_COMMIT][0] == '\0') {
+            popoto_status status = popoto__db_load_script(db, SCRIPT_COMMIT);
+            if (status != POPOTO_OK)
+                return status;
+        }
+        popoto__plan_render_commit(&one->planned, popoto__db_script(db, SCRIPT_COMMIT), &db->request);
+        one->replies = 1;
+    }
+    return db->request.failed ? popoto__fail_memory(&db->why) : POPOTO_OK;
+}
+
+/* Plan and render what is to be sent; how many replies that brings. */
+static size_t render_round(batch *it, bool *reload) {
+    size_t replies = 0;
+    popoto__buffer_clear(&it->db->request);
+    for (size_t i = 0; i < it->count; i++) {
+        item *one = &it->items[i];
+        popoto_status status = POPOTO_OK;
+        if (one->state == ITEM_DONE || one->state == ITEM_BROKEN_TRANSACTION)
+            continue;
+        if (one->state == ITEM_NO_SCRIPT && *reload) {
+            it->db->sha[SCRIPT_COMMIT][0] = '\0';
+            *reload = false;
+        }
+        if (one->state == ITEM_REFUSED)
+            status = popoto__plan_learn(&one->write, &one->planned, one->refusals, one->refusal_count,
+                                        &it->db->why);
+        size_t size = it->db->request.size;
+        if (status == POPOTO_OK)
+            status = popoto__plan_write(&one->write, &one->planned, &it->db->why);
+        if (status == POPOTO_OK)
+            status = render(it, one);
+        if (status == POPOTO_OK) {
+            one->state = ITEM_SENT;
+            replies += one->replies;
+        } else {
+            it->db->request.size = size;
+            it->db->request.failed = false;
+            settle(it, one, status);
+        }
+    }
+    return replies;
+}
+
+/* The connection failed: what was not answered shares its fate. */
+static void settle_unanswered(batch *it, popoto_status status) {
+    for (size_t i = 0; i < it->count; i++)
+        if (it->items[i].state == ITEM_SENT)
+            settle(it, &it->items[i], status);
+}
+
+/* A transaction that ran in part, because a foreign key stands where one of its indexes should: take
+ * out what it did. The record's key was generated for it, so nobody else's work is undone. */
+static popoto_status drop_reply(void *context, size_t index, const reply *answer) {
+    (void)context;
+    (void)index;
+    (void)answer;
+    return POPOTO_OK;
+}
+
+static void undo(batch *it, item *one) {
+    record_write removal = one->write;
+    plan planned;
+    failure kept = it->db->why;
+    removal.kind = WRITE_DELETE;
+    removal.old_key = one->write.place.key;
+    if (popoto__plan_write(&removal, &planned, &it->db->why) == POPOTO_OK) {
+        popoto__buffer_clear(&it->db->request);
+        size_t count = popoto__plan_render_commands(&planned, &it->db->request);
+        (void)popoto__db_exchange(it->db, count, true, NULL, drop_reply, NULL);
+    }
+    it->db->why = kept;
+    one->state = ITEM_DONE;
+}
+
+static void run(batch *it) {
+    for (size_t tries = 0; tries < MAX_TRIES; tries++) {
+        bool reload = true;
+        size_t replies = render_round(it, &reload);
+        if (replies == 0)
+            break;
+        it->at = it->at_reply = 0;
+        popoto_status status = popoto__db_exchange(it->db, replies, true, NULL, take_reply, it);
+        if (status != POPOTO_OK)
+            settle_unanswered(it, status);
+    }
+    for (size_t i = 0; i < it->count; i++) {
+        item *one = &it->items[i];
+        if (one->state == ITEM_BROKEN_TRANSACTION)
+            undo(it, one);
+        else if (one->state != ITEM_DONE)
+            settle(it, one, popoto__fail(&it->db->why, POPOTO_CHANGED,
+                                         "others kept changing the same record: given up after %d tries",
+                                         MAX_TRIES));
+    }
+}
+
+/* ----- What the object remembers -------------------------------------------------------------- */
+
+static uint64_t content_of(const item *one, const model *of, bool *whole) {
+    uint64_t sum = 0;
+    *whole = true;
+    for (size_t i = 0; i < of->field_count; i++) {
+        bool stored_now = one->write.named == NULL || one->write.named[i] ||
+                          (of->fields[i].is_key && one->write.moves_key);
+        if (!stored_now && !one->write.if_unchanged)
+            *whole = false;
+        sum += popoto__content_digest(i, stored_now ? one->write.encoded[i]
+                                                    : one->write.stored[i].bytes);
+    }
+    return sum;
+}
+
+static popoto_status remember(batch *it, item *one) {
+    popoto_object *header = popoto__object_header(it->of, one->object);
+    bool whole;
+    if (one->write.kind == WRITE_DELETE) {
+        *header = (popoto_object){0};
+        return POPOTO_OK;
+    }
+    popoto_text key = one->write.place.key;
+    uint64_t content = content_of(one, it->of, &whole);
+    uint64_t digest = popoto__digest(key.data, key.size);
+    for (size_t i = 0; one->generated != NULL && i < it->of->field_count; i++)
+        if (one->generated[i].text[0] != '\0') {
+            popoto_status status = popoto__object_set_generated(it->of, one->object, &it->of->fields[i],
+                                                                &one->generated[i], &it->db->why);
+            if (status != POPOTO_OK)
+                return status;
+        }
+    /* A row stays known by its rows as long as its key is the one they hold. */
+    if (header->key != digest)
+        header->origin = popoto__db_remember(it->db, key);
+    header->key = digest;
+    header->content = whole ? content : 0;
+    return POPOTO_OK;
+}
+
+/* Whether the object should know its generated key: it is stored, or may be. */
+static bool may_be_stored(popoto_status status) {
+    return status == POPOTO_OK || status == POPOTO_UNKNOWN_OUTCOME;
+}
+
+static popoto_status finish(batch *it, size_t index) {
+    item *one = &it->items[index];
+    popoto_status status = one->status;
+    if (status == POPOTO_UNKNOWN_OUTCOME && one->generated != NULL) {
+        for (size_t i = 0; i < it->of->field_count; i++)
+            if (one->generated[i].text[0] != '\0')
+                (void)popoto__object_set_generated(it->of, one->object, &it->of->fields[i],
+                                                   &one->generated[i], &it->db->why);
+    } else if (may_be_stored(status)) {
+        status = remember(it, one);
+    }
+    return status;
+}
+
+/* ----- if_unchanged: what is stored now, compared with what was loaded ------------------------- */
+
+static popoto_status take_stored(void *context, size_t index, const reply *answer) {
+    batch *it = context;
+    record_write *write = &it->items[0].write;
+    (void)index;
+    if (answer->type == REPLY_ERROR)
+        return popoto__reply_failure(answer, "reading a record", &it->db->why);
+    if (answer->type != REPLY_ARRAY || answer->count != it->of->field_count)
+        return popoto__fail(&it->db->why, POPOTO_BAD_REPLY, "the server answered HMGET with no list of "
+                                                            "the fields asked for");
+    for (size_t i = 0; i < it->of->field_count; i++) {
+        const reply *one = answer->items[i];
+        write->stored[i].known = true;
+        write->stored[i].bytes = (popoto_text){NULL, 0};
+        if (one->type == REPLY_STRING)
+            write->stored[i].bytes = (popoto_text){one->text, one->size};
+    }
+    return POPOTO_OK;
+}
+
+static popoto_status check_unchanged(batch *it) {
+    item *one = &it->items[0];
+    const popoto_object *header = popoto__object_header(it->of, one->object);
+    uint64_t content = 0;
+    shown room;
+    if (one->write.kind != WRITE_REPLACE || header->content == 0)
+        return popoto__fail(&it->db->why, POPOTO_BAD_ARGUMENT,
+                            "if_unchanged: this %s does not know what was stored: it was not loaded "
+                            "whole, or saved in part",
+                            it->of->name.data);
+    popoto__buffer_clear(&it->db->request);
+    popoto__render_fetch(it->of, NULL, one->write.old_key, &it->db->request);
+    popoto_status status = popoto__db_exchange(it->db, 1, false, &it->db->scratch, take_stored, it);
+    if (status != POPOTO_OK)
+        return status;
+    bool any = false;
+    for (size_t i = 0; i < it->of->field_count; i++) {
+        any = any || one->write.stored[i].bytes.data != NULL;
+        content += popoto__content_digest(i, one->write.stored[i].bytes);
+    }
+    const char *key = popoto__show(&room, one->write.old_key.data, one->write.old_key.size);
+    if (!any)
+        return popoto__fail(&it->db->why, POPOTO_NOT_FOUND, "%s is not there: it was deleted, or expired",
+                            key);
+    if (content != header->content)
+        return popoto__fail(&it->db->why, POPOTO_CHANGED,
+                            "%s: somebody changed it since this object was loaded", key);
+    one->write.if_unchanged = true;
+    return POPOTO_OK;
+}
+
+/* ----- The calls ------------------------------------------------------------------------------ */
+
+static popoto_status write_batch(batch *it, void *const *objects, write_kind asked,
+                                 popoto_status *statuses) {
+    popoto_db *db = it->db;
+    popoto__arena_reset(&db->scratch);
+    it->items = popoto__arena_zeroed(&db->scratch, it->count, sizeof *it->items);
+    if (it->items == NULL) {
+        for (size_t i = 0; statuses != NULL && i < it->count; i++)
+            statuses[i] = POPOTO_NO_MEMORY;
+        return popoto__fail_memory(&db->why);
+    }
+    for (size_t i = 0; i < it->count; i++) {
+        it->items[i].object = objects[i];
+        popoto_status status = prepare(it, &it->items[i], asked);
+        if (status == POPOTO_OK && it->if_unchanged)
+            status = check_unchanged(it);
+        if (status != POPOTO_OK)
+            settle(it, &it->items[i], status);
+    }
+    run(it);
+    for (size_t i = 0; i < it->count; i++) {
+        popoto_status status = finish(it, i);
+        if (statuses != NULL)
+            statuses[i] = status;
+        if (status != POPOTO_OK && it->first.status == POPOTO_OK)
+            it->first = db->why;
+    }
+    return it->first.status;
+}
+
+static popoto_status write_many(popoto_db *db, const popoto_model *declared, void *const *objects,
+                                size_t count, write_kind asked, popoto_status *statuses) {
+    batch it = {.db = db};
+    popoto_status status = popoto__db_begin(db, declared, &it.of);
+    if (status == POPOTO_OK && objects == NULL && count > 0)
+        status = popoto__fail(&db->why, POPOTO_BAD_ARGUMENT, "objects are needed, and NULL was given");
+    for (size_t i = 0; status != POPOTO_OK && statuses != NULL && i < count; i++)
+        statuses[i] = status;
+    for (size_t i = 0; status == POPOTO_OK && i < count; i += PIPELINE) {
+        it.count = count - i < PIPELINE ? count - i : PIPELINE;
+        (void)write_batch(&it, objects + i, asked, statuses == NULL ? NULL : statuses + i);
+    }
+    if (status == POPOTO_OK && it.first.status != POPOTO_OK)
+        db->why = it.first;
+    return status != POPOTO_OK ? status : it.first.status;
+}
+
+popoto_status popoto_create_many(popoto_db *db, const popoto_model *declared, void *const *objects,
+                                 size_t count, popoto_status *statuses) {
+    return write_many(db, declared, objects, count, WRITE_CREATE, statuses);
+}
+
+popoto_status popoto_save_many(popoto_db *db, const popoto_model *declared, void *const *objects,
+                               size_t count, popoto_status *statuses) {
+    return write_many(db, declared, objects, count, WRITE_STORE, statuses);
+}
+
+popoto_status popoto_delete_many(popoto_db *db, const popoto_model *declared, void *const *objects,
+                                 size_t count, popoto_status *statuses) {
+    return write_many(db, declared, objects, count, WRITE_DELETE, statuses);
+}
+
+popoto_status popoto_create(popoto_db *db, const popoto_model *declared, void *object) {
+    return write_many(db, declared, &object, 1, WRITE_CREATE, NULL);
+}
+
+popoto_status popoto_save(popoto_db *db, const popoto_model *declared, void *object) {
+    return write_many(db, declared, &object, 1, WRITE_STORE, NULL);
+}
+
+popoto_status popoto_delete(popoto_db *db, const popoto_model *declared, void *object) {
+    return write_many(db, declared, &object, 1, WRITE_DELETE, NULL);
+}
+
+popoto_status popoto_save_with(popoto_db *db, const popoto_model *declared, void *object,
+                               const popoto_save_desc *desc) {
+    bool named[MODEL_MAX_FIELDS];
+    batch it = {.db = db, .count = 1, .if_unchanged = desc != NULL && desc->if_unchanged};
+    popoto_status status = popoto__db_begin(db, declared, &it.of);
+    if (status == POPOTO_OK && desc != NULL && desc->only != NULL) {
+        status = popoto__model_choose(it.of, desc->only, named, POPOTO_BAD_ARGUMENT, &db->why);
+        it.named = named;
+    }
+    if (status != POPOTO_OK)
+        return status;
+    status = write_batch(&it, &object, WRITE_STORE, NULL);
+    if (status != POPOTO_OK)
+        db->why = it.first;
+    return status;
+}
+
+popoto_status popoto_key(popoto_db *db, const popoto_model *declared, const void *object,
+                         popoto_text *key) {
+    const model *of;
+    popoto_value values[MODEL_MAX_FIELDS];
+    popoto_text made;
+    if (key == NULL)
+        return POPOTO_BAD_ARGUMENT;
+    *key = (popoto_text){NULL, 0};
+    popoto_status status = popoto__db_begin(db, declared, &of);
+    if (status == POPOTO_OK && object == NULL)
+        status = popoto__fail(&db->why, POPOTO_BAD_ARGUMENT, "an object is needed, and NULL was given");
+    if (status == POPOTO_OK)
+        status = popoto__db_values(db, of, object, values);
+    if (status == POPOTO_OK)
+        status = popoto__key_of_values(of, values, &db->scratch, &made, &db->why);
+    return status == POPOTO_OK ? popoto__db_hand_out(db, made, key) : status;
+}
