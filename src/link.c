@@ -970,22 +970,26 @@ static popoto_status introduce(server_link *it, int64_t deadline, failure *why) 
     popoto__buffer_init(&request, it->allocator);
     write_greeting(it, &request, &about);
     exchange what = { &request, about.ping + 1, false, NULL, greet, &about };
+    bool was_loading = false;
     popoto_status status = request.failed ? popoto__fail_memory(why) : POPOTO_OK;
     while (status == POPOTO_OK) {
         size_t sent;
         about.loading = false;
         receiver_begin(&it->in, &what);
         progress how = converse(it, &request, &deadline, &sent);
+        if (how == BROKEN && sent == 0)
+            receive_some(it); /* a server with too many clients says so and closes */
         status = it->in.status;
+        was_loading = was_loading || about.loading;
+        if (status == POPOTO_OK && was_loading && how != BROKEN &&
+            milliseconds_until(deadline) == 0)
+            status = popoto__fail(why, POPOTO_UNAVAILABLE,
+                                  "%s: the server is still loading its data", it->to.display);
         if (status == POPOTO_OK && how != COMPLETE)
             status = explain_greeting(it, how, why);
         if (status != POPOTO_OK || !about.loading)
             break;
-        if (milliseconds_until(deadline) == 0)
-            status = popoto__fail(why, POPOTO_UNAVAILABLE,
-                                  "%s: the server is still loading its data", it->to.display);
-        else
-            pause_until(deadline, 20);
+        pause_until(deadline, 20);
     }
     if (request.data != NULL)
         memset(request.data, 0, request.capacity); /* the password */

@@ -1,4 +1,5 @@
 /* The addresses that popoto_open takes: every form, every mistake, and no password in any sentence. */
+#include "failing_allocator.h"
 #include "url.h"
 
 #include <stdio.h>
@@ -187,33 +188,22 @@ static void test_every_mistake_gets_a_sentence_without_the_password(void **state
 
 /* ----- memory --------------------------------------------------------------------------------- */
 
-/* An allocator that has no memory from its n-th allocation on. */
-static void *resize_until(void *context, void *block, size_t size) {
-    size_t *left = context;
-    popoto_allocator real = popoto__allocator_or_default((popoto_allocator){ 0 });
-    if (size != 0 && *left == 0)
-        return NULL;
-    if (size != 0)
-        --*left;
-    return real.resize(real.context, block, size);
-}
-
 static void test_out_of_memory_is_a_status(void **state) {
     (void)state;
     for (size_t i = 0; i < sizeof(goods) / sizeof(*goods); i++)
-        for (size_t allowed = 0;; allowed++) {
-            size_t left = allowed;
-            popoto_allocator allocator = { resize_until, &left };
+        for (size_t fails = 1;; fails++) {
+            failing_allocator allocator;
+            failing_allocator_init(&allocator, fails);
             arena memory;
             address to;
             failure why = { 0 };
-            popoto__arena_init(&memory, &allocator);
+            popoto__arena_init(&memory, &allocator.allocator);
             popoto_status status = popoto__url_parse(goods[i].url, &memory, &to, &why);
             popoto__arena_free(&memory);
-            if (status == POPOTO_OK)
+            assert_int_equal(0, allocator.live_blocks);
+            assert_int_equal(allocator.failed ? POPOTO_NO_MEMORY : POPOTO_OK, status);
+            if (!allocator.failed)
                 break;
-            assert_int_equal(POPOTO_NO_MEMORY, status);
-            assert_true(allowed < 20);
         }
 }
 
