@@ -293,7 +293,7 @@ static inline int template_callback_str(read_state *state, const char *start, co
     (void)start;
     if (!popoto__utf8_valid(data, size))
         return refuse_read(state, NOT_UTF8);
-    object->value = popoto_of_sized_text((popoto_text){ data, size });
+    object->value = popoto_of_sized_text((popoto_text){ size > 0 ? data : "", size });
     return 0;
 }
 
@@ -301,7 +301,7 @@ static inline int template_callback_bin(read_state *state, const char *start, co
                                         unsigned int size, read_object *object) {
     (void)state;
     (void)start;
-    object->value = popoto_of_bytes((popoto_bytes){ data, size });
+    object->value = popoto_of_bytes((popoto_bytes){ size > 0 ? data : "", size });
     return 0;
 }
 
