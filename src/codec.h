@@ -56,6 +56,10 @@ bool popoto__codec_score(const popoto_value *value, double *score, bool *exact, 
 #define CODEC_DOUBLE_SIZE 32
 size_t popoto__codec_double_text(double value, char text[CODEC_DOUBLE_SIZE]);
 
+/* The other way, for the scores that a server answers, whatever the locale: 12, 0.5, 1e+22, inf, -inf;
+ * not nan. False, and 0: it is no such text. */
+bool popoto__codec_read_double(const char *text, size_t size, double *value);
+
 /* Total order within a type (ints and floats and decimals compare with one another by numeric value,
  * exactly; NaN is above all numbers; times by instant; text and bytes bytewise; lists and tuples item
  * by item). *comparable is false, and the result 0, across other types, for sets and maps, and for

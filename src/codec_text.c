@@ -170,6 +170,25 @@ size_t popoto__codec_double_text(double value, char text[CODEC_DOUBLE_SIZE]) {
     return (size_t)(at - text);
 }
 
+static bool is_word(const char *text, size_t size, const char *word) {
+    return size == strlen(word) && memcmp(text, word, size) == 0;
+}
+
+bool popoto__codec_read_double(const char *text, size_t size, double *value) {
+    decimal number;
+    const char *why;
+    bool negative = size > 0 && text[0] == '-';
+    *value = 0;
+    if (is_word(text + negative, size - negative, "inf")) {
+        *value = negative ? (double)-INFINITY : (double)INFINITY;
+        return true;
+    }
+    if (!popoto__decimal_read(&number, text, size, &why))
+        return false;
+    *value = popoto__decimal_to_double(&number);
+    return true;
+}
+
 /* ----- key segments --------------------------------------------------------------------------- */
 
 static bool decimal_key_text(buffer *out, popoto_text text, const char **why) {

@@ -15,6 +15,8 @@ typedef struct embedded embedded;
  * that says what to install or what the server's log said. */
 popoto_status popoto__embedded_join(const popoto_allocator *allocator, const char *folder,
                                     const char *program, int timeout, embedded **out, failure *why);
+/* Start it again if it was killed since. Its data is what it had acknowledged. */
+popoto_status popoto__embedded_revive(embedded *it, int timeout, failure *why);
 /* The socket to connect to. */
 const char *popoto__embedded_socket(const embedded *it);
 /* Leave; the last one shuts the server down and waits until it is gone. NULL is fine. */

@@ -270,13 +270,10 @@ void popoto__object_init(const model *of, void *object, popoto_value *values,
     record->allocator = *allocator;
 }
 
-void popoto__object_clear(const model *of, void *object) {
-    if (of->declared->size != 0)
-        return;
-    popoto_record *record = object;
+void popoto__record_clear(popoto_record *record) {
     if (record->fields == NULL)
         return;
-    for (size_t i = 0; i < of->field_count; i++)
+    for (size_t i = 0; i < record->model->field_count; i++)
         popoto__arena_free(&record->fields[i]);
     popoto__release(&record->allocator, record->fields);
     record->fields = NULL;
@@ -307,10 +304,7 @@ void popoto_record_free(popoto_record *record) {
     if (record == NULL)
         return;
     popoto_allocator allocator = record->allocator;
-    if (record->fields != NULL)
-        for (size_t i = 0; i < record->model->field_count; i++)
-            popoto__arena_free(&record->fields[i]);
-    popoto__release(&allocator, record->fields);
+    popoto__record_clear(record);
     popoto__release(&allocator, record);
 }
 

@@ -36,7 +36,7 @@ bool popoto__object_set(const model *of, void *object, const field *it, const po
 void popoto__object_init(const model *of, void *object, popoto_value *values,
                          const popoto_allocator *allocator);
 /* Release what popoto_record_set made in a record that lives in rows. */
-void popoto__object_clear(const model *of, void *object);
+void popoto__record_clear(popoto_record *record);
 
 /* Write a generated key into the object. */
 popoto_status popoto__object_set_generated(const model *of, void *object, const field *it,

@@ -1,5 +1,7 @@
 #include "query.h"
 
+#include "decimal.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -522,6 +524,10 @@ static bool add_range(query *it, read_plan *out, popoto_text key, const bounds *
     range->key = key;
     range->low = bound_text(it->memory, within->low, within->low_exclusive);
     range->high = bound_text(it->memory, within->high, within->high_exclusive);
+    range->low_score = within->low;
+    range->high_score = within->high;
+    range->low_exclusive = within->low_exclusive;
+    range->high_exclusive = within->high_exclusive;
     return range->low.data != NULL && range->high.data != NULL;
 }
 
@@ -597,7 +603,7 @@ static const field *driving_field(const query *it) {
     return best;
 }
 
-static bool partitions(const field *sorted, const field *by) {
+bool popoto__partitioned_by(const field *sorted, const field *by) {
     for (size_t i = 0; i < sorted->partition_count; i++)
         if (sorted->partition[i] == by->index)
             return true;
@@ -613,7 +619,7 @@ static popoto_status settle_conditions(query *it, read_plan *out, bool ranges_ex
         condition *by = &it->conditions[i];
         bool by_range = out->sorted != NULL && is_range_condition(by, out->sorted) &&
                         (out->source == SOURCE_SORTED || out->check_scores);
-        bool by_partition = out->source == SOURCE_SORTED && partitions(out->sorted, by->about) &&
+        bool by_partition = out->source == SOURCE_SORTED && popoto__partitioned_by(out->sorted, by->about) &&
                             (by->how == LOOKUP_IS || by->how == LOOKUP_IN);
         bool by_name = by->about->is_key && (by->how == LOOKUP_IS || by->how == LOOKUP_IN);
         bool other_sorted = by->about->kind == POPOTO_KIND_SORTED && lookups[by->how].sorted;
@@ -664,7 +670,7 @@ popoto_status popoto__query_plan(query *it, read_plan *out, failure *why) {
     if (sorted != NULL) {
         out->source = SOURCE_SORTED;
         for (size_t i = 0; i < it->condition_count; i++)
-            if (is_set_condition(&it->conditions[i]) && !partitions(sorted, it->conditions[i].about) &&
+            if (is_set_condition(&it->conditions[i]) && !popoto__partitioned_by(sorted, it->conditions[i].about) &&
                 has_sets && out->set_count <= 16 && out->range_count <= 16)
                 out->has_choice = true;
     } else if (has_sets) {
@@ -733,6 +739,66 @@ bool popoto__query_name_fits(const query *it, popoto_text key) {
                 !names(&it->conditions[i], segment, size))
                 return false;
     return true;
+}
+
+bool popoto__range_holds(const sorted_range *it, double score) {
+    return (it->low_exclusive ? score > it->low_score : score >= it->low_score) &&
+           (it->high_exclusive ? score < it->high_score : score <= it->high_score);
+}
+
+bool popoto__score_read(const char *text, size_t size, double *score) {
+    decimal number;
+    const char *why;
+    bool negative = size > 0 && text[0] == '-';
+    if (size - negative == 3 && memcmp(text + negative, "inf", 3) == 0) {
+        *score = negative ? -1.0 / 0.0 : 1.0 / 0.0;
+        return true;
+    }
+    if (!popoto__decimal_read(&number, text, size, &why))
+        return false;
+    *score = popoto__decimal_to_double(&number);
+    return true;
+}
+
+static void render_text(buffer *out, popoto_text text) {
+    popoto__request_argument(out, text.data, text.size);
+}
+
+void popoto__render_members(const read_plan *it, buffer *out) {
+    popoto__request_begin(out, 1 + it->set_count);
+    popoto__request_text(out, it->set_count == 1 ? "SMEMBERS" : it->any_set ? "SUNION" : "SINTER");
+    for (size_t i = 0; i < it->set_count; i++)
+        render_text(out, it->sets[i]);
+}
+
+void popoto__render_scan(popoto_text set, popoto_text cursor, size_t about, buffer *out) {
+    popoto__request_begin(out, 5);
+    popoto__request_text(out, "SSCAN");
+    render_text(out, set);
+    render_text(out, cursor);
+    popoto__request_text(out, "COUNT");
+    popoto__request_integer(out, (int64_t)about);
+}
+
+void popoto__render_range(const sorted_range *range, bool descending, const popoto_text *from,
+                          size_t skip, size_t count, buffer *out) {
+    popoto__request_begin(out, 8);
+    popoto__request_text(out, descending ? "ZREVRANGEBYSCORE" : "ZRANGEBYSCORE");
+    render_text(out, range->key);
+    render_text(out, from != NULL ? *from : descending ? range->high : range->low);
+    render_text(out, descending ? range->low : range->high);
+    popoto__request_text(out, "WITHSCORES");
+    popoto__request_text(out, "LIMIT");
+    popoto__request_integer(out, (int64_t)skip);
+    popoto__request_integer(out, (int64_t)count);
+}
+
+void popoto__render_scores(popoto_text key, const popoto_text *members, size_t count, buffer *out) {
+    popoto__request_begin(out, 2 + count);
+    popoto__request_text(out, "ZMSCORE");
+    render_text(out, key);
+    for (size_t i = 0; i < count; i++)
+        render_text(out, members[i]);
 }
 
 void popoto__render_fetch(const model *of, const bool *fetched, popoto_text key, buffer *out) {

@@ -59,7 +59,12 @@ bool popoto__condition_holds(const condition *it, const popoto_value *value);
 typedef struct sorted_range {
     popoto_text key;
     popoto_text low, high;
+    double low_score, high_score; /* the same as numbers */
+    bool low_exclusive, high_exclusive;
 } sorted_range;
+bool popoto__range_holds(const sorted_range *it, double score);
+/* A score as the server writes it. False: it is none. */
+bool popoto__score_read(const char *text, size_t size, double *score);
 
 typedef enum source_kind {
     SOURCE_KEY,    /* the conditions name one key */
@@ -91,9 +96,23 @@ popoto_status popoto__query_plan(query *it, read_plan *out, failure *why);
 size_t popoto__query_render_sizes(const read_plan *it, buffer *out);
 void popoto__query_choose(query *it, read_plan *out, const int64_t *sizes);
 
+/* Whether a sorted field's partition_by names a field. */
+bool popoto__partitioned_by(const field *sorted, const field *by);
+
 /* Whether a candidate's key agrees with the IS and IN conditions on key fields. */
 bool popoto__query_name_fits(const query *it, popoto_text key);
 
+/* ----- The commands that read ----------------------------------------------------------------- */
+
+/* All members of the sets of a plan: SMEMBERS, SINTER or SUNION. */
+void popoto__render_members(const read_plan *it, buffer *out);
+/* A step through one set, SSCAN. */
+void popoto__render_scan(popoto_text set, popoto_text cursor, size_t about, buffer *out);
+/* A page of a range with scores; `from` replaces the bound that the page starts at, where not NULL. */
+void popoto__render_range(const sorted_range *range, bool descending, const popoto_text *from,
+                          size_t skip, size_t count, buffer *out);
+/* ZMSCORE of these members. */
+void popoto__render_scores(popoto_text key, const popoto_text *members, size_t count, buffer *out);
 /* Append HMGET of the fields that are to be fetched. */
 void popoto__render_fetch(const model *of, const bool *fetched, popoto_text key, buffer *out);
 

@@ -1,0 +1,694 @@
+/* read - query, get, load, count and streams: candidates from the indexes page by page, their records
+ * fetched in pipelines, entries of records that are gone cleared away. Builds no command. */
+#include "rows.h"
+
+#include <string.h>
+
+/* So many candidates are asked for and fetched at once. A stream, which must stay small, takes fewer. */
+#define PAGE 8192
+#define STREAM_PAGE 256
+/* So many records are fetched in one pipeline. */
+#define FETCH 1024
+/* With a limit up to this, a set is read by steps and repetitions are found by looking. */
+#define SMALL_LIMIT 1000
+/* So many entries of records that are gone are cleared away by one call. */
+#define MAX_CLEARED 256
+
+/* A read under way. Its memory is that of the call, or the stream's. */
+typedef struct reading {
+    popoto_db *db;
+    query what;
+    read_plan plan;
+    popoto_rows *rows;
+    size_t page;
+    bool in_steps; /* sets are read by SSCAN */
+    bool finished; /* the source has no more candidates */
+    size_t skip;   /* rows still to be left out */
+    bool keeps_names; /* all pages' names are needed: they are the rows' keys */
+    /* The page of candidates; their text is in rows->names. */
+    popoto_text *names;
+    size_t name_count;
+    size_t name_room;
+    size_t asked; /* entries of the index that made this page, before names were looked at */
+    /* Where the source has come to. */
+    size_t index; /* of sets or ranges */
+    buffer cursor;     /* SSCAN's; or the score of the last entry, as the server wrote it */
+    buffer last;       /* the last entry's name */
+    size_t ties;       /* entries seen with that score */
+    /* While candidates are fetched. */
+    size_t first; /* of them in names */
+    size_t gone_count;
+    popoto_text gone[MAX_CLEARED];
+} reading;
+
+static popoto_status fail_reply(reading *it, const reply *answer, const char *what) {
+    if (answer->type == REPLY_ERROR)
+        return popoto__reply_failure(answer, what, &it->db->why);
+    return popoto__fail(&it->db->why, POPOTO_BAD_REPLY, "%s: the server's answer has another shape than "
+                                                        "that command's", what);
+}
+
+/* ----- Starting ------------------------------------------------------------------------------- */
+
+typedef struct sizes {
+    reading *of;
+    int64_t *values;
+} sizes;
+
+static popoto_status take_size(void *context, size_t index, const reply *answer) {
+    sizes *it = context;
+    if (answer->type != REPLY_INTEGER)
+        return fail_reply(it->of, answer, "asking for the size of an index");
+    it->values[index] = answer->integer;
+    return POPOTO_OK;
+}
+
+static popoto_status choose_source(reading *it) {
+    sizes asked = {.of = it};
+    asked.values = popoto__arena_zeroed(it->what.memory, it->plan.set_count + it->plan.range_count + 1,
+                                        sizeof *asked.values);
+    if (asked.values == NULL)
+        return popoto__fail_memory(&it->db->why);
+    popoto__buffer_clear(&it->db->request);
+    size_t count = popoto__query_render_sizes(&it->plan, &it->db->request);
+    popoto_status status = popoto__db_exchange(it->db, count, false, NULL, take_size, &asked);
+    if (status == POPOTO_OK)
+        popoto__query_choose(&it->what, &it->plan, asked.values);
+    return status;
+}
+
+static popoto_status start(reading *it, popoto_db *db, const popoto_query_desc *desc, const model *of,
+                           arena *memory, bool is_stream) {
+    *it = (reading){.db = db, .page = is_stream ? STREAM_PAGE : PAGE};
+    popoto__buffer_init(&it->cursor, &db->allocator);
+    popoto__buffer_init(&it->last, &db->allocator);
+    popoto_status status = popoto__query_parse(db, of, desc, memory, &it->what);
+    if (status == POPOTO_OK)
+        status = popoto__query_plan(&it->what, &it->plan, &db->why);
+    bool needs_range = is_stream && it->what.order != NULL;
+    if (status == POPOTO_OK && it->plan.has_choice && !needs_range)
+        status = choose_source(it);
+    if (status != POPOTO_OK)
+        return status;
+    if (it->plan.source == SOURCE_CLASS) {
+        it->plan.sets = popoto__arena_allocate(memory, sizeof *it->plan.sets);
+        if (it->plan.sets == NULL)
+            return popoto__fail_memory(&db->why);
+        it->plan.sets[0] = of->class_key;
+        it->plan.set_count = 1;
+    }
+    if (is_stream && it->plan.sort_here)
+        return popoto__fail(&db->why, POPOTO_BAD_QUERY,
+                            "a stream of %s cannot be ordered by %s: only the SORTED field whose index "
+                            "answers the query gives an order without all rows in memory",
+                            of->name.data, it->what.order->name);
+    it->in_steps = is_stream || (!it->plan.sort_here && it->what.limit <= SMALL_LIMIT &&
+                                 it->what.offset <= SMALL_LIMIT);
+    it->skip = it->plan.sort_here ? 0 : it->what.offset;
+    it->rows = popoto__rows_new(db, of);
+    if (it->rows == NULL)
+        return popoto__fail_memory(&db->why);
+    it->rows->sorts = it->plan.sort_here;
+    return POPOTO_OK;
+}
+
+static void stop(reading *it) {
+    popoto__release(&it->db->allocator, it->names);
+    popoto__buffer_free(&it->cursor);
+    popoto__buffer_free(&it->last);
+}
+
+/* ----- Candidates ----------------------------------------------------------------------------- */
+
+static bool room_for_names(reading *it, size_t count) {
+    if (count <= it->name_room)
+        return true;
+    if (count > SIZE_MAX / sizeof *it->names)
+        return false;
+    popoto_text *names = popoto__reallocate(&it->db->allocator, it->names, count * sizeof *names);
+    if (names == NULL)
+        return false;
+    it->names = names;
+    it->name_room = count;
+    return true;
+}
+
+static void add_name(reading *it, popoto_text name) {
+    if (popoto__query_name_fits(&it->what, name))
+        it->names[it->name_count++] = name;
+}
+
+static popoto_status take_members(void *context, size_t index, const reply *answer) {
+    reading *it = context;
+    (void)index;
+    if (answer->type != REPLY_ARRAY)
+        return fail_reply(it, answer, "reading an index");
+    if (!room_for_names(it, answer->count))
+        return popoto__fail_memory(&it->db->why);
+    it->asked = answer->count;
+    for (size_t i = 0; i < answer->count; i++)
+        add_name(it, (popoto_text){answer->items[i]->text, answer->items[i]->size});
+    return POPOTO_OK;
+}
+
+static bool has_name(const reading *it, popoto_text name) {
+    for (size_t i = 0; i < it->name_count; i++)
+        if (it->names[i].size == name.size && memcmp(it->names[i].data, name.data, name.size) == 0)
+            return true;
+    for (size_t i = 0; i < it->rows->count; i++)
+        if (it->rows->keys[i].size == name.size &&
+            memcmp(it->rows->keys[i].data, name.data, name.size) == 0)
+            return true;
+    return false;
+}
+
+static popoto_status take_step(void *context, size_t index, const reply *answer) {
+    reading *it = context;
+    (void)index;
+    if (answer->type != REPLY_ARRAY || answer->count != 2 || answer->items[0]->type != REPLY_STRING ||
+        answer->items[1]->type != REPLY_ARRAY)
+        return fail_reply(it, answer, "reading an index");
+    const reply *cursor = answer->items[0], *members = answer->items[1];
+    popoto__buffer_clear(&it->cursor);
+    popoto__buffer_append(&it->cursor, cursor->text, cursor->size);
+    if (it->cursor.failed || !room_for_names(it, members->count))
+        return popoto__fail_memory(&it->db->why);
+    it->asked = members->count;
+    for (size_t i = 0; i < members->count; i++) {
+        popoto_text name = {members->items[i]->text, members->items[i]->size};
+        if (it->page == STREAM_PAGE || !has_name(it, name))
+            add_name(it, name);
+    }
+    return POPOTO_OK;
+}
+
+/* Whether an entry that has the last one's score comes after it, in the order that the range is read. */
+static bool is_after(const reading *it, const reply *name) {
+    size_t size = name->size < it->last.size ? name->size : it->last.size;
+    int order = size ? memcmp(name->text, it->last.data, size) : 0;
+    if (order == 0)
+        order = (name->size > it->last.size) - (name->size < it->last.size);
+    return it->what.descending ? order < 0 : order > 0;
+}
+
+static popoto_status take_range(void *context, size_t index, const reply *answer) {
+    reading *it = context;
+    (void)index;
+    if (answer->type != REPLY_ARRAY || answer->count % 2 != 0)
+        return fail_reply(it, answer, "reading a sorted index");
+    if (!room_for_names(it, answer->count / 2))
+        return popoto__fail_memory(&it->db->why);
+    it->asked = answer->count / 2;
+    for (size_t i = 0; i < answer->count; i += 2) {
+        const reply *name = answer->items[i], *score = answer->items[i + 1];
+        bool ties = it->cursor.size == score->size && it->cursor.size > 0 &&
+                    memcmp(it->cursor.data, score->text, score->size) == 0;
+        if (ties && !is_after(it, name))
+            continue;
+        it->ties = ties ? it->ties + 1 : 1;
+        popoto__buffer_clear(&it->cursor);
+        popoto__buffer_append(&it->cursor, score->text, score->size);
+        popoto__buffer_clear(&it->last);
+        popoto__buffer_append(&it->last, name->text, name->size);
+        add_name(it, (popoto_text){name->text, name->size});
+    }
+    return it->cursor.failed || it->last.failed ? popoto__fail_memory(&it->db->why) : POPOTO_OK;
+}
+
+static popoto_status next_set(reading *it) {
+    if (!it->in_steps) {
+        it->finished = true;
+        if (it->plan.set_count == 0)
+            return POPOTO_OK;
+        popoto__render_members(&it->plan, &it->db->request);
+        return popoto__db_exchange(it->db, 1, false, &it->rows->names, take_members, it);
+    }
+    /* Of an intersection one set is stepped through, and names and rows tell of the others. */
+    size_t sets = it->plan.any_set ? it->plan.set_count : 1;
+    if (it->plan.set_count == 0 || it->index >= sets) {
+        it->finished = true;
+        return POPOTO_OK;
+    }
+    popoto_text cursor = it->cursor.size ? (popoto_text){it->cursor.data, it->cursor.size} : TEXT("0");
+    popoto__render_scan(it->plan.sets[it->index], cursor, it->page, &it->db->request);
+    popoto_status status = popoto__db_exchange(it->db, 1, false, &it->rows->names, take_step, it);
+    if (status == POPOTO_OK && it->cursor.size == 1 && it->cursor.data[0] == '0') {
+        popoto__buffer_clear(&it->cursor);
+        it->index++;
+        it->finished = it->index >= sets;
+    }
+    return status;
+}
+
+/* The next page of a range starts at the last entry's score, and leaves out what was seen of it: by
+ * name as long as that is less than a page; else all but a page's worth are skipped, so that entries
+ * that were removed meanwhile do not shift unseen ones out of sight. */
+static popoto_status next_range(reading *it, size_t wanted) {
+    if (it->index >= it->plan.range_count) {
+        it->finished = true;
+        return POPOTO_OK;
+    }
+    size_t page = wanted < it->page ? wanted : it->page;
+    size_t seen = it->cursor.size ? it->ties : 0;
+    size_t skip = seen > page ? seen - page : 0;
+    size_t count = page + (seen - skip);
+    popoto_text from = {it->cursor.data, it->cursor.size};
+    popoto__render_range(&it->plan.ranges[it->index], it->what.descending,
+                         it->cursor.size ? &from : NULL, skip, count, &it->db->request);
+    popoto_status status = popoto__db_exchange(it->db, 1, false, &it->rows->names, take_range, it);
+    if (status == POPOTO_OK && it->asked < count) {
+        popoto__buffer_clear(&it->cursor);
+        it->ties = 0;
+        it->index++;
+        it->finished = it->index >= it->plan.range_count;
+    }
+    return status;
+}
+
+static popoto_status take_scores(void *context, size_t index, const reply *answer) {
+    reading *it = context;
+    size_t kept = 0;
+    (void)index;
+    if (answer->type != REPLY_ARRAY || answer->count != it->name_count)
+        return fail_reply(it, answer, "asking a sorted index for scores");
+    for (size_t i = 0; i < it->name_count; i++) {
+        const reply *score = answer->items[i];
+        double value;
+        if (score->type == REPLY_STRING && popoto__score_read(score->text, score->size, &value) &&
+            popoto__range_holds(&it->plan.ranges[0], value))
+            it->names[kept++] = it->names[i];
+    }
+    it->name_count = kept;
+    return POPOTO_OK;
+}
+
+/* The next page of candidates; `wanted` is how many rows are still asked for. */
+static popoto_status next_page(reading *it, size_t wanted) {
+    popoto_status status = POPOTO_OK;
+    it->name_count = it->asked = 0;
+    popoto__buffer_clear(&it->db->request);
+    if (!it->keeps_names)
+        popoto__arena_reset(&it->rows->names);
+    if (it->plan.source == SOURCE_KEY) {
+        it->finished = true;
+        if (!room_for_names(it, 1))
+            return popoto__fail_memory(&it->db->why);
+        char *name = popoto__arena_copy(&it->rows->names, it->plan.key.data, it->plan.key.size);
+        if (name == NULL)
+            return popoto__fail_memory(&it->db->why);
+        it->names[it->name_count++] = (popoto_text){name, it->plan.key.size};
+    } else if (it->plan.source == SOURCE_SORTED) {
+        status = next_range(it, wanted);
+    } else {
+        status = next_set(it);
+    }
+    if (status != POPOTO_OK || !it->plan.check_scores || it->name_count == 0)
+        return status;
+    popoto__buffer_clear(&it->db->request);
+    popoto__render_scores(it->plan.ranges[0].key, it->names, it->name_count, &it->db->request);
+    return popoto__db_exchange(it->db, 1, false, NULL, take_scores, it);
+}
+
+/* ----- Records -------------------------------------------------------------------------------- */
+
+static popoto_status take_record(void *context, size_t index, const reply *answer) {
+    reading *it = context;
+    popoto_text name = it->names[it->first + index];
+    switch (popoto__rows_add(it->rows, &it->what, name, answer)) {
+    case ROW_GONE:
+        if (it->gone_count < MAX_CLEARED)
+            it->gone[it->gone_count++] = name;
+        return POPOTO_OK;
+    case ROW_NO_MEMORY: return popoto__fail_memory(&it->db->why);
+    default: return POPOTO_OK;
+    }
+}
+
+static popoto_status ignore_reply(void *context, size_t index, const reply *answer) {
+    (void)context;
+    (void)index;
+    (void)answer;
+    return POPOTO_OK;
+}
+
+/* Index entries of records that are gone (expired, mostly) go too, each if its record is still gone. A
+ * failure is no matter: nobody asked for this, and the next reader tries again. */
+static void clear_gone(reading *it, size_t range) {
+    popoto_db *db = it->db;
+    failure kept = db->why;
+    size_t count = 0;
+    popoto_text found_in = {NULL, 0};
+    if (it->plan.source == SOURCE_KEY || it->gone_count == 0)
+        return;
+    if (it->plan.source == SOURCE_SORTED)
+        found_in = it->plan.ranges[range].key;
+    if (db->sha[SCRIPT_COMMIT][0] == '\0' && popoto__db_load_script(db, SCRIPT_COMMIT) != POPOTO_OK) {
+        db->why = kept;
+        return;
+    }
+    popoto__buffer_clear(&db->request);
+    for (size_t i = 0; i < it->gone_count; i++) {
+        plan removal;
+        popoto__plan_init(&removal, &it->rows->memory);
+        if (popoto__plan_forget(it->what.of, it->gone[i], found_in, &removal, &db->why) != POPOTO_OK)
+            break;
+        popoto__plan_render_commit(&removal, popoto__db_script(db, SCRIPT_COMMIT), &db->request);
+        count++;
+    }
+    (void)popoto__db_exchange(db, count, true, NULL, ignore_reply, NULL);
+    db->sha[SCRIPT_COMMIT][0] = '\0'; /* it may have been unknown: load it again when next needed */
+    db->why = kept;
+}
+
+/* Fetch candidates first..first + count. */
+static popoto_status fetch(reading *it, size_t range, size_t first, size_t count) {
+    it->gone_count = 0;
+    it->first = first;
+    popoto__buffer_clear(&it->db->request);
+    for (size_t i = 0; i < count; i++)
+        popoto__render_fetch(it->what.of, it->what.fetched, it->names[first + i], &it->db->request);
+    popoto_status status = popoto__db_exchange(it->db, count, false, &it->rows->memory, take_record, it);
+    if (status == POPOTO_OK)
+        clear_gone(it, range);
+    return status;
+}
+
+/* How many more rows are wanted, with those that are still to be left out. */
+static size_t wanted(const reading *it) {
+    size_t all = it->what.limit;
+    if (it->plan.sort_here || all > SIZE_MAX - it->what.offset)
+        return SIZE_MAX;
+    all += it->what.offset;
+    return it->rows->count < all ? all - it->rows->count : 0;
+}
+
+static size_t least(size_t a, size_t b) { return a < b ? a : b; }
+
+/* Of more candidates than rows are wanted only so many are fetched: the others come next, if some of
+ * these are gone or do not fit. */
+static popoto_status read_all(reading *it) {
+    popoto_status status = POPOTO_OK;
+    it->keeps_names = true;
+    while (status == POPOTO_OK && !it->finished && wanted(it) > 0) {
+        size_t range = it->index, at = 0;
+        status = next_page(it, wanted(it));
+        while (status == POPOTO_OK && at < it->name_count && wanted(it) > 0) {
+            size_t count = least(least(wanted(it), it->name_count - at), FETCH);
+            status = fetch(it, range, at, count);
+            at += count;
+        }
+    }
+    if (status == POPOTO_OK && it->plan.sort_here && !popoto__rows_sort(it->rows, &it->what))
+        status = popoto__fail_memory(&it->db->why);
+    if (status == POPOTO_OK)
+        popoto__rows_cut(it->rows, &it->what, it->what.offset, it->what.limit);
+    return status;
+}
+
+/* ----- The calls ------------------------------------------------------------------------------ */
+
+static popoto_status begin(popoto_db *db, const popoto_query_desc *desc, const model **of) {
+    if (db != NULL && desc == NULL)
+        return popoto__fail(&db->why, POPOTO_BAD_ARGUMENT, "a description of a query is needed");
+    return popoto__db_begin(db, desc == NULL ? NULL : desc->model, of);
+}
+
+static popoto_status report_problems(popoto_db *db, const popoto_rows *rows) {
+    if (rows->problem_count == 0)
+        return POPOTO_OK;
+    if (rows->problem_count == 1)
+        return popoto__fail(&db->why, POPOTO_CORRUPT, "%.500s", rows->problems[0]);
+    return popoto__fail(&db->why, POPOTO_CORRUPT, "%zu stored records do not fit the model; the first: "
+                                                  "%.400s", rows->problem_count, rows->problems[0]);
+}
+
+popoto_status popoto_query(popoto_db *db, const popoto_query_desc *desc, popoto_rows **rows) {
+    const model *of;
+    reading it;
+    if (rows == NULL)
+        return POPOTO_BAD_ARGUMENT;
+    *rows = NULL;
+    popoto_status status = begin(db, desc, &of);
+    if (status != POPOTO_OK)
+        return status;
+    status = start(&it, db, desc, of, &db->scratch, false);
+    if (status == POPOTO_OK)
+        status = read_all(&it);
+    if (status == POPOTO_OK) {
+        *rows = it.rows;
+        status = report_problems(db, it.rows);
+    } else {
+        popoto_rows_free(it.rows);
+    }
+    stop(&it);
+    return status;
+}
+
+static popoto_status keep_one(popoto_db *db, popoto_status status, const char *what, popoto_rows **rows) {
+    popoto_status outcome = status;
+    if (status == POPOTO_OK && popoto_rows_count(*rows) == 1)
+        return POPOTO_OK;
+    if (status == POPOTO_OK)
+        outcome = popoto_rows_count(*rows) == 0
+                      ? popoto__fail(&db->why, POPOTO_NOT_FOUND, "no record of %s matches", what)
+                      : popoto__fail(&db->why, POPOTO_SEVERAL,
+                                     "more than one record of %s matches, and one is asked for", what);
+    popoto_rows_free(*rows);
+    *rows = NULL;
+    return outcome;
+}
+
+popoto_status popoto_get(popoto_db *db, const popoto_query_desc *desc, popoto_rows **rows) {
+    popoto_query_desc two;
+    if (rows == NULL)
+        return POPOTO_BAD_ARGUMENT;
+    *rows = NULL;
+    if (desc == NULL || desc->model == NULL)
+        return popoto_query(db, desc, rows);
+    two = *desc;
+    two.limit = 2;
+    popoto_status status = popoto_query(db, &two, rows);
+    return keep_one(db, status, desc->model->name, rows);
+}
+
+popoto_status popoto_load(popoto_db *db, const popoto_model *declared, const void *object,
+                          popoto_rows **rows) {
+    const model *of;
+    popoto_value values[MODEL_MAX_FIELDS];
+    reading it;
+    if (rows == NULL)
+        return POPOTO_BAD_ARGUMENT;
+    *rows = NULL;
+    popoto_status status = popoto__db_begin(db, declared, &of);
+    if (status == POPOTO_OK && object == NULL)
+        status = popoto__fail(&db->why, POPOTO_BAD_ARGUMENT, "an object is needed, and NULL was given");
+    if (status == POPOTO_OK)
+        status = popoto__db_values(db, of, object, values);
+    if (status != POPOTO_OK)
+        return status;
+    popoto_filter *filters = popoto__arena_zeroed(&db->scratch, of->key_count, sizeof *filters);
+    if (filters == NULL)
+        return popoto__fail_memory(&db->why);
+    for (size_t i = 0; i < of->key_count; i++) {
+        const field *about = &of->fields[of->keys[i]];
+        popoto_value taken;
+        status = popoto__field_accept(of, about, &values[about->index], &taken, &db->why);
+        if (status != POPOTO_OK)
+            return status;
+        filters[i] = (popoto_filter){about->name, taken};
+    }
+    popoto_query_desc desc = {.model = declared, .filters = filters, .filter_count = of->key_count};
+    status = start(&it, db, &desc, of, &db->scratch, false);
+    if (status == POPOTO_OK)
+        status = read_all(&it);
+    if (status == POPOTO_OK) {
+        *rows = it.rows;
+        status = report_problems(db, it.rows);
+        if (status == POPOTO_OK && it.rows->count == 0) {
+            shown room;
+            status = popoto__fail(&db->why, POPOTO_NOT_FOUND, "there is no %s",
+                                  popoto__show(&room, it.plan.key.data, it.plan.key.size));
+        }
+        if (status != POPOTO_OK) {
+            popoto_rows_free(it.rows);
+            *rows = NULL;
+        }
+    } else {
+        popoto_rows_free(it.rows);
+    }
+    stop(&it);
+    return status;
+}
+
+/* ----- Counting ------------------------------------------------------------------------------- */
+
+typedef struct counting {
+    reading *of;
+    size_t total;
+} counting;
+
+static popoto_status take_count(void *context, size_t index, const reply *answer) {
+    counting *it = context;
+    (void)index;
+    if (answer->type != REPLY_INTEGER || answer->integer < 0)
+        return fail_reply(it->of, answer, "asking for the size of an index");
+    it->total += (size_t)answer->integer;
+    return POPOTO_OK;
+}
+
+/* The sizes of the indexes are the answer where these hold exactly the records that match, and none that
+ * may have expired. */
+static bool sizes_answer(const reading *it) {
+    const read_plan *by = &it->plan;
+    size_t conditions_by_source = by->source == SOURCE_SETS ? 1 : 0;
+    if (it->what.of->declared->time_to_live != 0 || !by->exact)
+        return false;
+    if (by->source == SOURCE_CLASS)
+        return it->what.condition_count == 0;
+    if (by->source == SOURCE_SETS)
+        return it->what.condition_count == conditions_by_source && (by->set_count == 1 || by->any_set);
+    if (by->source != SOURCE_SORTED)
+        return false;
+    for (size_t i = 0; i < it->what.condition_count; i++)
+        if (it->what.conditions[i].about != by->sorted && !popoto__partitioned_by(by->sorted,
+                                                                                  it->what.conditions[i].about))
+            return false;
+    return true;
+}
+
+static popoto_status count_sizes(reading *it, size_t *count) {
+    counting answer = {.of = it};
+    read_plan asked = it->plan;
+    if (asked.source == SOURCE_SORTED)
+        asked.set_count = 0;
+    else
+        asked.range_count = 0;
+    popoto__buffer_clear(&it->db->request);
+    size_t commands = popoto__query_render_sizes(&asked, &it->db->request);
+    popoto_status status = commands == 0 ? POPOTO_OK
+                                         : popoto__db_exchange(it->db, commands, false, NULL, take_count,
+                                                               &answer);
+    *count = status == POPOTO_OK ? answer.total : 0;
+    return status;
+}
+
+/* Read what the conditions need and the key, part by part. */
+static popoto_status count_rows(reading *it, size_t *count) {
+    popoto_status status = POPOTO_OK;
+    size_t total = 0;
+    while (status == POPOTO_OK && !it->finished) {
+        size_t range = it->index, at = 0;
+        status = next_page(it, SIZE_MAX);
+        while (status == POPOTO_OK && at < it->name_count) {
+            size_t part = least(it->name_count - at, FETCH);
+            popoto__rows_reset(it->rows);
+            status = fetch(it, range, at, part);
+            total += it->rows->count;
+            at += part;
+            if (status == POPOTO_OK)
+                status = report_problems(it->db, it->rows);
+        }
+    }
+    *count = status == POPOTO_OK ? total : 0;
+    return status;
+}
+
+popoto_status popoto_count(popoto_db *db, const popoto_query_desc *desc, size_t *count) {
+    const model *of;
+    reading it;
+    popoto_query_desc plain;
+    if (count == NULL)
+        return POPOTO_BAD_ARGUMENT;
+    *count = 0;
+    popoto_status status = begin(db, desc, &of);
+    if (status != POPOTO_OK)
+        return status;
+    plain = *desc;
+    plain.order_by = NULL;
+    plain.limit = 0;
+    plain.offset = 0;
+    plain.fields = "";
+    status = start(&it, db, &plain, of, &db->scratch, false);
+    if (status == POPOTO_OK)
+        status = sizes_answer(&it) ? count_sizes(&it, count) : count_rows(&it, count);
+    popoto_rows_free(it.rows);
+    stop(&it);
+    return status;
+}
+
+/* ----- Streams -------------------------------------------------------------------------------- */
+
+struct popoto_stream {
+    reading it;
+    arena memory;
+    size_t at;         /* the next row of the page */
+    size_t at_problem; /* and the next problem */
+    size_t given;      /* rows handed out */
+};
+
+popoto_status popoto_stream_open(popoto_db *db, const popoto_query_desc *desc, popoto_stream **stream) {
+    const model *of;
+    if (stream == NULL)
+        return POPOTO_BAD_ARGUMENT;
+    *stream = NULL;
+    popoto_status status = begin(db, desc, &of);
+    if (status != POPOTO_OK)
+        return status;
+    popoto_stream *it = popoto__allocate_zeroed(&db->allocator, 1, sizeof *it);
+    if (it == NULL)
+        return popoto__fail_memory(&db->why);
+    popoto__arena_init(&it->memory, &db->allocator);
+    status = start(&it->it, db, desc, of, &it->memory, true);
+    if (status == POPOTO_OK)
+        *stream = it;
+    else
+        popoto_stream_free(it);
+    return status;
+}
+
+popoto_status popoto_stream_next(popoto_stream *stream, void **row) {
+    if (row == NULL)
+        return POPOTO_BAD_ARGUMENT;
+    *row = NULL;
+    if (stream == NULL)
+        return POPOTO_BAD_ARGUMENT;
+    reading *it = &stream->it;
+    popoto_rows *rows = it->rows;
+    for (;;) {
+        if (stream->at_problem < rows->problem_count)
+            return popoto__fail(&it->db->why, POPOTO_CORRUPT, "%.500s",
+                                rows->problems[stream->at_problem++]);
+        if (stream->given >= it->what.limit)
+            return POPOTO_OK;
+        if (stream->at < rows->count) {
+            size_t index = stream->at++;
+            if (it->skip > 0) {
+                it->skip--;
+                continue;
+            }
+            stream->given++;
+            *row = popoto_rows_at(rows, index);
+            return POPOTO_OK;
+        }
+        if (it->finished)
+            return POPOTO_OK;
+        popoto__rows_reset(rows);
+        stream->at = stream->at_problem = 0;
+        size_t range = it->index;
+        popoto_status status = next_page(it, STREAM_PAGE);
+        if (status == POPOTO_OK && it->name_count > 0)
+            status = fetch(it, range, 0, it->name_count);
+        if (status != POPOTO_OK)
+            return status;
+    }
+}
+
+void popoto_stream_free(popoto_stream *stream) {
+    if (stream == NULL)
+        return;
+    popoto_allocator allocator = stream->it.db->allocator;
+    popoto_rows_free(stream->it.rows);
+    stop(&stream->it);
+    popoto__arena_free(&stream->memory);
+    popoto__release(&allocator, stream);
+}
