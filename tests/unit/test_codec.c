@@ -14,6 +14,7 @@
 #include "python_times.h"
 
 #include <inttypes.h>
+#include <locale.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -217,9 +218,38 @@ static void test_doubles_read_back(void **state) {
             continue;
         char printed[CODEC_DOUBLE_SIZE];
         popoto__codec_double_text(value, printed);
-        double again = strtod(printed, NULL);
+        double again;
+        assert_true(popoto__codec_read_double(printed, strlen(printed), &again));
         if (memcmp(&again, &value, sizeof(value)) != 0)
             fail_msg("%s is not %a", printed, value);
+    }
+}
+
+static void test_doubles_as_servers_answer_them(void **state) {
+    (void)state;
+    static const struct {
+        const char *text;
+        double value;
+    } cases[] = {
+        { "3", 3 },
+        { "-0.5", -0.5 },
+        { "0.84999999999999998", 0.85 },
+        { "1e+22", 1e22 },
+        { "1.7976931348623157e+308", 1.7976931348623157e308 },
+        { "4.9406564584124654e-324", 5e-324 },
+        { "inf", (double)INFINITY },
+        { "-inf", (double)-INFINITY },
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        double value;
+        assert_true(popoto__codec_read_double(cases[i].text, strlen(cases[i].text), &value));
+        assert_true(value == cases[i].value);
+    }
+    static const char *const bad[] = { "", "-", "nan", "in", "inf ", "--inf", "1,5", "0x1p3", "x" };
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        double value = 1;
+        assert_false(popoto__codec_read_double(bad[i], strlen(bad[i]), &value));
+        assert_true(value == 0);
     }
 }
 
@@ -1037,6 +1067,23 @@ static void test_equality(void **state) {
     assert_false(equal(ITEMS(POPOTO_MAP, a, b), ITEMS(POPOTO_MAP, b, a)));
 }
 
+/* A program may have set a locale whose point is a comma: nothing here may notice. */
+static void test_the_locale_does_not_matter(void **state) {
+    static const char *const names[] = { "de_DE.UTF-8", "de_DE.utf8", "fr_FR.UTF-8",
+                                         "ps_AF.UTF-8" };
+    size_t i = 0;
+    while (i < 4 && setlocale(LC_NUMERIC, names[i]) == NULL)
+        i++;
+    if (i == 4)
+        skip();
+    test_doubles_are_python_s(state);
+    test_times_are_python_s(state);
+    test_doubles_as_servers_answer_them(state);
+    test_numbers_compare_by_value(state);
+    test_scores(state);
+    setlocale(LC_NUMERIC, "C");
+}
+
 int main(void) {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
     const struct CMUnitTest tests[] = {
@@ -1067,6 +1114,8 @@ int main(void) {
         TEST(test_numbers_compare_by_value),
         TEST(test_others_compare_within_their_type),
         TEST(test_equality),
+        TEST(test_doubles_as_servers_answer_them),
+        TEST(test_the_locale_does_not_matter),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
