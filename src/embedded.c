@@ -397,6 +397,7 @@ static void close_at_exec(int descriptors) {
  * 0, 1 and 2, which the caller may have closed. */
 static _Noreturn void become_server(const embedded *it, char *const *arguments, int report,
                                     int descriptors) {
+    close(it->users); /* the caller's share is not ours */
     report = fcntl(report, F_DUPFD_CLOEXEC, 3);
     int directory = fcntl(it->directory, F_DUPFD_CLOEXEC, 3);
     int file = openat(directory, "server", O_RDWR | O_CREAT | O_NOFOLLOW, 0600);
@@ -420,7 +421,9 @@ static _Noreturn void become_server(const embedded *it, char *const *arguments, 
     close_at_exec(descriptors);
     fcntl(file, F_SETFD, 0); /* but this one stays open in the program, and the lock with it */
     execv(arguments[0], arguments);
-    give_up(report, errno);
+    int error = errno;
+    close(file); /* before the caller hears of it */
+    give_up(report, error);
 }
 
 /* Twice forked, so that it is no child of the caller's: it outlives him, and he need not wait for it.
