@@ -354,7 +354,7 @@ popoto_status popoto__write_prepare(record_write *it, failure *why) {
     if (it->stored == NULL || it->encoded == NULL)
         return popoto__fail_memory(why);
     popoto_status status = encode_values(it, why);
-    if (status == POPOTO_OK && it->kind == WRITE_DELETE) {
+    if (status == POPOTO_OK && (it->kind == WRITE_DELETE || it->kind == WRITE_TOUCH)) {
         /* What the object says of its partition is a first guess, and it may say nothing. */
         for (size_t i = 0; i < count; i++)
             it->stored[i].known = it->values[i].type == POPOTO_NULL;
@@ -636,9 +636,9 @@ static void expect_unique(const record_write *it, const placement *after, plan *
 }
 
 static void expect_record(const record_write *it, plan *out) {
-    if (it->kind == WRITE_REPLACE || it->kind == WRITE_DELETE)
+    if (it->kind == WRITE_REPLACE || it->kind == WRITE_DELETE || it->kind == WRITE_TOUCH)
         popoto__plan_expect(out, (expectation){.kind = EXPECT_PRESENT, .key = it->old_key});
-    if (it->kind == WRITE_CREATE || (it->kind != WRITE_DELETE && it->moves_key))
+    if (it->kind == WRITE_CREATE || it->moves_key)
         popoto__plan_expect(out, (expectation){.kind = EXPECT_ABSENT, .key = it->place.key});
 }
 
@@ -680,6 +680,16 @@ popoto_status popoto__plan_write(record_write *it, plan *out, failure *why) {
     if (status == POPOTO_OK && out->failed)
         status = popoto__fail_memory(why);
     return status;
+}
+
+popoto_status popoto__plan_locate(record_write *it, plan *out, placement *where, failure *why) {
+    popoto__plan_init(out, it->memory);
+    popoto_status status = place_before(it, where, why);
+    if (status != POPOTO_OK)
+        return status;
+    expect_record(it, out);
+    expect_fields(it, false, out);
+    return out->failed ? popoto__fail_memory(why) : POPOTO_OK;
 }
 
 /* ----- Learning from a refusal ---------------------------------------------------------------- */

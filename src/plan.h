@@ -83,6 +83,7 @@ typedef enum write_kind {
     WRITE_STORE,   /* save of an object that never was: creates or replaces */
     WRITE_REPLACE, /* save of an object that was: its record must be there */
     WRITE_DELETE,
+    WRITE_TOUCH, /* nothing of the record itself is stored, but it must be there: a confidence update */
 } write_kind;
 
 /* One field's bytes as they are, or are believed to be, in Redis. */
@@ -103,7 +104,7 @@ typedef struct record_write {
     arena *memory;
     const popoto_value *values; /* by field; accepted by popoto__field_accept */
     const bool *named;          /* by field: store these alone; NULL: all */
-    popoto_text old_key;        /* REPLACE, DELETE: what the record is stored under */
+    popoto_text old_key;        /* REPLACE, DELETE, TOUCH: what the record is stored under */
     bool if_unchanged;          /* every field that is known must still be so */
     stored_field *stored;       /* by field: what earlier attempts found; made by the plan */
     stale_member *stale;        /* members of unique sets that earlier attempts found */
@@ -119,6 +120,9 @@ typedef struct record_write {
 popoto_status popoto__write_prepare(record_write *it, failure *why);
 /* The plan from what is known so far. */
 popoto_status popoto__plan_write(record_write *it, plan *out, failure *why);
+
+/* WRITE_TOUCH: expectations alone, and where the record stands if they hold. */
+popoto_status popoto__plan_locate(record_write *it, plan *out, placement *where, failure *why);
 
 /* What the script answers when an expectation does not hold. */
 typedef struct refusal {

@@ -1,5 +1,6 @@
 /* read - query, get, load, count and streams: candidates from the indexes page by page, their records
  * fetched in pipelines, entries of records that are gone cleared away. Builds no command. */
+#include "commit.h"
 #include "rows.h"
 
 #include <string.h>
@@ -324,13 +325,6 @@ static popoto_status take_record(void *context, size_t index, const reply *answe
     }
 }
 
-static popoto_status ignore_reply(void *context, size_t index, const reply *answer) {
-    (void)context;
-    (void)index;
-    (void)answer;
-    return POPOTO_OK;
-}
-
 /* Index entries of records that are gone (expired, mostly) go too, each if its record is still gone. A
  * failure is no matter: nobody asked for this, and the next reader tries again. */
 static void clear_gone(reading *it, size_t range) {
@@ -355,7 +349,7 @@ static void clear_gone(reading *it, size_t range) {
         popoto__plan_render_commit(&removal, popoto__db_script(db, SCRIPT_COMMIT), &db->request);
         count++;
     }
-    (void)popoto__db_exchange(db, count, true, NULL, ignore_reply, NULL);
+    (void)popoto__db_exchange(db, count, true, NULL, popoto__ignore_reply, NULL);
     db->sha[SCRIPT_COMMIT][0] = '\0'; /* it may have been unknown: load it again when next needed */
     db->why = kept;
 }

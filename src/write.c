@@ -1,6 +1,7 @@
 /* write - create, save and delete, of one object or of many: values in, plans out, replies taken, and
  * what the object then remembers. A write that the server refuses is planned again from what it found
  * there; see plan. Never builds a key or a command. */
+#include "commit.h"
 #include "query.h"
 
 #include <stdio.h>
@@ -8,56 +9,22 @@
 #include <sys/time.h>
 #include <uuid/uuid.h>
 
-/* So many objects go out in one pipeline: enough to hide the round trip, few enough that their memory
- * stays small and that the command timeout is one of a pipeline, not of the whole work. */
-#define PIPELINE 256
-/* Each new try is due to somebody else's success, so that this is never reached by bad luck alone. */
-#define MAX_TRIES 1000
-
-typedef enum item_state {
-    ITEM_PLANNED, /* to be sent */
-    ITEM_SENT,    /* its answer has not come yet */
-    ITEM_REFUSED, /* expectations did not hold: plan again */
-    ITEM_NO_SCRIPT,
-    ITEM_BROKEN_TRANSACTION, /* some commands of it failed: undo the others */
-    ITEM_DONE,
-} item_state;
-
 typedef struct item {
-    item_state state;
-    popoto_status status; /* ITEM_DONE */
+    commit done;
     record_write write;
-    plan planned;
     void *object;
     popoto_value *values;
     popoto_id *generated; /* by field; NULL: none */
-    bool is_transaction;
-    size_t replies; /* of its part of the pipeline */
-    refusal *refusals;
-    size_t refusal_count;
 } item;
 
 typedef struct batch {
+    commit_batch run;
     popoto_db *db;
     const model *of;
     item *items;
-    size_t count;
     const bool *named;
     bool if_unchanged;
-    failure first; /* of the first item that failed */
-    /* While replies are taken: */
-    size_t at;      /* the item whose replies come now */
-    size_t at_reply;
 } batch;
-
-static void settle(batch *it, item *one, popoto_status status) {
-    one->state = ITEM_DONE;
-    one->status = status;
-    if (status != POPOTO_OK && it->first.status == POPOTO_OK) {
-        it->first = it->db->why;
-        it->first.status = status;
-    }
-}
 
 /* ----- Values --------------------------------------------------------------------------------- */
 
@@ -219,198 +186,29 @@ static popoto_status prepare(batch *it, item *one, write_kind asked) {
     return status == POPOTO_OK ? popoto__write_prepare(&one->write, &it->db->why) : status;
 }
 
-/* ----- Replies -------------------------------------------------------------------------------- */
+/* ----- Plans ---------------------------------------------------------------------------------- */
 
-/* The flat list of expectations and findings that `commit` answers. */
-static popoto_status take_refusals(batch *it, item *one, const reply *answer) {
-    one->refusal_count = answer->count / 2;
-    one->refusals = popoto__arena_zeroed(&it->db->scratch, one->refusal_count, sizeof *one->refusals);
-    if (one->refusals == NULL)
-        return popoto__fail_memory(&it->db->why);
-    for (size_t i = 0; i < one->refusal_count; i++) {
-        const reply *which = answer->items[2 * i], *found = answer->items[2 * i + 1];
-        if (which->type != REPLY_INTEGER || which->integer < 1)
-            return popoto__fail(&it->db->why, POPOTO_BAD_REPLY, "a script answered no list of findings");
-        one->refusals[i].expectation = (size_t)(which->integer - 1);
-        if (found->type != REPLY_STRING)
-            continue;
-        char *copy = popoto__arena_copy(&it->db->scratch, found->text, found->size);
-        if (copy == NULL)
-            return popoto__fail_memory(&it->db->why);
-        one->refusals[i].found = (popoto_text){copy, found->size};
-    }
-    one->state = ITEM_REFUSED;
-    return POPOTO_OK;
+static popoto_status plan_item(commit_batch *run, commit *one) {
+    item *it = (item *)one;
+    popoto_status status = popoto__plan_learn(&it->write, &one->planned, one->refusals,
+                                              one->refusal_count, &run->db->why);
+    one->is_transaction = it->write.kind == WRITE_FRESH;
+    return status == POPOTO_OK ? popoto__plan_write(&it->write, &one->planned, &run->db->why) : status;
 }
 
-static const char *doing(write_kind kind) {
-    return kind == WRITE_DELETE ? "deleting a record" : "storing a record";
+static void render_item(commit_batch *run, commit *one) {
+    popoto__plan_render_commit(&one->planned, popoto__db_script(run->db, SCRIPT_COMMIT),
+                               &run->db->request);
 }
 
-static void take_commit(batch *it, item *one, const reply *answer) {
-    if (popoto__reply_is_error(answer, "NOSCRIPT")) {
-        one->state = ITEM_NO_SCRIPT;
-    } else if (answer->type == REPLY_ERROR) {
-        settle(it, one, popoto__reply_failure(answer, doing(one->write.kind), &it->db->why));
-    } else if (answer->type == REPLY_ARRAY) {
-        popoto_status status = take_refusals(it, one, answer);
-        if (status != POPOTO_OK)
-            settle(it, one, status);
-    } else if (answer->type == REPLY_STATUS) {
-        settle(it, one, POPOTO_OK);
-    } else {
-        settle(it, one, popoto__fail(&it->db->why, POPOTO_BAD_REPLY,
-                                     "a script answered something that no script of ours does"));
-    }
-}
-
-static const reply *first_error(const reply *answer) {
-    for (size_t i = 0; i < answer->count; i++)
-        if (answer->items[i]->type == REPLY_ERROR)
-            return answer->items[i];
-    return NULL;
-}
-
-/* MULTI and each command answer with a status or why they were not queued; EXEC, with what the
- * commands answered, or with an error when one was not queued. */
-static void take_transaction(batch *it, item *one, const reply *answer) {
-    bool is_exec = it->at_reply + 1 == one->replies;
-    const char *what = doing(one->write.kind);
-    const reply *error = answer->type == REPLY_ARRAY ? first_error(answer) : NULL;
-    if (answer->type == REPLY_ERROR && one->state != ITEM_DONE) {
-        settle(it, one, popoto__reply_failure(answer, what, &it->db->why));
-    } else if (is_exec && error != NULL) {
-        one->status = popoto__reply_failure(error, what, &it->db->why);
-        settle(it, one, one->status);
-        one->state = ITEM_BROKEN_TRANSACTION;
-    } else if (is_exec && one->state != ITEM_DONE) {
-        settle(it, one, answer->type == REPLY_ARRAY
-                            ? POPOTO_OK
-                            : popoto__fail(&it->db->why, POPOTO_BAD_REPLY,
-                                           "the server answered EXEC with no list of replies"));
-    }
-}
-
-static popoto_status take_reply(void *context, size_t index, const reply *answer) {
-    batch *it = context;
-    (void)index;
-    while (it->items[it->at].state != ITEM_SENT && it->at_reply == 0)
-        it->at++;
-    item *one = &it->items[it->at];
-    if (one->is_transaction)
-        take_transaction(it, one, answer);
-    else
-        take_commit(it, one, answer);
-    if (++it->at_reply == one->replies) {
-        it->at_reply = 0;
-        it->at++;
-    }
-    return POPOTO_OK;
-}
-
-/* ----- Rounds --------------------------------------------------------------------------------- */
-
-static popoto_status render(batch *it, item *one) {
-    popoto_db *db = it->db;
-    one->is_transaction = one->write.kind == WRITE_FRESH;
-    if (one->is_transaction) {
-        one->replies = popoto__plan_render_transaction(&one->planned, &db->request);
-    } else {
-        if (db->sha[SCRIPT_COMMIT][0] == '\0') {
-            popoto_status status = popoto__db_load_script(db, SCRIPT_COMMIT);
-            if (status != POPOTO_OK)
-                return status;
-        }
-        popoto__plan_render_commit(&one->planned, popoto__db_script(db, SCRIPT_COMMIT), &db->request);
-        one->replies = 1;
-    }
-    return db->request.failed ? popoto__fail_memory(&db->why) : POPOTO_OK;
-}
-
-/* Plan and render what is to be sent; how many replies that brings. */
-static size_t render_round(batch *it, bool *reload) {
-    size_t replies = 0;
-    popoto__buffer_clear(&it->db->request);
-    for (size_t i = 0; i < it->count; i++) {
-        item *one = &it->items[i];
-        popoto_status status = POPOTO_OK;
-        if (one->state == ITEM_DONE || one->state == ITEM_BROKEN_TRANSACTION)
-            continue;
-        if (one->state == ITEM_NO_SCRIPT && *reload) {
-            it->db->sha[SCRIPT_COMMIT][0] = '\0';
-            *reload = false;
-        }
-        if (one->state == ITEM_REFUSED)
-            status = popoto__plan_learn(&one->write, &one->planned, one->refusals, one->refusal_count,
-                                        &it->db->why);
-        size_t size = it->db->request.size;
-        if (status == POPOTO_OK)
-            status = popoto__plan_write(&one->write, &one->planned, &it->db->why);
-        if (status == POPOTO_OK)
-            status = render(it, one);
-        if (status == POPOTO_OK) {
-            one->state = ITEM_SENT;
-            replies += one->replies;
-        } else {
-            it->db->request.size = size;
-            it->db->request.failed = false;
-            settle(it, one, status);
-        }
-    }
-    return replies;
-}
-
-/* The connection failed: what was not answered shares its fate. */
-static void settle_unanswered(batch *it, popoto_status status) {
-    for (size_t i = 0; i < it->count; i++)
-        if (it->items[i].state == ITEM_SENT)
-            settle(it, &it->items[i], status);
-}
-
-/* A transaction that ran in part, because a foreign key stands where one of its indexes should: take
- * out what it did. The record's key was generated for it, so nobody else's work is undone. */
-static popoto_status drop_reply(void *context, size_t index, const reply *answer) {
-    (void)context;
-    (void)index;
-    (void)answer;
-    return POPOTO_OK;
-}
-
-static void undo(batch *it, item *one) {
-    record_write removal = one->write;
+static size_t render_undo(commit_batch *run, commit *one) {
+    record_write removal = ((item *)one)->write;
     plan planned;
-    failure kept = it->db->why;
     removal.kind = WRITE_DELETE;
-    removal.old_key = one->write.place.key;
-    if (popoto__plan_write(&removal, &planned, &it->db->why) == POPOTO_OK) {
-        popoto__buffer_clear(&it->db->request);
-        size_t count = popoto__plan_render_commands(&planned, &it->db->request);
-        (void)popoto__db_exchange(it->db, count, true, NULL, drop_reply, NULL);
-    }
-    it->db->why = kept;
-    one->state = ITEM_DONE;
-}
-
-static void run(batch *it) {
-    for (size_t tries = 0; tries < MAX_TRIES; tries++) {
-        bool reload = true;
-        size_t replies = render_round(it, &reload);
-        if (replies == 0)
-            break;
-        it->at = it->at_reply = 0;
-        popoto_status status = popoto__db_exchange(it->db, replies, true, NULL, take_reply, it);
-        if (status != POPOTO_OK)
-            settle_unanswered(it, status);
-    }
-    for (size_t i = 0; i < it->count; i++) {
-        item *one = &it->items[i];
-        if (one->state == ITEM_BROKEN_TRANSACTION)
-            undo(it, one);
-        else if (one->state != ITEM_DONE)
-            settle(it, one, popoto__fail(&it->db->why, POPOTO_CHANGED,
-                                         "others kept changing the same record: given up after %d tries",
-                                         MAX_TRIES));
-    }
+    removal.old_key = removal.place.key;
+    if (popoto__plan_write(&removal, &planned, &run->db->why) != POPOTO_OK)
+        return 0;
+    return popoto__plan_render_commands(&planned, &run->db->request);
 }
 
 /* ----- What the object remembers -------------------------------------------------------------- */
@@ -429,6 +227,16 @@ static uint64_t content_of(const item *one, const model *of, bool *whole) {
     return sum;
 }
 
+/* The object learns its generated keys when its record is stored, or may be. */
+static popoto_status set_generated(batch *it, item *one) {
+    popoto_status status = POPOTO_OK;
+    for (size_t i = 0; one->generated != NULL && i < it->of->field_count && status == POPOTO_OK; i++)
+        if (one->generated[i].text[0] != '\0')
+            status = popoto__object_set_generated(it->of, one->object, &it->of->fields[i],
+                                                  &one->generated[i], &it->db->why);
+    return status;
+}
+
 static popoto_status remember(batch *it, item *one) {
     popoto_object *header = popoto__object_header(it->of, one->object);
     bool whole;
@@ -439,13 +247,9 @@ static popoto_status remember(batch *it, item *one) {
     popoto_text key = one->write.place.key;
     uint64_t content = content_of(one, it->of, &whole);
     uint64_t digest = popoto__digest(key.data, key.size);
-    for (size_t i = 0; one->generated != NULL && i < it->of->field_count; i++)
-        if (one->generated[i].text[0] != '\0') {
-            popoto_status status = popoto__object_set_generated(it->of, one->object, &it->of->fields[i],
-                                                                &one->generated[i], &it->db->why);
-            if (status != POPOTO_OK)
-                return status;
-        }
+    popoto_status status = set_generated(it, one);
+    if (status != POPOTO_OK)
+        return status;
     /* A row stays known by its rows as long as its key is the one they hold. */
     if (header->key != digest)
         header->origin = popoto__db_remember(it->db, key);
@@ -454,23 +258,13 @@ static popoto_status remember(batch *it, item *one) {
     return POPOTO_OK;
 }
 
-/* Whether the object should know its generated key: it is stored, or may be. */
-static bool may_be_stored(popoto_status status) {
-    return status == POPOTO_OK || status == POPOTO_UNKNOWN_OUTCOME;
-}
-
 static popoto_status finish(batch *it, size_t index) {
     item *one = &it->items[index];
-    popoto_status status = one->status;
-    if (status == POPOTO_UNKNOWN_OUTCOME && one->generated != NULL) {
-        for (size_t i = 0; i < it->of->field_count; i++)
-            if (one->generated[i].text[0] != '\0')
-                (void)popoto__object_set_generated(it->of, one->object, &it->of->fields[i],
-                                                   &one->generated[i], &it->db->why);
-    } else if (may_be_stored(status)) {
-        status = remember(it, one);
-    }
-    return status;
+    popoto_status status = one->done.status;
+    if (status == POPOTO_OK)
+        return remember(it, one);
+    return status == POPOTO_UNKNOWN_OUTCOME && set_generated(it, one) != POPOTO_OK ? POPOTO_NO_MEMORY
+                                                                                   : status;
 }
 
 /* ----- if_unchanged: what is stored now, compared with what was loaded ------------------------- */
@@ -527,50 +321,68 @@ static popoto_status check_unchanged(batch *it) {
 
 /* ----- The calls ------------------------------------------------------------------------------ */
 
-static popoto_status write_batch(batch *it, void *const *objects, write_kind asked,
+static popoto_status write_batch(batch *it, void *const *objects, size_t count, write_kind asked,
                                  popoto_status *statuses) {
     popoto_db *db = it->db;
     popoto__arena_reset(&db->scratch);
-    it->items = popoto__arena_zeroed(&db->scratch, it->count, sizeof *it->items);
+    it->items = popoto__arena_zeroed(&db->scratch, count, sizeof *it->items);
     if (it->items == NULL) {
-        for (size_t i = 0; statuses != NULL && i < it->count; i++)
+        for (size_t i = 0; statuses != NULL && i < count; i++)
             statuses[i] = POPOTO_NO_MEMORY;
         return popoto__fail_memory(&db->why);
     }
-    for (size_t i = 0; i < it->count; i++) {
+    it->run = (commit_batch){
+        .db = db,
+        .items = it->items,
+        .count = count,
+        .stride = sizeof *it->items,
+        .script = SCRIPT_COMMIT,
+        .doing = asked == WRITE_DELETE ? "deleting a record" : "storing a record",
+        .plan = plan_item,
+        .render = render_item,
+        .undo = render_undo,
+    };
+    for (size_t i = 0; i < count; i++) {
         it->items[i].object = objects[i];
         popoto_status status = prepare(it, &it->items[i], asked);
         if (status == POPOTO_OK && it->if_unchanged)
             status = check_unchanged(it);
         if (status != POPOTO_OK)
-            settle(it, &it->items[i], status);
+            popoto__commit_settle(&it->run, &it->items[i].done, status);
     }
-    run(it);
-    for (size_t i = 0; i < it->count; i++) {
+    popoto__commit_run(&it->run);
+    for (size_t i = 0; i < count; i++) {
         popoto_status status = finish(it, i);
         if (statuses != NULL)
             statuses[i] = status;
-        if (status != POPOTO_OK && it->first.status == POPOTO_OK)
-            it->first = db->why;
+        if (status != POPOTO_OK && it->run.first.status == POPOTO_OK)
+            it->run.first = db->why;
     }
-    return it->first.status;
+    if (it->run.first.status != POPOTO_OK)
+        db->why = it->run.first;
+    return it->run.first.status;
 }
 
 static popoto_status write_many(popoto_db *db, const popoto_model *declared, void *const *objects,
                                 size_t count, write_kind asked, popoto_status *statuses) {
     batch it = {.db = db};
+    failure first = {.status = POPOTO_OK};
     popoto_status status = popoto__db_begin(db, declared, &it.of);
     if (status == POPOTO_OK && objects == NULL && count > 0)
         status = popoto__fail(&db->why, POPOTO_BAD_ARGUMENT, "objects are needed, and NULL was given");
     for (size_t i = 0; status != POPOTO_OK && statuses != NULL && i < count; i++)
         statuses[i] = status;
-    for (size_t i = 0; status == POPOTO_OK && i < count; i += PIPELINE) {
-        it.count = count - i < PIPELINE ? count - i : PIPELINE;
-        (void)write_batch(&it, objects + i, asked, statuses == NULL ? NULL : statuses + i);
+    if (status != POPOTO_OK)
+        return status;
+    for (size_t i = 0; i < count; i += COMMIT_PIPELINE) {
+        size_t part = count - i < COMMIT_PIPELINE ? count - i : COMMIT_PIPELINE;
+        status = write_batch(&it, objects + i, part, asked, statuses == NULL ? NULL : statuses + i);
+        if (status != POPOTO_OK && first.status == POPOTO_OK)
+            first = db->why;
     }
-    if (status == POPOTO_OK && it.first.status != POPOTO_OK)
-        db->why = it.first;
-    return status != POPOTO_OK ? status : it.first.status;
+    if (first.status != POPOTO_OK)
+        db->why = first;
+    return first.status;
 }
 
 popoto_status popoto_create_many(popoto_db *db, const popoto_model *declared, void *const *objects,
@@ -603,18 +415,13 @@ popoto_status popoto_delete(popoto_db *db, const popoto_model *declared, void *o
 popoto_status popoto_save_with(popoto_db *db, const popoto_model *declared, void *object,
                                const popoto_save_desc *desc) {
     bool named[MODEL_MAX_FIELDS];
-    batch it = {.db = db, .count = 1, .if_unchanged = desc != NULL && desc->if_unchanged};
+    batch it = {.db = db, .if_unchanged = desc != NULL && desc->if_unchanged};
     popoto_status status = popoto__db_begin(db, declared, &it.of);
     if (status == POPOTO_OK && desc != NULL && desc->only != NULL) {
         status = popoto__model_choose(it.of, desc->only, named, POPOTO_BAD_ARGUMENT, &db->why);
         it.named = named;
     }
-    if (status != POPOTO_OK)
-        return status;
-    status = write_batch(&it, &object, WRITE_STORE, NULL);
-    if (status != POPOTO_OK)
-        db->why = it.first;
-    return status;
+    return status == POPOTO_OK ? write_batch(&it, &object, 1, WRITE_STORE, NULL) : status;
 }
 
 popoto_status popoto_key(popoto_db *db, const popoto_model *declared, const void *object,

@@ -1,0 +1,198 @@
+#include "commit.h"
+
+/* Each new try is due to somebody else's success, so that this is never reached by bad luck alone. */
+#define MAX_TRIES 1000
+
+static commit *item_at(commit_batch *it, size_t index) {
+    return (commit *)(void *)((char *)it->items + index * it->stride);
+}
+
+void popoto__commit_settle(commit_batch *it, commit *one, popoto_status status) {
+    one->state = COMMIT_DONE;
+    one->status = status;
+    if (status != POPOTO_OK && it->first.status == POPOTO_OK) {
+        it->first = it->db->why;
+        it->first.status = status;
+    }
+}
+
+popoto_status popoto__ignore_reply(void *context, size_t index, const reply *answer) {
+    (void)context;
+    (void)index;
+    (void)answer;
+    return POPOTO_OK;
+}
+
+/* ----- Replies -------------------------------------------------------------------------------- */
+
+/* The flat list of expectations and findings that a script answers. */
+static popoto_status take_refusals(commit_batch *it, commit *one, const reply *answer) {
+    arena *scratch = &it->db->scratch;
+    one->refusal_count = answer->count / 2;
+    one->refusals = popoto__arena_zeroed(scratch, one->refusal_count + 1, sizeof *one->refusals);
+    if (one->refusals == NULL)
+        return popoto__fail_memory(&it->db->why);
+    if (answer->count == 0 || answer->count % 2 != 0)
+        return popoto__fail(&it->db->why, POPOTO_BAD_REPLY, "a script answered no list of findings");
+    for (size_t i = 0; i < one->refusal_count; i++) {
+        const reply *which = answer->items[2 * i], *found = answer->items[2 * i + 1];
+        if (which->type != REPLY_INTEGER || which->integer < 1)
+            return popoto__fail(&it->db->why, POPOTO_BAD_REPLY, "a script answered no list of findings");
+        one->refusals[i].expectation = (size_t)(which->integer - 1);
+        if (found->type != REPLY_STRING)
+            continue;
+        char *copy = popoto__arena_copy(scratch, found->text, found->size);
+        if (copy == NULL)
+            return popoto__fail_memory(&it->db->why);
+        one->refusals[i].found = (popoto_text){copy, found->size};
+    }
+    one->state = COMMIT_REFUSED;
+    return POPOTO_OK;
+}
+
+static void take_script(commit_batch *it, commit *one, const reply *answer) {
+    popoto_status status = POPOTO_OK;
+    if (popoto__reply_is_error(answer, "NOSCRIPT")) {
+        one->state = COMMIT_NO_SCRIPT;
+        return;
+    }
+    if (answer->type == REPLY_ARRAY) {
+        status = take_refusals(it, one, answer);
+        if (status == POPOTO_OK)
+            return;
+    } else if (answer->type == REPLY_ERROR) {
+        status = popoto__reply_failure(answer, it->doing, &it->db->why);
+    } else if (it->take != NULL) {
+        status = it->take(it, one, answer);
+    } else if (answer->type != REPLY_STATUS) {
+        status = popoto__fail(&it->db->why, POPOTO_BAD_REPLY,
+                              "a script answered something that no script of ours does");
+    }
+    popoto__commit_settle(it, one, status);
+}
+
+static const reply *first_error(const reply *answer) {
+    for (size_t i = 0; i < answer->count; i++)
+        if (answer->items[i]->type == REPLY_ERROR)
+            return answer->items[i];
+    return NULL;
+}
+
+/* MULTI and each command answer with a status or why they were not queued; EXEC, with what the
+ * commands answered, or with an error when one was not queued. */
+static void take_transaction(commit_batch *it, commit *one, const reply *answer) {
+    bool is_exec = it->at_reply + 1 == one->replies;
+    const reply *error = is_exec && answer->type == REPLY_ARRAY ? first_error(answer) : NULL;
+    if (one->state == COMMIT_DONE)
+        return; /* it failed before, and this is EXECABORT */
+    if (answer->type == REPLY_ERROR) {
+        popoto__commit_settle(it, one, popoto__reply_failure(answer, it->doing, &it->db->why));
+    } else if (error != NULL) {
+        popoto__commit_settle(it, one, popoto__reply_failure(error, it->doing, &it->db->why));
+        one->state = COMMIT_BROKEN;
+    } else if (is_exec && answer->type != REPLY_ARRAY) {
+        popoto__commit_settle(it, one, popoto__fail(&it->db->why, POPOTO_BAD_REPLY,
+                                                    "the server answered EXEC with no list of replies"));
+    } else if (is_exec) {
+        popoto__commit_settle(it, one, POPOTO_OK);
+    }
+}
+
+static popoto_status take_reply(void *context, size_t index, const reply *answer) {
+    commit_batch *it = context;
+    (void)index;
+    while (it->at_reply == 0 && item_at(it, it->at)->state != COMMIT_SENT)
+        it->at++;
+    commit *one = item_at(it, it->at);
+    if (one->is_transaction)
+        take_transaction(it, one, answer);
+    else
+        take_script(it, one, answer);
+    if (++it->at_reply == one->replies) {
+        it->at_reply = 0;
+        it->at++;
+    }
+    return POPOTO_OK;
+}
+
+/* ----- Rounds --------------------------------------------------------------------------------- */
+
+static popoto_status render(commit_batch *it, commit *one) {
+    popoto_db *db = it->db;
+    if (one->is_transaction) {
+        one->replies = popoto__plan_render_transaction(&one->planned, &db->request);
+    } else {
+        if (db->sha[it->script][0] == '\0') {
+            popoto_status status = popoto__db_load_script(db, it->script);
+            if (status != POPOTO_OK)
+                return status;
+        }
+        it->render(it, one);
+        one->replies = 1;
+    }
+    return db->request.failed ? popoto__fail_memory(&db->why) : POPOTO_OK;
+}
+
+/* Plan and render what is to be sent; how many replies that will bring. */
+static size_t render_round(commit_batch *it) {
+    popoto_db *db = it->db;
+    size_t replies = 0;
+    popoto__buffer_clear(&db->request);
+    for (size_t i = 0; i < it->count; i++)
+        if (item_at(it, i)->state == COMMIT_NO_SCRIPT)
+            db->sha[it->script][0] = '\0'; /* so that it is loaded anew */
+    for (size_t i = 0; i < it->count; i++) {
+        commit *one = item_at(it, i);
+        if (one->state == COMMIT_DONE || one->state == COMMIT_BROKEN)
+            continue;
+        size_t size = db->request.size;
+        popoto_status status = it->plan(it, one);
+        if (status == POPOTO_OK)
+            status = render(it, one);
+        one->refusal_count = 0;
+        if (status == POPOTO_OK) {
+            one->state = COMMIT_SENT;
+            replies += one->replies;
+        } else {
+            db->request.size = size;
+            db->request.failed = false;
+            popoto__commit_settle(it, one, status);
+        }
+    }
+    return replies;
+}
+
+/* A transaction that ran in part, because a foreign key stands where one of its indexes should: take
+ * out what it did. The record's key was generated for it, so nobody else's work is undone. */
+static void undo(commit_batch *it, commit *one) {
+    failure kept = it->db->why;
+    popoto__buffer_clear(&it->db->request);
+    size_t count = it->undo(it, one);
+    if (count > 0)
+        (void)popoto__db_exchange(it->db, count, true, NULL, popoto__ignore_reply, NULL);
+    it->db->why = kept;
+    one->state = COMMIT_DONE;
+}
+
+void popoto__commit_run(commit_batch *it) {
+    for (size_t tries = 0; tries < MAX_TRIES; tries++) {
+        size_t replies = render_round(it);
+        if (replies == 0)
+            break;
+        it->at = it->at_reply = 0;
+        popoto_status status = popoto__db_exchange(it->db, replies, true, NULL, take_reply, it);
+        /* What was not answered shares the fate of the connection. */
+        for (size_t i = 0; status != POPOTO_OK && i < it->count; i++)
+            if (item_at(it, i)->state == COMMIT_SENT)
+                popoto__commit_settle(it, item_at(it, i), status);
+    }
+    for (size_t i = 0; i < it->count; i++) {
+        commit *one = item_at(it, i);
+        if (one->state == COMMIT_BROKEN)
+            undo(it, one);
+        else if (one->state != COMMIT_DONE)
+            popoto__commit_settle(it, one, popoto__fail(&it->db->why, POPOTO_CHANGED,
+                                                        "others kept changing the same record: given up "
+                                                        "after %d tries", MAX_TRIES));
+    }
+}

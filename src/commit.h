@@ -1,0 +1,62 @@
+/* commit - runs writes that are planned elsewhere: many at once in one pipeline, in rounds, until each is
+ * done, refused for good, or lost with the connection. A write whose expectations did not hold is
+ * planned again from what was found. Knows neither objects nor fields. */
+#ifndef POPOTO_COMMIT_H
+#define POPOTO_COMMIT_H
+
+#include "db.h"
+
+/* So many go out in one pipeline: enough to hide the round trip, few enough that their memory stays
+ * small and that the command timeout is one of a pipeline, not of the whole work. */
+#define COMMIT_PIPELINE 256
+
+typedef enum commit_state {
+    COMMIT_PLANNED, /* to be sent */
+    COMMIT_SENT,    /* its answer has not come yet */
+    COMMIT_REFUSED, /* expectations did not hold: plan again */
+    COMMIT_NO_SCRIPT,
+    COMMIT_BROKEN, /* a transaction ran in part: to be undone */
+    COMMIT_DONE,
+} commit_state;
+
+/* One write; the first member of whatever the caller keeps of it. */
+typedef struct commit {
+    commit_state state;
+    popoto_status status; /* COMMIT_DONE, COMMIT_BROKEN */
+    plan planned;
+    bool is_transaction; /* MULTI and EXEC instead of the script: set by the caller's planning */
+    size_t replies;      /* of its part of the pipeline */
+    refusal *refusals;   /* COMMIT_REFUSED */
+    size_t refusal_count;
+} commit;
+
+typedef struct commit_batch commit_batch;
+struct commit_batch {
+    popoto_db *db;
+    void *items; /* `count` of them, `stride` bytes apart, zeroed, each beginning with a commit */
+    size_t count;
+    size_t stride;
+    script_id script;
+    const char *doing; /* "storing a record": for sentences */
+    failure first;     /* of the first item that failed; status POPOTO_OK: none */
+    /* Make one->planned, from one->refusals too where there are any. A status other than POPOTO_OK is
+     * the write's outcome. */
+    popoto_status (*plan)(commit_batch *it, commit *one);
+    /* Append the script's call to db->request. */
+    void (*render)(commit_batch *it, commit *one);
+    /* Take the script's answer when it is no refusal and no error; NULL: any status is success. */
+    popoto_status (*take)(commit_batch *it, commit *one, const reply *answer);
+    /* Append to db->request what undoes a broken transaction; returns the number of commands. */
+    size_t (*undo)(commit_batch *it, commit *one);
+    size_t at, at_reply; /* while replies are taken: whose comes next */
+};
+
+/* The outcome of an item that is never sent, or is after all. */
+void popoto__commit_settle(commit_batch *it, commit *one, popoto_status status);
+/* Run all that are not settled; afterwards all are. */
+void popoto__commit_run(commit_batch *it);
+
+/* A reply handler that looks at nothing. */
+popoto_status popoto__ignore_reply(void *context, size_t index, const reply *answer);
+
+#endif
