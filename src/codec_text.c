@@ -71,7 +71,7 @@ static void print_digits(double value, int precision, shortest *it) {
     for (; *at != 'e'; at++)
         if (*at >= '0' && *at <= '9')
             it->digits[it->count++] = *at;
-    it->point = atoi(at + 1) + 1;
+    it->point = (int)strtol(at + 1, NULL, 10) + 1;
 }
 
 /* Read as an integer with an exponent, which needs no point. */

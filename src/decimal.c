@@ -219,7 +219,8 @@ decimal popoto__decimal_of_double(double value, char room[DECIMAL_DOUBLE_SIZE]) 
     for (; *at != 'e'; at++)
         if (is_digit(*at) || *at == '-')
             room[written++] = *at;
-    snprintf(room + written, DECIMAL_DOUBLE_SIZE - written, "e%d", atoi(at + 1) - DIGITS);
+    snprintf(room + written, DECIMAL_DOUBLE_SIZE - written, "e%d",
+             (int)strtol(at + 1, NULL, 10) - DIGITS);
     decimal read = { 0 };
     const char *why;
     popoto__decimal_read(&read, room, strlen(room), &why);
