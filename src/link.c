@@ -171,7 +171,7 @@ typedef struct receiver {
     const exchange *what;
     size_t handed;        /* replies so far */
     popoto_status status; /* the first one of the handler that is not POPOTO_OK */
-    bool starved;         /* why one of the functions below returned NULL */
+    bool refused;         /* by one of the functions below; else their NULL means no memory */
 } receiver;
 
 /* While an array is read, its items grow with what really arrives. */
@@ -185,7 +185,7 @@ static node *new_node(const redisReadTask *task, reply_type type) {
     receiver *it = task->privdata;
     node *made = popoto__arena_zeroed(&it->scratch, 1, sizeof(*made));
     if (made == NULL)
-        goto no_memory;
+        return NULL;
     made->reply.type = type;
     if (task->parent == NULL)
         return made;
@@ -198,16 +198,18 @@ static node *new_node(const redisReadTask *task, reply_type type) {
             capacity = array->reply.count;
         reply **items = popoto__arena_allocate(&it->scratch, capacity * sizeof(*items));
         if (items == NULL)
-            goto no_memory;
+            return NULL;
         memcpy(items, array->reply.items, index * sizeof(*items));
         array->reply.items = items;
         array->capacity = capacity;
     }
     array->reply.items[index] = &made->reply;
     return made;
+}
 
-no_memory:
-    it->starved = true;
+static void *refuse(const redisReadTask *task) {
+    receiver *it = task->privdata;
+    it->refused = true;
     return NULL;
 }
 
@@ -219,7 +221,7 @@ static void *make_string(const redisReadTask *task, char *text, size_t size) {
     else if (task->type == REDIS_REPLY_ERROR)
         type = REPLY_ERROR;
     else if (task->type != REDIS_REPLY_STRING || text[size] != '\r' || text[size + 1] != '\n')
-        return NULL; /* hiredis skips the two bytes behind a bulk string without a look */
+        return refuse(task); /* hiredis skips the two bytes behind a bulk string without a look */
 
     node *made = new_node(task, type);
     if (made == NULL)
@@ -231,11 +233,7 @@ static void *make_string(const redisReadTask *task, char *text, size_t size) {
     }
     arena *strings = it->what->strings != NULL ? it->what->strings : &it->scratch;
     made->reply.text = popoto__arena_copy(strings, text, size);
-    if (made->reply.text == NULL) {
-        it->starved = true;
-        return NULL;
-    }
-    return made;
+    return made->reply.text == NULL ? NULL : made;
 }
 
 static int depth_of(const redisReadTask *task) {
@@ -255,7 +253,7 @@ static void *make_array(const redisReadTask *task, element_count elements) {
     receiver *it = task->privdata;
     size_t count = (size_t)elements;
     if (task->type != REDIS_REPLY_ARRAY || count > MOST_ELEMENTS || depth_of(task) > MOST_DEPTH)
-        return NULL;
+        return refuse(task);
     node *made = new_node(task, REPLY_ARRAY);
     if (made == NULL)
         return NULL;
@@ -264,11 +262,7 @@ static void *make_array(const redisReadTask *task, element_count elements) {
     if (count == 0)
         return made;
     made->reply.items = popoto__arena_allocate(&it->scratch, made->capacity * sizeof(reply *));
-    if (made->reply.items == NULL) {
-        it->starved = true;
-        return NULL;
-    }
-    return made;
+    return made->reply.items == NULL ? NULL : made;
 }
 
 static void *make_integer(const redisReadTask *task, long long value) {
@@ -285,12 +279,12 @@ static void *make_null(const redisReadTask *task) {
 #if HIREDIS_MAJOR >= 1
 /* Types of a newer protocol, which we never ask for. */
 static void *refuse_double(const redisReadTask *task, double value, char *text, size_t size) {
-    (void)task, (void)value, (void)text, (void)size;
-    return NULL;
+    (void)value, (void)text, (void)size;
+    return refuse(task);
 }
 static void *refuse_bool(const redisReadTask *task, int value) {
-    (void)task, (void)value;
-    return NULL;
+    (void)value;
+    return refuse(task);
 }
 #endif
 
@@ -322,7 +316,7 @@ static void receiver_begin(receiver *it, const exchange *what) {
     it->what = what;
     it->handed = 0;
     it->status = POPOTO_OK;
-    it->starved = false;
+    it->refused = false;
 }
 
 /* hiredis waits for the end of a line for ever, and looks for it from the start each time. */
@@ -355,8 +349,7 @@ static progress take_replies(receiver *it) {
         if (it->handed == it->what->count)
             return it->reader->len == it->reader->pos ? COMPLETE : GARBLED;
         if (redisReaderGetReply(it->reader, &answer) != REDIS_OK) {
-            bool starved =
-                it->starved || (it->reader->err == REDIS_ERR_OOM && it->reader->ridx < -1);
+            bool starved = it->reader->err == REDIS_ERR_OOM && !it->refused;
             return starved ? STARVED : GARBLED;
         }
         if (answer == NULL)
