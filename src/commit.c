@@ -1,5 +1,7 @@
 #include "commit.h"
 
+#include <string.h>
+
 /* Each new try is due to somebody else's success, so that this is never reached by bad luck alone. */
 #define MAX_TRIES 1000
 
@@ -10,6 +12,8 @@ static commit *item_at(commit_batch *it, size_t index) {
 void popoto__commit_settle(commit_batch *it, commit *one, popoto_status status) {
     one->state = COMMIT_DONE;
     one->status = status;
+    if (status != POPOTO_OK)
+        one->reason = popoto__arena_copy(&it->db->scratch, it->db->why.text, strlen(it->db->why.text));
     if (status != POPOTO_OK && it->first.status == POPOTO_OK) {
         it->first = it->db->why;
         it->first.status = status;

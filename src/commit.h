@@ -23,6 +23,7 @@ typedef enum commit_state {
 typedef struct commit {
     commit_state state;
     popoto_status status; /* COMMIT_DONE, COMMIT_BROKEN */
+    const char *reason;   /* its sentence, in the scratch memory; NULL: none, or no memory for it */
     plan planned;
     bool is_transaction; /* MULTI and EXEC instead of the script: set by the caller's planning */
     size_t replies;      /* of its part of the pipeline */

@@ -90,6 +90,14 @@ popoto_status popoto__db_hand_out(popoto_db *db, popoto_text text, popoto_text *
 /* The digest of what a record holds is the sum of these over its fields (data NULL: it lacks it). */
 uint64_t popoto__content_digest(size_t field_index, popoto_text bytes);
 
+/* The start of every call on a CONFIDENCE field. */
+popoto_status popoto__confidence_begin(popoto_db *db, const popoto_model *declared, const char *name,
+                                       const model **of, const field **about);
+
+/* Complete one value by the scopes of this thread, and check it against them. */
+popoto_status popoto__scope_complete(popoto_db *db, const model *of, const field *about,
+                                     popoto_value *value);
+
 /* The scope's value for a field, NULL where there is none; see scope.c. */
 const popoto_value *popoto__scope_value(const popoto_db *db, const field *about);
 popoto_status popoto__scope_refuse(popoto_db *db, const model *of, const field *about,

@@ -404,6 +404,7 @@ static const meaning meanings_of_words[] = {
     { "BUSY", POPOTO_UNAVAILABLE },        { "MASTERDOWN", POPOTO_UNAVAILABLE },
     { "CLUSTERDOWN", POPOTO_UNAVAILABLE }, { "TRYAGAIN", POPOTO_UNAVAILABLE },
     { "NOREPLICAS", POPOTO_UNAVAILABLE },  { "WRONGTYPE", POPOTO_CORRUPT },
+    { "CORRUPTENTRY", POPOTO_CORRUPT }, /* what our own scripts say of a companion hash */
 };
 
 /* Errors that all begin with ERR. */

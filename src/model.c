@@ -517,6 +517,15 @@ popoto_status popoto__field_accept(const model *of, const field *it, const popot
     return POPOTO_OK;
 }
 
+void popoto__guess_values(const model *of, popoto_value *values) {
+    failure ignored;
+    for (size_t i = 0; i < of->field_count; i++) {
+        popoto_value given = values[i];
+        if (popoto__field_accept(of, &of->fields[i], &given, &values[i], &ignored) != POPOTO_OK)
+            values[i] = (popoto_value){POPOTO_NULL, {0}};
+    }
+}
+
 /* ----- Where a record stands: keys ------------------------------------------------------------ */
 
 popoto_status popoto__segment(const model *of, const field *it, const popoto_value *value,
@@ -567,39 +576,57 @@ static popoto_text with_segments(popoto_text prefix, const popoto_text *const *s
     return (popoto_text){text, size};
 }
 
-static popoto_status place(const model *of, const popoto_value *values, bool partitions, arena *memory,
-                           placement *out, failure *why) {
-    const popoto_text *key_segments[MODEL_MAX_FIELDS];
+/* The segment of one field, of a value that the field accepts. */
+static popoto_status place_field(const model *of, const field *it, const popoto_value *values,
+                                 arena *memory, placement *out, failure *why) {
+    popoto_value taken;
+    popoto_status status = popoto__field_accept(of, it, &values[it->index], &taken, why);
+    return status == POPOTO_OK ? popoto__segment(of, it, &taken, memory, &out->segments[it->index], why)
+                               : status;
+}
+
+static popoto_status place_key(const model *of, const popoto_value *values, arena *memory, placement *out,
+                               failure *why) {
+    const popoto_text *segments[MODEL_MAX_FIELDS];
     out->key = (popoto_text){NULL, 0};
     out->segments = popoto__arena_zeroed(memory, of->field_count, sizeof(popoto_text));
     if (out->segments == NULL)
         return popoto__fail_memory(why);
-    for (size_t i = 0; i < of->field_count; i++) {
-        const field *it = &of->fields[i];
-        popoto_value taken;
-        if (!it->is_key && !(partitions && it->is_partition))
-            continue;
-        popoto_status status = popoto__field_accept(of, it, &values[i], &taken, why);
-        if (status == POPOTO_OK)
-            status = popoto__segment(of, it, &taken, memory, &out->segments[i], why);
+    for (size_t i = 0; i < of->key_count; i++) {
+        popoto_status status = place_field(of, &of->fields[of->keys[i]], values, memory, out, why);
         if (status != POPOTO_OK)
             return status;
+        segments[i] = &out->segments[of->keys[i]];
     }
-    for (size_t i = 0; i < of->key_count; i++)
-        key_segments[i] = &out->segments[of->keys[i]];
-    out->key = with_segments(of->name, key_segments, of->key_count, memory);
+    out->key = with_segments(of->name, segments, of->key_count, memory);
     return out->key.data != NULL ? POPOTO_OK : popoto__fail_memory(why);
 }
 
 popoto_status popoto__placement_of_values(const model *of, const popoto_value *values, arena *memory,
                                           placement *out, failure *why) {
-    return place(of, values, true, memory, out, why);
+    popoto_status status = place_key(of, values, memory, out, why);
+    for (size_t i = 0; i < of->field_count && status == POPOTO_OK; i++)
+        if (of->fields[i].is_partition && !of->fields[i].is_key)
+            status = place_field(of, &of->fields[i], values, memory, out, why);
+    return status;
+}
+
+popoto_status popoto__placement_of_partition(const model *of, const field *it, const popoto_value *values,
+                                             arena *memory, placement *out, failure *why) {
+    popoto_status status = POPOTO_OK;
+    out->key = (popoto_text){NULL, 0};
+    out->segments = popoto__arena_zeroed(memory, of->field_count, sizeof(popoto_text));
+    if (out->segments == NULL)
+        return popoto__fail_memory(why);
+    for (size_t i = 0; i < it->partition_count && status == POPOTO_OK; i++)
+        status = place_field(of, &of->fields[it->partition[i]], values, memory, out, why);
+    return status;
 }
 
 popoto_status popoto__key_of_values(const model *of, const popoto_value *values, arena *memory,
                                     popoto_text *key, failure *why) {
     placement it;
-    popoto_status status = place(of, values, false, memory, &it, why);
+    popoto_status status = place_key(of, values, memory, &it, why);
     *key = status == POPOTO_OK ? it.key : (popoto_text){NULL, 0};
     return status;
 }
@@ -639,4 +666,16 @@ popoto_text popoto__index_key(const model *of, const field *it, const popoto_tex
     for (size_t i = 0; i < it->partition_count; i++)
         used[count++] = &segments[it->partition[i]];
     return with_segments(it->prefix, used, count, memory);
+}
+
+popoto_status popoto__partition_key(const model *of, const field *it, const popoto_text *segments,
+                                    arena *memory, popoto_text *out, failure *why) {
+    *out = (popoto_text){NULL, 0};
+    for (size_t i = 0; i < it->partition_count; i++)
+        if (segments[it->partition[i]].data == NULL)
+            return popoto__fail(why, POPOTO_CORRUPT,
+                                "the stored record lacks %s, so that %s.%s has no partition for it",
+                                of->fields[it->partition[i]].name, of->name.data, it->name);
+    *out = popoto__index_key(of, it, segments, memory);
+    return out->data != NULL ? POPOTO_OK : popoto__fail_memory(why);
 }

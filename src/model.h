@@ -70,6 +70,9 @@ const char *popoto__list_next(const char **at, size_t *size);
  * kind forbids. Null is taken where the field allows it. POPOTO_BAD_VALUE with a sentence. */
 popoto_status popoto__field_accept(const model *of, const field *it, const popoto_value *given,
                                    popoto_value *taken, failure *why);
+/* Make null what the fields would not accept, and convert the rest: what an object says of a stored
+ * record that need not agree with it. */
+void popoto__guess_values(const model *of, popoto_value *values);
 /* The conversion alone, for filters' values: no length, no null. False: of another type. */
 bool popoto__field_convert(const field *it, const popoto_value *given, popoto_value *taken);
 
@@ -83,6 +86,9 @@ typedef struct placement {
 /* From values (by field index). POPOTO_BAD_VALUE where one cannot stand in a key. */
 popoto_status popoto__placement_of_values(const model *of, const popoto_value *values, arena *memory,
                                           placement *out, failure *why);
+/* The segments of a field's partition alone; the key stays empty. */
+popoto_status popoto__placement_of_partition(const model *of, const field *it, const popoto_value *values,
+                                             arena *memory, placement *out, failure *why);
 /* The key alone, for calls that need no more than the key's own fields. */
 popoto_status popoto__key_of_values(const model *of, const popoto_value *values, arena *memory,
                                     popoto_text *key, failure *why);
@@ -95,6 +101,11 @@ popoto_status popoto__placement_set(const model *of, placement *it, size_t field
 /* The escaped segment of a value. */
 popoto_status popoto__segment(const model *of, const field *it, const popoto_value *value,
                               arena *memory, popoto_text *out, failure *why);
+
+/* The key of a partitioned index or companion hash. POPOTO_CORRUPT where the placement lacks a
+ * partition's segment: the stored record has no such field. */
+popoto_status popoto__partition_key(const model *of, const field *it, const popoto_text *segments,
+                                    arena *memory, popoto_text *out, failure *why);
 
 /* The index key of a field for a record: key and unique indexes end in the field's own segment,
  * sorted indexes and companion hashes in their partition's. data NULL: no memory. */

@@ -50,9 +50,34 @@
     "end\n"                                                                                        \
     "if #found > 0 then return found end\n"
 
+/* A confidence entry as its four figures, or nil; and two entries of one record as one: each is the mean
+ * of the prior and its signals (see popoto_confidence), so the sum of the signals is known from it, and
+ * the prior counts once. Counts above the cap weigh as the cap, which is then an approximation. */
+#define SCRIPT_ENTRIES                                                                              \
+    "local function read_entry(bytes, initial)\n"                                                  \
+    "  local ok, is = pcall(cmsgpack.unpack, bytes)\n"                                             \
+    "  if not ok or type(is) ~= 'table' then return nil end\n"                                     \
+    "  local it = {tonumber(is.confidence or is[1] or initial),\n"                                 \
+    "    tonumber(is.evidence_count or is[2] or 0), tonumber(is.corroborations or is[3] or 0),\n"  \
+    "    tonumber(is.contradictions or is[4] or 0)}\n"                                             \
+    "  if it[1] and it[2] and it[3] and it[4] then return it end\n"                                \
+    "end\n"                                                                                        \
+    "local function pack_entry(confidence, count, pro, contra)\n"                                  \
+    "  return cmsgpack.pack({confidence = math.max(0, math.min(1, confidence)),\n"                 \
+    "    evidence_count = count, corroborations = pro, contradictions = contra})\n"                \
+    "end\n"                                                                                        \
+    "local function merge(a, b, initial, cap)\n"                                                   \
+    "  if a[2] == 0 then return pack_entry(unpack(b)) end\n"                                       \
+    "  if b[2] == 0 then return pack_entry(unpack(a)) end\n"                                       \
+    "  local n, m = math.min(a[2], cap), math.min(b[2], cap)\n"                                    \
+    "  return pack_entry((a[1] * (n + 1) + b[1] * (m + 1) - initial) / (n + m + 1), a[2] + b[2],\n" \
+    "    a[3] + b[3], a[4] + b[4])\n"                                                              \
+    "end\n"
+
 static const char *const scripts[SCRIPT_COUNT] = {
-    [SCRIPT_COMMIT] = SCRIPT_EXPECTATIONS
-    "local types = {HSET = 'hash', HSETNX = 'hash', HDEL = 'hash', MOVE = 'hash', SADD = 'set',\n"
+    [SCRIPT_COMMIT] = SCRIPT_EXPECTATIONS SCRIPT_ENTRIES
+    "local types = {HSET = 'hash', HSETNX = 'hash', HDEL = 'hash', MOVE = 'hash', MERGE = 'hash',\n"
+    "  SADD = 'set',\n"
     "  SREM = 'set', ZADD = 'zset', ZREM = 'zset'}\n"
     "local first = at\n"
     "while at <= #ARGV do\n"
@@ -80,6 +105,19 @@ static const char *const scripts[SCRIPT_COUNT] = {
     "      redis.call('HDEL', key, ARGV[rest])\n"
     "      redis.call('HSET', to, ARGV[rest + 1], entry)\n"
     "    end\n"
+    "  elseif name == 'MERGE' then\n"
+    "    local to = KEYS[tonumber(ARGV[at + 4])]\n"
+    "    local member, initial, cap = ARGV[rest], tonumber(ARGV[rest + 1]), tonumber(ARGV[rest + 2])\n"
+    "    local here, there = redis.call('HGET', key, member), redis.call('HGET', to, member)\n"
+    "    local a = here and read_entry(here, initial)\n"
+    "    local b = there and read_entry(there, initial)\n"
+    "    if (here and not a) or (there and not b) then\n"
+    "      return redis.error_reply('CORRUPTENTRY in ' .. key)\n"
+    "    end\n"
+    "    if a then\n"
+    "      redis.call('HSET', to, member, b and merge(a, b, initial, cap) or here)\n"
+    "      redis.call('HDEL', key, member)\n"
+    "    end\n"
     "  elseif keys == 2 then\n"
     "    redis.call(name, key, KEYS[tonumber(ARGV[at + 4])], unpack(ARGV, rest, last))\n"
     "  else\n"
@@ -90,33 +128,22 @@ static const char *const scripts[SCRIPT_COUNT] = {
     "return redis.status_reply('OK')\n",
 
     /* The rule is that of Popoto 1.10 (CAPPED_BAYESIAN_UPDATE_LUA); see popoto_confidence. */
-    [SCRIPT_CONFIDENCE] = SCRIPT_EXPECTATIONS
+    [SCRIPT_CONFIDENCE] = SCRIPT_EXPECTATIONS SCRIPT_ENTRIES
     "local key, member = KEYS[tonumber(ARGV[at])], ARGV[at + 1]\n"
     "local signal, initial = tonumber(ARGV[at + 2]), tonumber(ARGV[at + 3])\n"
     "local cap = tonumber(ARGV[at + 4])\n"
-    "local confidence, count, pro, contra = initial, 0, 0, 0\n"
-    "local entry = redis.call('HGET', key, member)\n"
-    "if entry then\n"
-    "  local ok, is = pcall(cmsgpack.unpack, entry)\n"
-    "  if not ok or type(is) ~= 'table' then\n"
-    "    return redis.error_reply('CORRUPTENTRY in ' .. key)\n"
-    "  end\n"
-    "  confidence = tonumber(is.confidence or is[1] or initial)\n"
-    "  count = tonumber(is.evidence_count or is[2] or 0)\n"
-    "  pro = tonumber(is.corroborations or is[3] or 0)\n"
-    "  contra = tonumber(is.contradictions or is[4] or 0)\n"
-    "  if not (confidence and count and pro and contra) then\n"
-    "    return redis.error_reply('CORRUPTENTRY in ' .. key)\n"
-    "  end\n"
-    "end\n"
-    "local n = math.min(count + 1, cap)\n"
-    "confidence = math.max(0, math.min(1, confidence + (signal - confidence) / (n + 1)))\n"
-    "count = count + 1\n"
-    "if signal >= 0.5 then pro = pro + 1 else contra = contra + 1 end\n"
-    "entry = cmsgpack.pack({confidence = confidence, evidence_count = count,\n"
-    "  corroborations = pro, contradictions = contra})\n"
-    "redis.call('HSET', key, member, entry)\n"
-    "return entry\n",
+    "local bytes = redis.call('HGET', key, member)\n"
+    "local it = bytes and read_entry(bytes, initial)\n"
+    "if bytes and not it then return redis.error_reply('CORRUPTENTRY in ' .. key) end\n"
+    "it = it or {initial, 0, 0, 0}\n"
+    "local n = math.min(it[2] + 1, cap)\n"
+    "local side = signal >= 0.5 and 3 or 4\n"
+    "it[1] = it[1] + (signal - it[1]) / (n + 1)\n"
+    "it[2] = it[2] + 1\n"
+    "it[side] = it[side] + 1\n"
+    "bytes = pack_entry(unpack(it))\n"
+    "redis.call('HSET', key, member, bytes)\n"
+    "return bytes\n",
 };
 
 const char *popoto__script_text(script_id which) { return scripts[which]; }
@@ -171,6 +198,16 @@ void popoto__plan_command(plan *it, const popoto_text *arguments, size_t count, 
                          sizeof((const popoto_text[]){TEXT(name_), __VA_ARGS__}) /                  \
                              sizeof(popoto_text),                                                  \
                          1)
+
+void popoto__plan_merge(plan *it, popoto_text from, popoto_text to, popoto_text member,
+                        const field *about) {
+    char text[CODEC_DOUBLE_SIZE], number[24];
+    size_t size = popoto__codec_double_text(about->initial_confidence, text);
+    int digits = snprintf(number, sizeof number, "%lld", (long long)about->evidence_cap);
+    popoto_text initial = {popoto__arena_copy(it->memory, text, size), size};
+    popoto_text cap = {popoto__arena_copy(it->memory, number, (size_t)digits), (size_t)digits};
+    popoto__plan_command(it, (const popoto_text[]){TEXT("MERGE"), from, to, member, initial, cap}, 6, 2);
+}
 
 /* ----- Plans, rendered as the server's protocol ----------------------------------------------- */
 
@@ -331,6 +368,10 @@ static popoto_status encode_values(record_write *it, failure *why) {
     for (size_t i = 0; i < it->of->field_count && status == POPOTO_OK; i++) {
         const char *reason = NULL;
         shown room;
+        /* Of a record that is not being stored only what tells its partition is of interest. */
+        if ((it->kind == WRITE_DELETE || it->kind == WRITE_TOUCH) &&
+            (!it->of->fields[i].is_partition || it->of->fields[i].is_key))
+            continue;
         popoto__buffer_clear(&bytes);
         if (!popoto__codec_write(&bytes, &it->values[i], &reason) && !bytes.failed)
             status = popoto__fail(why, POPOTO_BAD_VALUE, "%s.%s = %s cannot be stored: %s",

@@ -54,6 +54,10 @@ void popoto__plan_expect(plan *it, expectation what);
 void popoto__plan_command(plan *it, const popoto_text *arguments, size_t count, size_t key_count);
 #define TEXT(literal) ((popoto_text){("" literal), sizeof(literal) - 1})
 
+/* Move an entry of a companion hash to another one, merging it with the entry that is there. */
+void popoto__plan_merge(plan *it, popoto_text from, popoto_text to, popoto_text member,
+                        const field *about);
+
 /* The scripts, and what each is called in the tables of those who load them. */
 typedef enum script_id { SCRIPT_COMMIT, SCRIPT_CONFIDENCE, SCRIPT_COUNT } script_id;
 const char *popoto__script_text(script_id which);

@@ -1,7 +1,5 @@
 #include "query.h"
 
-#include "decimal.h"
-
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -746,20 +744,6 @@ bool popoto__range_holds(const sorted_range *it, double score) {
            (it->high_exclusive ? score < it->high_score : score <= it->high_score);
 }
 
-bool popoto__score_read(const char *text, size_t size, double *score) {
-    decimal number;
-    const char *why;
-    bool negative = size > 0 && text[0] == '-';
-    if (size - negative == 3 && memcmp(text + negative, "inf", 3) == 0) {
-        *score = negative ? -1.0 / 0.0 : 1.0 / 0.0;
-        return true;
-    }
-    if (!popoto__decimal_read(&number, text, size, &why))
-        return false;
-    *score = popoto__decimal_to_double(&number);
-    return true;
-}
-
 static void render_text(buffer *out, popoto_text text) {
     popoto__request_argument(out, text.data, text.size);
 }
@@ -811,4 +795,42 @@ void popoto__render_fetch(const model *of, const bool *fetched, popoto_text key,
     for (size_t i = 0; i < of->field_count; i++)
         if (fetched == NULL || fetched[i])
             popoto__request_argument(out, of->fields[i].name, of->fields[i].name_size);
+}
+
+void popoto__render_fetch_fields(const model *of, const size_t *fields, size_t count, popoto_text key,
+                                 buffer *out) {
+    popoto__request_begin(out, 2 + count);
+    popoto__request_text(out, "HMGET");
+    render_text(out, key);
+    for (size_t i = 0; i < count; i++)
+        popoto__request_argument(out, of->fields[fields[i]].name, of->fields[fields[i]].name_size);
+}
+
+void popoto__render_hash_scan(popoto_text hash, popoto_text cursor, const char *pattern, buffer *out) {
+    popoto__request_begin(out, pattern != NULL ? 7 : 5);
+    popoto__request_text(out, "HSCAN");
+    render_text(out, hash);
+    render_text(out, cursor);
+    popoto__request_text(out, "COUNT");
+    popoto__request_integer(out, 512);
+    if (pattern == NULL)
+        return;
+    popoto__request_text(out, "MATCH");
+    popoto__request_text(out, pattern);
+}
+
+void popoto__render_hash_size(popoto_text hash, buffer *out) {
+    popoto__request_begin(out, 2);
+    popoto__request_text(out, "HLEN");
+    render_text(out, hash);
+}
+
+void popoto__render_entry(popoto_text record, popoto_text hash, buffer *out) {
+    popoto__request_begin(out, 2);
+    popoto__request_text(out, "EXISTS");
+    render_text(out, record);
+    popoto__request_begin(out, 3);
+    popoto__request_text(out, "HGET");
+    render_text(out, hash);
+    render_text(out, record);
 }

@@ -63,8 +63,6 @@ typedef struct sorted_range {
     bool low_exclusive, high_exclusive;
 } sorted_range;
 bool popoto__range_holds(const sorted_range *it, double score);
-/* A score as the server writes it. False: it is none. */
-bool popoto__score_read(const char *text, size_t size, double *score);
 
 typedef enum source_kind {
     SOURCE_KEY,    /* the conditions name one key */
@@ -113,6 +111,14 @@ void popoto__render_range(const sorted_range *range, bool descending, const popo
                           size_t skip, size_t count, buffer *out);
 /* ZMSCORE of these members. */
 void popoto__render_scores(popoto_text key, const popoto_text *members, size_t count, buffer *out);
+/* A step through the entries of a companion hash, HSCAN; pattern NULL: all. */
+void popoto__render_hash_scan(popoto_text hash, popoto_text cursor, const char *pattern, buffer *out);
+void popoto__render_hash_size(popoto_text hash, buffer *out);
+/* Two commands: whether the record is there, and its entry in a companion hash. */
+void popoto__render_entry(popoto_text record, popoto_text hash, buffer *out);
+/* HMGET of these fields, in this order. */
+void popoto__render_fetch_fields(const model *of, const size_t *fields, size_t count, popoto_text key,
+                                 buffer *out);
 /* Append HMGET of the fields that are to be fetched. */
 void popoto__render_fetch(const model *of, const bool *fetched, popoto_text key, buffer *out);
 

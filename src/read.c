@@ -275,7 +275,7 @@ static popoto_status take_scores(void *context, size_t index, const reply *answe
     for (size_t i = 0; i < it->name_count; i++) {
         const reply *score = answer->items[i];
         double value;
-        if (score->type == REPLY_STRING && popoto__score_read(score->text, score->size, &value) &&
+        if (score->type == REPLY_STRING && popoto__codec_read_double(score->text, score->size, &value) &&
             popoto__range_holds(&it->plan.ranges[0], value))
             it->names[kept++] = it->names[i];
     }

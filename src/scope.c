@@ -112,22 +112,23 @@ static bool is_unset(const field *about, const popoto_value *value) {
     }
 }
 
+popoto_status popoto__scope_complete(popoto_db *db, const model *of, const field *about,
+                                     popoto_value *value) {
+    const popoto_value *given = popoto__scope_value(db, about);
+    popoto_value scoped, named;
+    if (given == NULL)
+        return POPOTO_OK;
+    if (!popoto__field_convert(about, given, &scoped) || !popoto__field_convert(about, value, &named) ||
+        (!is_unset(about, value) && !popoto_value_equal(&named, &scoped)))
+        return popoto__scope_refuse(db, of, about, value, given);
+    *value = scoped;
+    return POPOTO_OK;
+}
+
 popoto_status popoto__db_values(popoto_db *db, const model *of, const void *object,
                                 popoto_value *values) {
     popoto_status status = popoto__object_values(of, object, values, &db->why);
-    if (status != POPOTO_OK || db->scopes == NULL)
-        return status;
-    for (size_t i = 0; i < of->field_count; i++) {
-        const field *about = &of->fields[i];
-        const popoto_value *given = popoto__scope_value(db, about);
-        popoto_value scoped, named;
-        if (given == NULL)
-            continue;
-        if (!popoto__field_convert(about, given, &scoped) ||
-            !popoto__field_convert(about, &values[i], &named) ||
-            (!is_unset(about, &values[i]) && !popoto_value_equal(&named, &scoped)))
-            return popoto__scope_refuse(db, of, about, &values[i], given);
-        values[i] = scoped;
-    }
-    return POPOTO_OK;
+    for (size_t i = 0; status == POPOTO_OK && db->scopes != NULL && i < of->field_count; i++)
+        status = popoto__scope_complete(db, of, &of->fields[i], &values[i]);
+    return status;
 }

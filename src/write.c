@@ -108,17 +108,6 @@ static popoto_status accept_values(batch *it, item *one) {
     return POPOTO_OK;
 }
 
-/* Deleting needs the key; other values are guesses of what is stored, and bad ones are no obstacle. */
-static void accept_guesses(batch *it, item *one) {
-    failure ignored;
-    for (size_t i = 0; i < it->of->field_count; i++) {
-        popoto_value given = one->values[i];
-        if (popoto__field_accept(it->of, &it->of->fields[i], &given, &one->values[i], &ignored) !=
-            POPOTO_OK)
-            one->values[i] = (popoto_value){POPOTO_NULL, {0}};
-    }
-}
-
 /* ----- Preparing an item ---------------------------------------------------------------------- */
 
 static popoto_status check_whole(batch *it, const popoto_object *header) {
@@ -175,7 +164,8 @@ static popoto_status prepare(batch *it, item *one, write_kind asked) {
     if (status != POPOTO_OK)
         return status;
     if (one->write.kind == WRITE_DELETE) {
-        accept_guesses(it, one);
+        /* Deleting needs the key alone: bad values are no obstacle. */
+        popoto__guess_values(it->of, one->values);
     } else {
         /* A fresh record is a new one like any other, as far as its values are concerned. */
         write_kind kind = one->write.kind;

@@ -1,0 +1,492 @@
+/* confidence - the Bayesian figures of records in their companion hashes: updates, reads, scans, and the
+ * keys by which isolation can be audited. The rule itself is in plan's script. */
+#include "commit.h"
+#include "query.h"
+
+#include <string.h>
+
+static popoto_status find_field(popoto_db *db, const model *of, const char *name, const field **out) {
+    shown room;
+    *out = name == NULL ? NULL : popoto__model_field(of, name, strlen(name));
+    if (*out != NULL && (*out)->kind == POPOTO_KIND_CONFIDENCE)
+        return POPOTO_OK;
+    return popoto__fail(&db->why, POPOTO_BAD_ARGUMENT, "%s has no CONFIDENCE field %s", of->name.data,
+                        name == NULL ? "(NULL)" : popoto__show(&room, name, strlen(name)));
+}
+
+popoto_status popoto__confidence_begin(popoto_db *db, const popoto_model *declared, const char *name,
+                                       const model **of, const field **about) {
+    popoto_status status = popoto__db_begin(db, declared, of);
+    return status == POPOTO_OK ? find_field(db, *of, name, about) : status;
+}
+
+/* The write that stands for "this record, wherever it is": its key, and what the object says of its
+ * partition. */
+static popoto_status locate(popoto_db *db, const model *of, const void *object, record_write *out) {
+    popoto_text current;
+    if (object == NULL)
+        return popoto__fail(&db->why, POPOTO_BAD_ARGUMENT, "an object of %s is needed, and NULL was given",
+                            of->name.data);
+    popoto_value *values = popoto__arena_zeroed(&db->scratch, of->field_count, sizeof *values);
+    if (values == NULL)
+        return popoto__fail_memory(&db->why);
+    *out = (record_write){.of = of, .kind = WRITE_TOUCH, .memory = &db->scratch, .values = values};
+    popoto_status status = popoto__db_values(db, of, object, values);
+    if (status == POPOTO_OK)
+        status = popoto__key_of_values(of, values, &db->scratch, &current, &db->why);
+    if (status == POPOTO_OK)
+        status = popoto__db_old_key(db, popoto__object_header(of, object), current, &out->old_key);
+    if (status != POPOTO_OK)
+        return status;
+    if (out->old_key.data == NULL)
+        out->old_key = current;
+    popoto__guess_values(of, values);
+    return popoto__write_prepare(out, &db->why);
+}
+
+/* ----- Updates -------------------------------------------------------------------------------- */
+
+typedef struct update {
+    commit done;
+    record_write write;
+    confidence_update what;
+    popoto_confidence after;
+} update;
+
+typedef struct update_batch {
+    commit_batch run;
+    const field *about;
+} update_batch;
+
+static popoto_status plan_update(commit_batch *run, commit *one) {
+    update *it = (update *)one;
+    const field *about = ((update_batch *)run)->about;
+    placement where;
+    popoto_status status = popoto__plan_learn(&it->write, &one->planned, one->refusals,
+                                              one->refusal_count, &run->db->why);
+    if (status == POPOTO_OK)
+        status = popoto__plan_locate(&it->write, &one->planned, &where, &run->db->why);
+    if (status == POPOTO_OK)
+        status = popoto__partition_key(it->write.of, about, where.segments, it->write.memory,
+                                       &it->what.hash, &run->db->why);
+    return status;
+}
+
+static void render_update(commit_batch *run, commit *one) {
+    popoto__plan_render_confidence(&one->planned, &((update *)one)->what,
+                                   popoto__db_script(run->db, SCRIPT_CONFIDENCE), &run->db->request);
+}
+
+static popoto_status take_entry(commit_batch *run, commit *one, const reply *answer) {
+    update *it = (update *)one;
+    if (answer->type == REPLY_STRING &&
+        popoto__codec_read_confidence(answer->text, answer->size, it->what.initial, &it->after))
+        return POPOTO_OK;
+    return popoto__fail(&run->db->why, POPOTO_BAD_REPLY,
+                        "a script answered something that no script of ours does");
+}
+
+static popoto_status prepare_update(popoto_db *db, const model *of, const field *about,
+                                    const popoto_signal *signal, update *out) {
+    if (!(signal->signal >= 0 && signal->signal <= 1))
+        return popoto__fail(&db->why, POPOTO_BAD_VALUE,
+                            "%s.%s: a signal is a number between 0 and 1, not %g", of->name.data,
+                            about->name, signal->signal);
+    popoto_status status = locate(db, of, signal->object, &out->write);
+    out->what = (confidence_update){
+        .member = out->write.old_key,
+        .signal = signal->signal,
+        .initial = about->initial_confidence,
+        .evidence_cap = about->evidence_cap,
+    };
+    return status;
+}
+
+static popoto_status update_part(popoto_db *db, const model *of, const field *about,
+                                 popoto_signal *signals, size_t count) {
+    popoto__arena_reset(&db->scratch);
+    update *items = popoto__arena_zeroed(&db->scratch, count, sizeof *items);
+    update_batch it = {.about = about};
+    if (items == NULL) {
+        for (size_t i = 0; i < count; i++)
+            signals[i].status = POPOTO_NO_MEMORY;
+        return popoto__fail_memory(&db->why);
+    }
+    it.run = (commit_batch){
+        .db = db,
+        .items = items,
+        .count = count,
+        .stride = sizeof *items,
+        .script = SCRIPT_CONFIDENCE,
+        .doing = "updating a confidence",
+        .plan = plan_update,
+        .render = render_update,
+        .take = take_entry,
+    };
+    for (size_t i = 0; i < count; i++) {
+        popoto_status status = prepare_update(db, of, about, &signals[i], &items[i]);
+        if (status != POPOTO_OK)
+            popoto__commit_settle(&it.run, &items[i].done, status);
+    }
+    popoto__commit_run(&it.run);
+    for (size_t i = 0; i < count; i++) {
+        signals[i].status = items[i].done.status;
+        if (signals[i].status == POPOTO_OK)
+            signals[i].after = items[i].after;
+    }
+    if (it.run.first.status != POPOTO_OK)
+        db->why = it.run.first;
+    return it.run.first.status;
+}
+
+popoto_status popoto_confidence_update_many(popoto_db *db, const popoto_model *declared,
+                                            const char *name, popoto_signal *signals, size_t count) {
+    const model *of;
+    const field *about;
+    failure first = {.status = POPOTO_OK};
+    popoto_status status = popoto__confidence_begin(db, declared, name, &of, &about);
+    if (status == POPOTO_OK && signals == NULL && count > 0)
+        return popoto__fail(&db->why, POPOTO_BAD_ARGUMENT, "signals are needed, and NULL was given");
+    for (size_t i = 0; signals != NULL && i < count; i++) {
+        signals[i].after = (popoto_confidence){0};
+        signals[i].status = status;
+    }
+    if (status != POPOTO_OK)
+        return status;
+    for (size_t i = 0; i < count; i += COMMIT_PIPELINE) {
+        size_t part = count - i < COMMIT_PIPELINE ? count - i : COMMIT_PIPELINE;
+        status = update_part(db, of, about, signals + i, part);
+        if (status != POPOTO_OK && first.status == POPOTO_OK)
+            first = db->why;
+    }
+    if (first.status != POPOTO_OK)
+        db->why = first;
+    return first.status;
+}
+
+popoto_status popoto_confidence_update(popoto_db *db, const popoto_model *declared, const void *object,
+                                       const char *name, double signal, popoto_confidence *after) {
+    popoto_signal one = {.object = object, .signal = signal};
+    popoto_status status = popoto_confidence_update_many(db, declared, name, &one, 1);
+    if (after != NULL)
+        *after = one.after;
+    return status;
+}
+
+/* ----- Reads ---------------------------------------------------------------------------------- */
+
+typedef struct entry_read {
+    popoto_db *db;
+    const field *about;
+    popoto_text member;
+    bool record_is_there;
+    bool entry_is_there;
+    popoto_confidence figures;
+} entry_read;
+
+static popoto_status corrupt_entry(popoto_db *db, const field *about, popoto_text member) {
+    shown room;
+    return popoto__fail(&db->why, POPOTO_CORRUPT, "%s: its entry for %s is no confidence entry",
+                        popoto__show(&room, member.data, member.size), about->name);
+}
+
+static popoto_status take_figures(void *context, size_t index, const reply *answer) {
+    entry_read *it = context;
+    if (answer->type == REPLY_ERROR)
+        return popoto__reply_failure(answer, "reading a confidence", &it->db->why);
+    if (index == 0) {
+        it->record_is_there = answer->type == REPLY_INTEGER && answer->integer > 0;
+        return POPOTO_OK;
+    }
+    if (answer->type == REPLY_NULL)
+        return POPOTO_OK;
+    it->entry_is_there = true;
+    if (answer->type != REPLY_STRING ||
+        !popoto__codec_read_confidence(answer->text, answer->size, it->about->initial_confidence,
+                                       &it->figures))
+        return corrupt_entry(it->db, it->about, it->member);
+    return POPOTO_OK;
+}
+
+typedef struct partition_read {
+    popoto_db *db;
+    record_write *write;
+    const field *about;
+    bool any;
+} partition_read;
+
+static popoto_status take_partition(void *context, size_t index, const reply *answer) {
+    partition_read *it = context;
+    (void)index;
+    if (answer->type == REPLY_ERROR)
+        return popoto__reply_failure(answer, "reading a record", &it->db->why);
+    if (answer->type != REPLY_ARRAY || answer->count != it->about->partition_count)
+        return popoto__fail(&it->db->why, POPOTO_BAD_REPLY,
+                            "the server answered HMGET with no list of the fields asked for");
+    for (size_t i = 0; i < answer->count; i++) {
+        stored_field *stored = &it->write->stored[it->about->partition[i]];
+        const reply *one = answer->items[i];
+        stored->known = true;
+        stored->bytes = (popoto_text){NULL, 0};
+        if (one->type == REPLY_STRING) {
+            stored->bytes = (popoto_text){one->text, one->size};
+            it->any = true;
+        }
+    }
+    return POPOTO_OK;
+}
+
+/* Where a record's partition is told by fields that are no part of its key, the stored ones count, not
+ * those of an object that may be older or newer. */
+static popoto_status read_partition(popoto_db *db, const field *about, record_write *write) {
+    bool told_by_key = true;
+    partition_read it = {.db = db, .write = write, .about = about};
+    for (size_t i = 0; i < about->partition_count; i++)
+        told_by_key = told_by_key && write->of->fields[about->partition[i]].is_key;
+    if (told_by_key)
+        return POPOTO_OK;
+    popoto__buffer_clear(&db->request);
+    popoto__render_fetch_fields(write->of, about->partition, about->partition_count, write->old_key,
+                                &db->request);
+    popoto_status status = popoto__db_exchange(db, 1, false, &db->scratch, take_partition, &it);
+    shown room;
+    if (status == POPOTO_OK && !it.any)
+        return popoto__fail(&db->why, POPOTO_NOT_FOUND, "%s is not there: it was deleted, or expired",
+                            popoto__show(&room, write->old_key.data, write->old_key.size));
+    return status;
+}
+
+static popoto_status read_figures(popoto_db *db, const model *of, const field *about,
+                                  const void *object, popoto_confidence *figures) {
+    record_write write;
+    plan located;
+    placement where;
+    popoto_text hash;
+    popoto_status status = locate(db, of, object, &write);
+    if (status == POPOTO_OK)
+        status = read_partition(db, about, &write);
+    if (status == POPOTO_OK)
+        status = popoto__plan_locate(&write, &located, &where, &db->why);
+    if (status == POPOTO_OK)
+        status = popoto__partition_key(of, about, where.segments, &db->scratch, &hash, &db->why);
+    if (status != POPOTO_OK)
+        return status;
+    entry_read it = {.db = db, .about = about, .member = write.old_key};
+    it.figures.confidence = about->initial_confidence;
+    popoto__buffer_clear(&db->request);
+    popoto__render_entry(write.old_key, hash, &db->request);
+    status = popoto__db_exchange(db, 2, false, NULL, take_figures, &it);
+    if (status == POPOTO_OK && !it.record_is_there && !it.entry_is_there) {
+        shown room;
+        status = popoto__fail(&db->why, POPOTO_NOT_FOUND, "%s is not there: it was deleted, or expired",
+                              popoto__show(&room, write.old_key.data, write.old_key.size));
+    }
+    if (status == POPOTO_OK)
+        *figures = it.figures;
+    return status;
+}
+
+popoto_status popoto_confidence_figures(popoto_db *db, const popoto_model *declared, const void *object,
+                                        const char *name, popoto_confidence *figures) {
+    const model *of;
+    const field *about;
+    if (figures == NULL)
+        return POPOTO_BAD_ARGUMENT;
+    *figures = (popoto_confidence){0};
+    popoto_status status = popoto__confidence_begin(db, declared, name, &of, &about);
+    return status == POPOTO_OK ? read_figures(db, of, about, object, figures) : status;
+}
+
+popoto_status popoto_confidence_get(popoto_db *db, const popoto_model *declared, const void *object,
+                                    const char *name, double *confidence) {
+    popoto_confidence figures;
+    if (confidence == NULL)
+        return POPOTO_BAD_ARGUMENT;
+    popoto_status status = popoto_confidence_figures(db, declared, object, name, &figures);
+    *confidence = figures.confidence;
+    return status;
+}
+
+/* ----- Keys ----------------------------------------------------------------------------------- */
+
+popoto_status popoto_confidence_key(popoto_db *db, const popoto_model *declared, const void *object,
+                                    const char *name, popoto_text *key) {
+    const model *of;
+    const field *about;
+    popoto_value values[MODEL_MAX_FIELDS];
+    placement where;
+    if (key == NULL)
+        return POPOTO_BAD_ARGUMENT;
+    *key = (popoto_text){NULL, 0};
+    popoto_status status = popoto__confidence_begin(db, declared, name, &of, &about);
+    if (status == POPOTO_OK && object == NULL)
+        status = popoto__fail(&db->why, POPOTO_BAD_ARGUMENT, "an object is needed, and NULL was given");
+    if (status == POPOTO_OK)
+        status = popoto__db_values(db, of, object, values);
+    if (status == POPOTO_OK)
+        status = popoto__placement_of_partition(of, about, values, &db->scratch, &where, &db->why);
+    popoto_text made = {NULL, 0};
+    if (status == POPOTO_OK)
+        status = popoto__partition_key(of, about, where.segments, &db->scratch, &made, &db->why);
+    return status == POPOTO_OK ? popoto__db_hand_out(db, made, key) : status;
+}
+
+/* The values of a partition's fields, from filters and scopes; every one is needed, exactly. */
+static popoto_status partition_values(popoto_db *db, const model *of, const field *about,
+                                      const popoto_filter *filters, size_t count, popoto_text *hash) {
+    popoto_value values[MODEL_MAX_FIELDS];
+    placement where;
+    memset(values, 0, sizeof values);
+    for (size_t i = 0; i < count; i++) {
+        shown room;
+        const field *by = filters[i].lookup == NULL
+                              ? NULL
+                              : popoto__model_field(of, filters[i].lookup, strlen(filters[i].lookup));
+        if (by == NULL || !popoto__partitioned_by(about, by))
+            return popoto__fail(&db->why, POPOTO_BAD_ARGUMENT,
+                                "%s.%s is partitioned by %s: no value of %s is needed", of->name.data,
+                                about->name,
+                                about->declared->partition_by ? about->declared->partition_by : "nothing",
+                                filters[i].lookup == NULL ? "(NULL)"
+                                                          : popoto__show(&room, filters[i].lookup,
+                                                                         strlen(filters[i].lookup)));
+        popoto_status status = popoto__field_accept(of, by, &filters[i].value, &values[by->index],
+                                                    &db->why);
+        if (status != POPOTO_OK)
+            return status;
+    }
+    for (size_t i = 0; i < about->partition_count; i++) {
+        const field *by = &of->fields[about->partition[i]];
+        popoto_status status = popoto__scope_complete(db, of, by, &values[by->index]);
+        if (status != POPOTO_OK)
+            return status;
+        if (values[by->index].type == POPOTO_NULL)
+            return popoto__fail(&db->why, POPOTO_BAD_ARGUMENT,
+                                "%s.%s is partitioned by %s: a value for %s is needed", of->name.data,
+                                about->name, about->declared->partition_by, by->name);
+    }
+    popoto_status status = popoto__placement_of_partition(of, about, values, &db->scratch, &where,
+                                                          &db->why);
+    return status == POPOTO_OK ? popoto__partition_key(of, about, where.segments, &db->scratch, hash,
+                                                       &db->why)
+                               : status;
+}
+
+popoto_status popoto_confidence_key_from_values(popoto_db *db, const popoto_model *declared,
+                                                const char *name, const popoto_filter *values,
+                                                size_t count, popoto_text *key) {
+    const model *of;
+    const field *about;
+    popoto_text made;
+    if (key == NULL)
+        return POPOTO_BAD_ARGUMENT;
+    *key = (popoto_text){NULL, 0};
+    popoto_status status = popoto__confidence_begin(db, declared, name, &of, &about);
+    if (status == POPOTO_OK && values == NULL && count > 0)
+        status = popoto__fail(&db->why, POPOTO_BAD_ARGUMENT, "values are needed, and NULL was given");
+    if (status == POPOTO_OK)
+        status = partition_values(db, of, about, values, count, &made);
+    return status == POPOTO_OK ? popoto__db_hand_out(db, made, key) : status;
+}
+
+/* ----- Scans ---------------------------------------------------------------------------------- */
+
+/* One step of HSCAN, taken whole before a callback runs, so that the callback may use the db. */
+typedef struct scan {
+    popoto_db *db;
+    const field *about;
+    arena memory; /* of a step */
+    buffer cursor;
+    popoto_text *members;
+    popoto_confidence *figures;
+    size_t count;
+    popoto_text corrupt; /* the first member whose entry is none; data NULL: none */
+} scan;
+
+static popoto_status take_scan(void *context, size_t index, const reply *answer) {
+    scan *it = context;
+    (void)index;
+    if (answer->type == REPLY_ERROR)
+        return popoto__reply_failure(answer, "scanning a companion hash", &it->db->why);
+    if (answer->type != REPLY_ARRAY || answer->count != 2 || answer->items[0]->type != REPLY_STRING ||
+        answer->items[1]->type != REPLY_ARRAY || answer->items[1]->count % 2 != 0)
+        return popoto__fail(&it->db->why, POPOTO_BAD_REPLY, "the server answered HSCAN with no page");
+    const reply *cursor = answer->items[0], *entries = answer->items[1];
+    popoto__buffer_clear(&it->cursor);
+    popoto__buffer_append(&it->cursor, cursor->text, cursor->size);
+    it->members = popoto__arena_zeroed(&it->memory, entries->count / 2 + 1, sizeof *it->members);
+    it->figures = popoto__arena_zeroed(&it->memory, entries->count / 2 + 1, sizeof *it->figures);
+    if (it->members == NULL || it->figures == NULL || it->cursor.failed)
+        return popoto__fail_memory(&it->db->why);
+    for (size_t i = 0; i < entries->count; i += 2) {
+        const reply *member = entries->items[i], *entry = entries->items[i + 1];
+        popoto_text name = {member->text, member->size};
+        if (entry->type == REPLY_STRING &&
+            popoto__codec_read_confidence(entry->text, entry->size, it->about->initial_confidence,
+                                          &it->figures[it->count]))
+            it->members[it->count++] = name;
+        else if (it->corrupt.data == NULL)
+            it->corrupt = name;
+    }
+    return POPOTO_OK;
+}
+
+static popoto_status scan_step(scan *it, popoto_text hash, const popoto_confidence_scan_desc *desc,
+                               bool *finished) {
+    popoto_text cursor = it->cursor.size ? (popoto_text){it->cursor.data, it->cursor.size} : TEXT("0");
+    it->count = 0;
+    it->corrupt = (popoto_text){NULL, 0};
+    popoto__arena_reset(&it->memory);
+    popoto__buffer_clear(&it->db->request);
+    popoto__render_hash_scan(hash, cursor, desc->pattern, &it->db->request);
+    popoto_status status = popoto__db_exchange(it->db, 1, false, &it->memory, take_scan, it);
+    *finished = it->cursor.size == 1 && it->cursor.data[0] == '0';
+    return status;
+}
+
+static popoto_status scan_all(scan *it, popoto_text hash, const popoto_confidence_scan_desc *desc) {
+    popoto_status status = POPOTO_OK, corrupt = POPOTO_OK;
+    failure kept = {.status = POPOTO_OK};
+    for (bool finished = false; !finished && status == POPOTO_OK;) {
+        status = scan_step(it, hash, desc, &finished);
+        if (status == POPOTO_OK && it->corrupt.data != NULL && corrupt == POPOTO_OK) {
+            corrupt = corrupt_entry(it->db, it->about, it->corrupt);
+            kept = it->db->why;
+        }
+        for (size_t i = 0; i < it->count && status == POPOTO_OK; i++)
+            if (!desc->callback(desc->context, it->members[i], &it->figures[i]))
+                status = popoto__fail(&it->db->why, POPOTO_STOPPED, "the callback asked to stop");
+    }
+    if (status == POPOTO_OK && corrupt != POPOTO_OK)
+        it->db->why = kept;
+    return status == POPOTO_OK ? corrupt : status;
+}
+
+popoto_status popoto_confidence_scan(popoto_db *db, const popoto_confidence_scan_desc *desc) {
+    const model *of;
+    const field *about;
+    popoto_text made;
+    size_t count = 0;
+    if (db == NULL)
+        return POPOTO_BAD_ARGUMENT;
+    if (desc == NULL || desc->callback == NULL)
+        return popoto__fail(&db->why, POPOTO_BAD_ARGUMENT, "a scan needs a description with a callback");
+    popoto_status status = popoto__confidence_begin(db, desc->model, desc->field, &of, &about);
+    while (count < POPOTO_MAX_WHERE && desc->where[count].lookup != NULL)
+        count++;
+    if (status == POPOTO_OK)
+        status = partition_values(db, of, about, desc->where, count, &made);
+    if (status != POPOTO_OK)
+        return status;
+    scan it = {.db = db, .about = about};
+    popoto__arena_init(&it.memory, &db->allocator);
+    popoto__buffer_init(&it.cursor, &db->allocator);
+    popoto_text hash;
+    status = popoto__db_hand_out(db, made, &hash); /* the callback's own calls empty the scratch memory */
+    if (status == POPOTO_OK)
+        status = scan_all(&it, hash, desc);
+    popoto_free(db, hash.data);
+    popoto__arena_free(&it.memory);
+    popoto__buffer_free(&it.cursor);
+    return status;
+}
