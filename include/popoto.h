@@ -206,12 +206,12 @@ struct popoto_value {
  * popoto_of_text(NULL) and its like are null. POPOTO_VALUE(x) chooses by the type of x. */
 POPOTO_API popoto_value popoto_of_text(const char *text);
 static inline popoto_value popoto_of_bool(bool value) {
-    popoto_value v = {POPOTO_BOOL, {0}};
+    popoto_value v = { POPOTO_BOOL, { 0 } };
     v.as.boolean = value;
     return v;
 }
 static inline popoto_value popoto_of_int(int64_t value) {
-    popoto_value v = {POPOTO_INT, {0}};
+    popoto_value v = { POPOTO_INT, { 0 } };
     v.as.integer = value;
     return v;
 }
@@ -219,41 +219,43 @@ static inline popoto_value popoto_of_int(int64_t value) {
  * takes, and the call that is given it answers POPOTO_BAD_VALUE. */
 POPOTO_API popoto_value popoto_of_unsigned(uint64_t value);
 static inline popoto_value popoto_of_float(double value) {
-    popoto_value v = {POPOTO_FLOAT, {0}};
+    popoto_value v = { POPOTO_FLOAT, { 0 } };
     v.as.real = value;
     return v;
 }
 static inline popoto_value popoto_of_sized_text(popoto_text text) {
-    popoto_value v = {text.data ? POPOTO_TEXT : POPOTO_NULL, {0}};
+    popoto_value v = { text.data ? POPOTO_TEXT : POPOTO_NULL, { 0 } };
     v.as.text = text;
     return v;
 }
 static inline popoto_value popoto_of_bytes(popoto_bytes bytes) {
-    popoto_value v = {bytes.data ? POPOTO_BYTES : POPOTO_NULL, {0}};
+    popoto_value v = { bytes.data ? POPOTO_BYTES : POPOTO_NULL, { 0 } };
     v.as.bytes = bytes;
     return v;
 }
 static inline popoto_value popoto_of_time(popoto_time time) {
-    popoto_value v = {POPOTO_TIME, {0}};
+    popoto_value v = { POPOTO_TIME, { 0 } };
     v.as.time = time;
     return v;
 }
 static inline popoto_value popoto_of_day(popoto_day day) {
-    popoto_value v = {day.month ? POPOTO_DAY : POPOTO_NULL, {0}};
+    popoto_value v = { day.month ? POPOTO_DAY : POPOTO_NULL, { 0 } };
     v.as.day = day;
     return v;
 }
 static inline popoto_value popoto_of_clock(popoto_clock clock) {
-    popoto_value v = {POPOTO_CLOCK, {0}};
+    popoto_value v = { POPOTO_CLOCK, { 0 } };
     v.as.clock = clock;
     return v;
 }
 POPOTO_API popoto_value popoto_of_decimal(popoto_decimal decimal);
 /* Points into `id`, which must outlive the value. */
 POPOTO_API popoto_value popoto_of_id(const popoto_id *id);
-static inline popoto_value popoto_of_value(popoto_value value) { return value; }
+static inline popoto_value popoto_of_value(popoto_value value) {
+    return value;
+}
 static inline popoto_value popoto_of_items(popoto_type type, popoto_value *items, size_t count) {
-    popoto_value v = {type, {0}};
+    popoto_value v = { type, { 0 } };
     v.as.list.items = items;
     v.as.list.count = count;
     return v;
@@ -264,7 +266,7 @@ static inline popoto_value popoto_of_items(popoto_type type, popoto_value *items
 POPOTO_API bool popoto_value_equal(const popoto_value *a, const popoto_value *b);
 
 #ifndef __cplusplus
-#define POPOTO_VALUE(x)                                                                             \
+#define POPOTO_VALUE(x) \
     _Generic((x),                                                                                  \
         char *: popoto_of_text,                                                                    \
         const char *: popoto_of_text,                                                              \
@@ -294,22 +296,22 @@ POPOTO_API bool popoto_value_equal(const popoto_value *a, const popoto_value *b)
 
 /* A list value of one to eight C expressions: POPOTO_LIST("a", "b"). Lives as long as the block of
  * code that it stands in. */
-#define POPOTO_LIST(...)                                                                            \
-    popoto_of_items(POPOTO_LIST, (popoto_value[]){POPOTO__EACH(__VA_ARGS__)},                       \
-                    sizeof((popoto_value[]){POPOTO__EACH(__VA_ARGS__)}) / sizeof(popoto_value))
-#define POPOTO__EACH(...)                                                                           \
-    POPOTO__PICK(__VA_ARGS__, POPOTO__8, POPOTO__7, POPOTO__6, POPOTO__5, POPOTO__4, POPOTO__3,     \
-                 POPOTO__2, POPOTO__1, 0)                                                          \
+#define POPOTO_LIST(...)                                                        \
+    popoto_of_items(POPOTO_LIST, (popoto_value[]){ POPOTO__EACH(__VA_ARGS__) }, \
+                    sizeof((popoto_value[]){ POPOTO__EACH(__VA_ARGS__) }) / sizeof(popoto_value))
+#define POPOTO__EACH(...)                                                                       \
+    POPOTO__PICK(__VA_ARGS__, POPOTO__8, POPOTO__7, POPOTO__6, POPOTO__5, POPOTO__4, POPOTO__3, \
+                 POPOTO__2, POPOTO__1, 0)                                                       \
     (__VA_ARGS__)
 #define POPOTO__PICK(a, b, c, d, e, f, g, h, it, ...) it
-#define POPOTO__1(a) POPOTO_VALUE(a)
-#define POPOTO__2(a, b) POPOTO_VALUE(a), POPOTO_VALUE(b)
-#define POPOTO__3(a, b, c) POPOTO__2(a, b), POPOTO_VALUE(c)
-#define POPOTO__4(a, b, c, d) POPOTO__2(a, b), POPOTO__2(c, d)
-#define POPOTO__5(a, b, c, d, e) POPOTO__4(a, b, c, d), POPOTO_VALUE(e)
-#define POPOTO__6(a, b, c, d, e, f) POPOTO__4(a, b, c, d), POPOTO__2(e, f)
-#define POPOTO__7(a, b, c, d, e, f, g) POPOTO__4(a, b, c, d), POPOTO__3(e, f, g)
-#define POPOTO__8(a, b, c, d, e, f, g, h) POPOTO__4(a, b, c, d), POPOTO__4(e, f, g, h)
+#define POPOTO__1(a)                                  POPOTO_VALUE(a)
+#define POPOTO__2(a, b)                               POPOTO_VALUE(a), POPOTO_VALUE(b)
+#define POPOTO__3(a, b, c)                            POPOTO__2(a, b), POPOTO_VALUE(c)
+#define POPOTO__4(a, b, c, d)                         POPOTO__2(a, b), POPOTO__2(c, d)
+#define POPOTO__5(a, b, c, d, e)                      POPOTO__4(a, b, c, d), POPOTO_VALUE(e)
+#define POPOTO__6(a, b, c, d, e, f)                   POPOTO__4(a, b, c, d), POPOTO__2(e, f)
+#define POPOTO__7(a, b, c, d, e, f, g)                POPOTO__4(a, b, c, d), POPOTO__3(e, f, g)
+#define POPOTO__8(a, b, c, d, e, f, g, h)             POPOTO__4(a, b, c, d), POPOTO__4(e, f, g, h)
 
 /* ===== 3. Fields ============================================================================= */
 
@@ -379,44 +381,53 @@ typedef struct popoto_field {
     size_t size;          /* set by the macros */
 
     /* Options. */
-    const char *partition_by;   /* SORTED, CONFIDENCE: "project_id", or several: "exchange,symbol" */
-    bool null;                  /* FIELD: null is allowed. Text and its like allow null only so */
+    const char *partition_by; /* SORTED, CONFIDENCE: "project_id", or several: "exchange,symbol" */
+    bool null;                /* FIELD: null is allowed. Text and its like allow null only so */
     popoto_value default_value; /* FIELD: taken where a create finds null, and where a stored record
                                    lacks the field: POPOTO_DEFAULT_INT(3) and its like */
     size_t max_length;          /* text, bytes: the longest value in bytes; 0: 512 MiB, as Redis */
     popoto_auto generate;       /* AUTO_KEY */
-    double initial_confidence;  /* CONFIDENCE: 0 to 1; left out (0): 0.5; POPOTO_ZERO for a real 0 */
-    int64_t evidence_cap;       /* CONFIDENCE: at least 1; left out (0): 20 */
-    int reserved;               /* 0 */
+    double initial_confidence; /* CONFIDENCE: 0 to 1; left out (0): 0.5; POPOTO_ZERO for a real 0 */
+    int64_t evidence_cap;      /* CONFIDENCE: at least 1; left out (0): 20 */
+    int reserved;              /* 0 */
 } popoto_field;
 
 #define POPOTO_ZERO (-1.0)
 
 /* Constant values for .default_value; a struct's field whose member has no null (a double) uses it
  * only where a stored record lacks the field. */
-#define POPOTO_DEFAULT_INT(x) {.type = POPOTO_INT, .as = {.integer = (x)}}
-#define POPOTO_DEFAULT_FLOAT(x) {.type = POPOTO_FLOAT, .as = {.real = (x)}}
-#define POPOTO_DEFAULT_BOOL(x) {.type = POPOTO_BOOL, .as = {.boolean = (x)}}
-#define POPOTO_DEFAULT_TEXT(x)                                                                      \
-    {.type = POPOTO_TEXT, .as = {.text = {.data = ("" x ""), .size = sizeof(x) - 1}}}
+#define POPOTO_DEFAULT_INT(x)                       \
+    {                                               \
+        .type = POPOTO_INT, .as = {.integer = (x) } \
+    }
+#define POPOTO_DEFAULT_FLOAT(x)                    \
+    {                                              \
+        .type = POPOTO_FLOAT, .as = {.real = (x) } \
+    }
+#define POPOTO_DEFAULT_BOOL(x)                       \
+    {                                                \
+        .type = POPOTO_BOOL, .as = {.boolean = (x) } \
+    }
+#define POPOTO_DEFAULT_TEXT(x)                                                             \
+    {                                                                                      \
+        .type = POPOTO_TEXT, .as = {.text = { .data = ("" x ""), .size = sizeof(x) - 1 } } \
+    }
 
 /* POPOTO_KEY(struct, member, options...): see popoto_kind for what each is for. */
-#define POPOTO_KEY(...) POPOTO__FIELD(POPOTO_KIND_KEY, __VA_ARGS__, .reserved = 0)
-#define POPOTO_AUTO_KEY(...) POPOTO__FIELD(POPOTO_KIND_AUTO_KEY, __VA_ARGS__, .reserved = 0)
+#define POPOTO_KEY(...)        POPOTO__FIELD(POPOTO_KIND_KEY, __VA_ARGS__, .reserved = 0)
+#define POPOTO_AUTO_KEY(...)   POPOTO__FIELD(POPOTO_KIND_AUTO_KEY, __VA_ARGS__, .reserved = 0)
 #define POPOTO_UNIQUE_KEY(...) POPOTO__FIELD(POPOTO_KIND_UNIQUE_KEY, __VA_ARGS__, .reserved = 0)
-#define POPOTO_FIELD(...) POPOTO__FIELD(POPOTO_KIND_FIELD, __VA_ARGS__, .reserved = 0)
-#define POPOTO_SORTED(...) POPOTO__FIELD(POPOTO_KIND_SORTED, __VA_ARGS__, .reserved = 0)
+#define POPOTO_FIELD(...)      POPOTO__FIELD(POPOTO_KIND_FIELD, __VA_ARGS__, .reserved = 0)
+#define POPOTO_SORTED(...)     POPOTO__FIELD(POPOTO_KIND_SORTED, __VA_ARGS__, .reserved = 0)
 #define POPOTO_CONFIDENCE(...) POPOTO__FIELD(POPOTO_KIND_CONFIDENCE, __VA_ARGS__, .reserved = 0)
 
-#define POPOTO__FIELD(kind_, struct_, member_, ...)                                                 \
-    {.name = #member_,                                                                             \
-     .kind = kind_,                                                                                \
-     .member = POPOTO__MEMBER(struct_, member_),                                                   \
-     .offset = offsetof(struct_, member_),                                                         \
-     .size = sizeof(((struct_ *)0)->member_),                                                      \
-     __VA_ARGS__}
+#define POPOTO__FIELD(kind_, struct_, member_, ...)                                                \
+    {                                                                                              \
+        .name = #member_, .kind = kind_, .member = POPOTO__MEMBER(struct_, member_),               \
+        .offset = offsetof(struct_, member_), .size = sizeof(((struct_ *)0)->member_), __VA_ARGS__ \
+    }
 /* The address is taken so that an array stays an array. */
-#define POPOTO__MEMBER(struct_, member_)                                                            \
+#define POPOTO__MEMBER(struct_, member_) \
     _Generic(&((struct_ *)0)->member_,                                                             \
         const char **: POPOTO_MEMBER_STRING,                                                       \
         char **: POPOTO_MEMBER_STRING,                                                             \
@@ -478,13 +489,11 @@ typedef struct popoto_model {
 /* POPOTO_MODEL("Name", struct, fields, options...). The struct's popoto_object is its member
  * `object`. */
 #define POPOTO_MODEL(...) POPOTO__MODEL(__VA_ARGS__, .reserved = 0)
-#define POPOTO__MODEL(name_, struct_, fields_, ...)                                                 \
-    {.name = name_,                                                                                \
-     .fields = fields_,                                                                            \
-     .field_count = sizeof(fields_) / sizeof((fields_)[0]),                                        \
-     .size = sizeof(struct_),                                                                      \
-     .object_offset = offsetof(struct_, object),                                                   \
-     __VA_ARGS__}
+#define POPOTO__MODEL(name_, struct_, fields_, ...)                                              \
+    {                                                                                            \
+        .name = name_, .fields = fields_, .field_count = sizeof(fields_) / sizeof((fields_)[0]), \
+        .size = sizeof(struct_), .object_offset = offsetof(struct_, object), __VA_ARGS__         \
+    }
 
 /* Check a model without using it. POPOTO_BAD_MODEL with a sentence, or POPOTO_OK. */
 POPOTO_API popoto_status popoto_model_check(popoto_db *db, const popoto_model *model);
@@ -527,7 +536,8 @@ typedef struct popoto_options {
     int connect_timeout; /* milliseconds; 0: 5000; negative: none */
     int command_timeout; /* milliseconds for one call's exchange with the server; 0: 5000; negative:
                             none */
-    const char *server_program; /* "embedded:": the redis-server to start; NULL: looked up on PATH */
+    const char
+        *server_program; /* "embedded:": the redis-server to start; NULL: looked up on PATH */
     popoto_allocator allocator; /* all zero: malloc's */
 } popoto_options;
 
@@ -628,7 +638,8 @@ typedef struct popoto_filter {
 } popoto_filter;
 
 /* POPOTO_IS("score__gte", 0.5), POPOTO_IS("project_id__in", POPOTO_LIST("a", "b")). */
-#define POPOTO_IS(lookup_, value_) {.lookup = (lookup_), .value = POPOTO_VALUE(value_)}
+#define POPOTO_IS(lookup_, value_) \
+    { .lookup = (lookup_), .value = POPOTO_VALUE(value_) }
 
 #define POPOTO_MAX_WHERE 8
 

@@ -13,7 +13,8 @@ void popoto__commit_settle(commit_batch *it, commit *one, popoto_status status) 
     one->state = COMMIT_DONE;
     one->status = status;
     if (status != POPOTO_OK)
-        one->reason = popoto__arena_copy(&it->db->scratch, it->db->why.text, strlen(it->db->why.text));
+        one->reason =
+            popoto__arena_copy(&it->db->scratch, it->db->why.text, strlen(it->db->why.text));
     if (status != POPOTO_OK && it->first.status == POPOTO_OK) {
         it->first = it->db->why;
         it->first.status = status;
@@ -37,18 +38,20 @@ static popoto_status take_refusals(commit_batch *it, commit *one, const reply *a
     if (one->refusals == NULL)
         return popoto__fail_memory(&it->db->why);
     if (answer->count == 0 || answer->count % 2 != 0)
-        return popoto__fail(&it->db->why, POPOTO_BAD_REPLY, "a script answered no list of findings");
+        return popoto__fail(&it->db->why, POPOTO_BAD_REPLY,
+                            "a script answered no list of findings");
     for (size_t i = 0; i < one->refusal_count; i++) {
         const reply *which = answer->items[2 * i], *found = answer->items[2 * i + 1];
         if (which->type != REPLY_INTEGER || which->integer < 1)
-            return popoto__fail(&it->db->why, POPOTO_BAD_REPLY, "a script answered no list of findings");
+            return popoto__fail(&it->db->why, POPOTO_BAD_REPLY,
+                                "a script answered no list of findings");
         one->refusals[i].expectation = (size_t)(which->integer - 1);
         if (found->type != REPLY_STRING)
             continue;
         char *copy = popoto__arena_copy(scratch, found->text, found->size);
         if (copy == NULL)
             return popoto__fail_memory(&it->db->why);
-        one->refusals[i].found = (popoto_text){copy, found->size};
+        one->refusals[i].found = (popoto_text){ copy, found->size };
     }
     one->state = COMMIT_REFUSED;
     return POPOTO_OK;
@@ -95,8 +98,9 @@ static void take_transaction(commit_batch *it, commit *one, const reply *answer)
         popoto__commit_settle(it, one, popoto__reply_failure(error, it->doing, &it->db->why));
         one->state = COMMIT_BROKEN;
     } else if (is_exec && answer->type != REPLY_ARRAY) {
-        popoto__commit_settle(it, one, popoto__fail(&it->db->why, POPOTO_BAD_REPLY,
-                                                    "the server answered EXEC with no list of replies"));
+        popoto__commit_settle(it, one,
+                              popoto__fail(&it->db->why, POPOTO_BAD_REPLY,
+                                           "the server answered EXEC with no list of replies"));
     } else if (is_exec) {
         popoto__commit_settle(it, one, POPOTO_OK);
     }
@@ -195,8 +199,10 @@ void popoto__commit_run(commit_batch *it) {
         if (one->state == COMMIT_BROKEN)
             undo(it, one);
         else if (one->state != COMMIT_DONE)
-            popoto__commit_settle(it, one, popoto__fail(&it->db->why, POPOTO_CHANGED,
-                                                        "others kept changing the same record: given up "
-                                                        "after %d tries", MAX_TRIES));
+            popoto__commit_settle(it, one,
+                                  popoto__fail(&it->db->why, POPOTO_CHANGED,
+                                               "others kept changing the same record: given up "
+                                               "after %d tries",
+                                               MAX_TRIES));
     }
 }

@@ -5,17 +5,19 @@
 
 #include <string.h>
 
-static popoto_status find_field(popoto_db *db, const model *of, const char *name, const field **out) {
+static popoto_status find_field(popoto_db *db, const model *of, const char *name,
+                                const field **out) {
     shown room;
     *out = name == NULL ? NULL : popoto__model_field(of, name, strlen(name));
     if (*out != NULL && (*out)->kind == POPOTO_KIND_CONFIDENCE)
         return POPOTO_OK;
-    return popoto__fail(&db->why, POPOTO_BAD_ARGUMENT, "%s has no CONFIDENCE field %s", of->name.data,
+    return popoto__fail(&db->why, POPOTO_BAD_ARGUMENT, "%s has no CONFIDENCE field %s",
+                        of->name.data,
                         name == NULL ? "(NULL)" : popoto__show(&room, name, strlen(name)));
 }
 
-popoto_status popoto__confidence_begin(popoto_db *db, const popoto_model *declared, const char *name,
-                                       const model **of, const field **about) {
+popoto_status popoto__confidence_begin(popoto_db *db, const popoto_model *declared,
+                                       const char *name, const model **of, const field **about) {
     popoto_status status = popoto__db_begin(db, declared, of);
     return status == POPOTO_OK ? find_field(db, *of, name, about) : status;
 }
@@ -25,12 +27,13 @@ popoto_status popoto__confidence_begin(popoto_db *db, const popoto_model *declar
 static popoto_status locate(popoto_db *db, const model *of, const void *object, record_write *out) {
     popoto_text current;
     if (object == NULL)
-        return popoto__fail(&db->why, POPOTO_BAD_ARGUMENT, "an object of %s is needed, and NULL was given",
-                            of->name.data);
+        return popoto__fail(&db->why, POPOTO_BAD_ARGUMENT,
+                            "an object of %s is needed, and NULL was given", of->name.data);
     popoto_value *values = popoto__arena_zeroed(&db->scratch, of->field_count, sizeof *values);
     if (values == NULL)
         return popoto__fail_memory(&db->why);
-    *out = (record_write){.of = of, .kind = WRITE_TOUCH, .memory = &db->scratch, .values = values};
+    *out =
+        (record_write){ .of = of, .kind = WRITE_TOUCH, .memory = &db->scratch, .values = values };
     popoto_status status = popoto__db_values(db, of, object, values);
     if (status == POPOTO_OK)
         status = popoto__key_of_values(of, values, &db->scratch, &current, &db->why);
@@ -74,7 +77,8 @@ static popoto_status plan_update(commit_batch *run, commit *one) {
 
 static void render_update(commit_batch *run, commit *one) {
     popoto__plan_render_confidence(&one->planned, &((update *)one)->what,
-                                   popoto__db_script(run->db, SCRIPT_CONFIDENCE), &run->db->request);
+                                   popoto__db_script(run->db, SCRIPT_CONFIDENCE),
+                                   &run->db->request);
 }
 
 static popoto_status take_entry(commit_batch *run, commit *one, const reply *answer) {
@@ -106,7 +110,7 @@ static popoto_status update_part(popoto_db *db, const model *of, const field *ab
                                  popoto_signal *signals, size_t count) {
     popoto__arena_reset(&db->scratch);
     update *items = popoto__arena_zeroed(&db->scratch, count, sizeof *items);
-    update_batch it = {.about = about};
+    update_batch it = { .about = about };
     if (items == NULL) {
         for (size_t i = 0; i < count; i++)
             signals[i].status = POPOTO_NO_MEMORY;
@@ -140,15 +144,17 @@ static popoto_status update_part(popoto_db *db, const model *of, const field *ab
 }
 
 popoto_status popoto_confidence_update_many(popoto_db *db, const popoto_model *declared,
-                                            const char *name, popoto_signal *signals, size_t count) {
+                                            const char *name, popoto_signal *signals,
+                                            size_t count) {
     const model *of;
     const field *about;
-    failure first = {.status = POPOTO_OK};
+    failure first = { .status = POPOTO_OK };
     popoto_status status = popoto__confidence_begin(db, declared, name, &of, &about);
     if (status == POPOTO_OK && signals == NULL && count > 0)
-        return popoto__fail(&db->why, POPOTO_BAD_ARGUMENT, "signals are needed, and NULL was given");
+        return popoto__fail(&db->why, POPOTO_BAD_ARGUMENT,
+                            "signals are needed, and NULL was given");
     for (size_t i = 0; signals != NULL && i < count; i++) {
-        signals[i].after = (popoto_confidence){0};
+        signals[i].after = (popoto_confidence){ 0 };
         signals[i].status = status;
     }
     if (status != POPOTO_OK)
@@ -164,9 +170,10 @@ popoto_status popoto_confidence_update_many(popoto_db *db, const popoto_model *d
     return first.status;
 }
 
-popoto_status popoto_confidence_update(popoto_db *db, const popoto_model *declared, const void *object,
-                                       const char *name, double signal, popoto_confidence *after) {
-    popoto_signal one = {.object = object, .signal = signal};
+popoto_status popoto_confidence_update(popoto_db *db, const popoto_model *declared,
+                                       const void *object, const char *name, double signal,
+                                       popoto_confidence *after) {
+    popoto_signal one = { .object = object, .signal = signal };
     popoto_status status = popoto_confidence_update_many(db, declared, name, &one, 1);
     if (after != NULL)
         *after = one.after;
@@ -227,9 +234,9 @@ static popoto_status take_partition(void *context, size_t index, const reply *an
         stored_field *stored = &it->write->stored[it->about->partition[i]];
         const reply *one = answer->items[i];
         stored->known = true;
-        stored->bytes = (popoto_text){NULL, 0};
+        stored->bytes = (popoto_text){ NULL, 0 };
         if (one->type == REPLY_STRING) {
-            stored->bytes = (popoto_text){one->text, one->size};
+            stored->bytes = (popoto_text){ one->text, one->size };
             it->any = true;
         }
     }
@@ -240,7 +247,7 @@ static popoto_status take_partition(void *context, size_t index, const reply *an
  * those of an object that may be older or newer. */
 static popoto_status read_partition(popoto_db *db, const field *about, record_write *write) {
     bool told_by_key = true;
-    partition_read it = {.db = db, .write = write, .about = about};
+    partition_read it = { .db = db, .write = write, .about = about };
     for (size_t i = 0; i < about->partition_count; i++)
         told_by_key = told_by_key && write->of->fields[about->partition[i]].is_key;
     if (told_by_key)
@@ -251,7 +258,8 @@ static popoto_status read_partition(popoto_db *db, const field *about, record_wr
     popoto_status status = popoto__db_exchange(db, 1, false, &db->scratch, take_partition, &it);
     shown room;
     if (status == POPOTO_OK && !it.any)
-        return popoto__fail(&db->why, POPOTO_NOT_FOUND, "%s is not there: it was deleted, or expired",
+        return popoto__fail(&db->why, POPOTO_NOT_FOUND,
+                            "%s is not there: it was deleted, or expired",
                             popoto__show(&room, write->old_key.data, write->old_key.size));
     return status;
 }
@@ -271,28 +279,30 @@ static popoto_status read_figures(popoto_db *db, const model *of, const field *a
         status = popoto__partition_key(of, about, where.segments, &db->scratch, &hash, &db->why);
     if (status != POPOTO_OK)
         return status;
-    entry_read it = {.db = db, .about = about, .member = write.old_key};
+    entry_read it = { .db = db, .about = about, .member = write.old_key };
     it.figures.confidence = about->initial_confidence;
     popoto__buffer_clear(&db->request);
     popoto__render_entry(write.old_key, hash, &db->request);
     status = popoto__db_exchange(db, 2, false, NULL, take_figures, &it);
     if (status == POPOTO_OK && !it.record_is_there && !it.entry_is_there) {
         shown room;
-        status = popoto__fail(&db->why, POPOTO_NOT_FOUND, "%s is not there: it was deleted, or expired",
-                              popoto__show(&room, write.old_key.data, write.old_key.size));
+        status =
+            popoto__fail(&db->why, POPOTO_NOT_FOUND, "%s is not there: it was deleted, or expired",
+                         popoto__show(&room, write.old_key.data, write.old_key.size));
     }
     if (status == POPOTO_OK)
         *figures = it.figures;
     return status;
 }
 
-popoto_status popoto_confidence_figures(popoto_db *db, const popoto_model *declared, const void *object,
-                                        const char *name, popoto_confidence *figures) {
+popoto_status popoto_confidence_figures(popoto_db *db, const popoto_model *declared,
+                                        const void *object, const char *name,
+                                        popoto_confidence *figures) {
     const model *of;
     const field *about;
     if (figures == NULL)
         return POPOTO_BAD_ARGUMENT;
-    *figures = (popoto_confidence){0};
+    *figures = (popoto_confidence){ 0 };
     popoto_status status = popoto__confidence_begin(db, declared, name, &of, &about);
     return status == POPOTO_OK ? read_figures(db, of, about, object, figures) : status;
 }
@@ -317,15 +327,16 @@ popoto_status popoto_confidence_key(popoto_db *db, const popoto_model *declared,
     placement where;
     if (key == NULL)
         return POPOTO_BAD_ARGUMENT;
-    *key = (popoto_text){NULL, 0};
+    *key = (popoto_text){ NULL, 0 };
     popoto_status status = popoto__confidence_begin(db, declared, name, &of, &about);
     if (status == POPOTO_OK && object == NULL)
-        status = popoto__fail(&db->why, POPOTO_BAD_ARGUMENT, "an object is needed, and NULL was given");
+        status =
+            popoto__fail(&db->why, POPOTO_BAD_ARGUMENT, "an object is needed, and NULL was given");
     if (status == POPOTO_OK)
         status = popoto__db_values(db, of, object, values);
     if (status == POPOTO_OK)
         status = popoto__placement_of_partition(of, about, values, &db->scratch, &where, &db->why);
-    popoto_text made = {NULL, 0};
+    popoto_text made = { NULL, 0 };
     if (status == POPOTO_OK)
         status = popoto__partition_key(of, about, where.segments, &db->scratch, &made, &db->why);
     return status == POPOTO_OK ? popoto__db_hand_out(db, made, key) : status;
@@ -333,25 +344,27 @@ popoto_status popoto_confidence_key(popoto_db *db, const popoto_model *declared,
 
 /* The values of a partition's fields, from filters and scopes; every one is needed, exactly. */
 static popoto_status partition_values(popoto_db *db, const model *of, const field *about,
-                                      const popoto_filter *filters, size_t count, popoto_text *hash) {
+                                      const popoto_filter *filters, size_t count,
+                                      popoto_text *hash) {
     popoto_value values[MODEL_MAX_FIELDS];
     placement where;
     memset(values, 0, sizeof values);
     for (size_t i = 0; i < count; i++) {
         shown room;
-        const field *by = filters[i].lookup == NULL
-                              ? NULL
-                              : popoto__model_field(of, filters[i].lookup, strlen(filters[i].lookup));
+        const field *by =
+            filters[i].lookup == NULL
+                ? NULL
+                : popoto__model_field(of, filters[i].lookup, strlen(filters[i].lookup));
         if (by == NULL || !popoto__partitioned_by(about, by))
-            return popoto__fail(&db->why, POPOTO_BAD_ARGUMENT,
-                                "%s.%s is partitioned by %s: no value of %s is needed", of->name.data,
-                                about->name,
-                                about->declared->partition_by ? about->declared->partition_by : "nothing",
-                                filters[i].lookup == NULL ? "(NULL)"
-                                                          : popoto__show(&room, filters[i].lookup,
-                                                                         strlen(filters[i].lookup)));
-        popoto_status status = popoto__field_accept(of, by, &filters[i].value, &values[by->index],
-                                                    &db->why);
+            return popoto__fail(
+                &db->why, POPOTO_BAD_ARGUMENT,
+                "%s.%s is partitioned by %s: no value of %s is needed", of->name.data, about->name,
+                about->declared->partition_by ? about->declared->partition_by : "nothing",
+                filters[i].lookup == NULL
+                    ? "(NULL)"
+                    : popoto__show(&room, filters[i].lookup, strlen(filters[i].lookup)));
+        popoto_status status =
+            popoto__field_accept(of, by, &filters[i].value, &values[by->index], &db->why);
         if (status != POPOTO_OK)
             return status;
     }
@@ -362,14 +375,15 @@ static popoto_status partition_values(popoto_db *db, const model *of, const fiel
             return status;
         if (values[by->index].type == POPOTO_NULL)
             return popoto__fail(&db->why, POPOTO_BAD_ARGUMENT,
-                                "%s.%s is partitioned by %s: a value for %s is needed", of->name.data,
-                                about->name, about->declared->partition_by, by->name);
+                                "%s.%s is partitioned by %s: a value for %s is needed",
+                                of->name.data, about->name, about->declared->partition_by,
+                                by->name);
     }
-    popoto_status status = popoto__placement_of_partition(of, about, values, &db->scratch, &where,
-                                                          &db->why);
-    return status == POPOTO_OK ? popoto__partition_key(of, about, where.segments, &db->scratch, hash,
-                                                       &db->why)
-                               : status;
+    popoto_status status =
+        popoto__placement_of_partition(of, about, values, &db->scratch, &where, &db->why);
+    return status == POPOTO_OK
+               ? popoto__partition_key(of, about, where.segments, &db->scratch, hash, &db->why)
+               : status;
 }
 
 popoto_status popoto_confidence_key_from_values(popoto_db *db, const popoto_model *declared,
@@ -380,10 +394,11 @@ popoto_status popoto_confidence_key_from_values(popoto_db *db, const popoto_mode
     popoto_text made;
     if (key == NULL)
         return POPOTO_BAD_ARGUMENT;
-    *key = (popoto_text){NULL, 0};
+    *key = (popoto_text){ NULL, 0 };
     popoto_status status = popoto__confidence_begin(db, declared, name, &of, &about);
     if (status == POPOTO_OK && values == NULL && count > 0)
-        status = popoto__fail(&db->why, POPOTO_BAD_ARGUMENT, "values are needed, and NULL was given");
+        status =
+            popoto__fail(&db->why, POPOTO_BAD_ARGUMENT, "values are needed, and NULL was given");
     if (status == POPOTO_OK)
         status = partition_values(db, of, about, values, count, &made);
     return status == POPOTO_OK ? popoto__db_hand_out(db, made, key) : status;
@@ -408,9 +423,11 @@ static popoto_status take_scan(void *context, size_t index, const reply *answer)
     (void)index;
     if (answer->type == REPLY_ERROR)
         return popoto__reply_failure(answer, "scanning a companion hash", &it->db->why);
-    if (answer->type != REPLY_ARRAY || answer->count != 2 || answer->items[0]->type != REPLY_STRING ||
-        answer->items[1]->type != REPLY_ARRAY || answer->items[1]->count % 2 != 0)
-        return popoto__fail(&it->db->why, POPOTO_BAD_REPLY, "the server answered HSCAN with no page");
+    if (answer->type != REPLY_ARRAY || answer->count != 2 ||
+        answer->items[0]->type != REPLY_STRING || answer->items[1]->type != REPLY_ARRAY ||
+        answer->items[1]->count % 2 != 0)
+        return popoto__fail(&it->db->why, POPOTO_BAD_REPLY,
+                            "the server answered HSCAN with no page");
     const reply *cursor = answer->items[0], *entries = answer->items[1];
     popoto__buffer_clear(&it->cursor);
     popoto__buffer_append(&it->cursor, cursor->text, cursor->size);
@@ -420,7 +437,7 @@ static popoto_status take_scan(void *context, size_t index, const reply *answer)
         return popoto__fail_memory(&it->db->why);
     for (size_t i = 0; i < entries->count; i += 2) {
         const reply *member = entries->items[i], *entry = entries->items[i + 1];
-        popoto_text name = {member->text, member->size};
+        popoto_text name = { member->text, member->size };
         if (entry->type == REPLY_STRING &&
             popoto__codec_read_confidence(entry->text, entry->size, it->about->initial_confidence,
                                           &it->figures[it->count]))
@@ -433,9 +450,10 @@ static popoto_status take_scan(void *context, size_t index, const reply *answer)
 
 static popoto_status scan_step(scan *it, popoto_text hash, const popoto_confidence_scan_desc *desc,
                                bool *finished) {
-    popoto_text cursor = it->cursor.size ? (popoto_text){it->cursor.data, it->cursor.size} : TEXT("0");
+    popoto_text cursor =
+        it->cursor.size ? (popoto_text){ it->cursor.data, it->cursor.size } : TEXT("0");
     it->count = 0;
-    it->corrupt = (popoto_text){NULL, 0};
+    it->corrupt = (popoto_text){ NULL, 0 };
     popoto__arena_reset(&it->memory);
     popoto__buffer_clear(&it->db->request);
     popoto__render_hash_scan(hash, cursor, desc->pattern, &it->db->request);
@@ -446,7 +464,7 @@ static popoto_status scan_step(scan *it, popoto_text hash, const popoto_confiden
 
 static popoto_status scan_all(scan *it, popoto_text hash, const popoto_confidence_scan_desc *desc) {
     popoto_status status = POPOTO_OK, corrupt = POPOTO_OK;
-    failure kept = {.status = POPOTO_OK};
+    failure kept = { .status = POPOTO_OK };
     for (bool finished = false; !finished && status == POPOTO_OK;) {
         status = scan_step(it, hash, desc, &finished);
         if (status == POPOTO_OK && it->corrupt.data != NULL && corrupt == POPOTO_OK) {
@@ -470,7 +488,8 @@ popoto_status popoto_confidence_scan(popoto_db *db, const popoto_confidence_scan
     if (db == NULL)
         return POPOTO_BAD_ARGUMENT;
     if (desc == NULL || desc->callback == NULL)
-        return popoto__fail(&db->why, POPOTO_BAD_ARGUMENT, "a scan needs a description with a callback");
+        return popoto__fail(&db->why, POPOTO_BAD_ARGUMENT,
+                            "a scan needs a description with a callback");
     popoto_status status = popoto__confidence_begin(db, desc->model, desc->field, &of, &about);
     while (count < POPOTO_MAX_WHERE && desc->where[count].lookup != NULL)
         count++;
@@ -478,11 +497,12 @@ popoto_status popoto_confidence_scan(popoto_db *db, const popoto_confidence_scan
         status = partition_values(db, of, about, desc->where, count, &made);
     if (status != POPOTO_OK)
         return status;
-    scan it = {.db = db, .about = about};
+    scan it = { .db = db, .about = about };
     popoto__arena_init(&it.memory, &db->allocator);
     popoto__buffer_init(&it.cursor, &db->allocator);
     popoto_text hash;
-    status = popoto__db_hand_out(db, made, &hash); /* the callback's own calls empty the scratch memory */
+    status = popoto__db_hand_out(db, made,
+                                 &hash); /* the callback's own calls empty the scratch memory */
     if (status == POPOTO_OK)
         status = scan_all(&it, hash, desc);
     popoto_free(db, hash.data);

@@ -13,7 +13,7 @@ struct model_entry {
 };
 
 const char *popoto_version(void) {
-#define NUMBER(x) #x
+#define NUMBER(x)                   #x
 #define DOTTED(major, minor, patch) NUMBER(major) "." NUMBER(minor) "." NUMBER(patch)
     return DOTTED(POPOTO_VERSION_MAJOR, POPOTO_VERSION_MINOR, POPOTO_VERSION_PATCH);
 }
@@ -30,7 +30,8 @@ const char *popoto_status_name(popoto_status status) {
         NAME(POPOTO_DISCONNECTED), NAME(POPOTO_UNKNOWN_OUTCOME), NAME(POPOTO_BAD_REPLY),
         NAME(POPOTO_UNSUPPORTED),  NAME(POPOTO_STOPPED),         NAME(POPOTO_NO_MEMORY),
     };
-    return (size_t)status < sizeof(names) / sizeof(names[0]) ? names[status] : "no status of popoto";
+    return (size_t)status < sizeof(names) / sizeof(names[0]) ? names[status]
+                                                             : "no status of popoto";
 }
 
 const char *popoto_error(const popoto_db *db) {
@@ -58,7 +59,9 @@ typedef struct connected {
     server_link *connection;
 } connected;
 
-static int timeout_or_default(int given) { return given == 0 ? DEFAULT_TIMEOUT : given; }
+static int timeout_or_default(int given) {
+    return given == 0 ? DEFAULT_TIMEOUT : given;
+}
 
 static void disconnect(connected *it) {
     popoto__link_free(it->connection);
@@ -74,9 +77,9 @@ static popoto_status prepare_server(popoto_db *db, connected *it) {
     };
     address to = it->to;
     if (it->to.kind == ADDRESS_EMBEDDED) {
-        popoto_status status = popoto__embedded_join(&db->allocator, it->to.path,
-                                                     db->options.server_program,
-                                                     options.connect_timeout, &it->server, &db->why);
+        popoto_status status =
+            popoto__embedded_join(&db->allocator, it->to.path, db->options.server_program,
+                                  options.connect_timeout, &it->server, &db->why);
         if (status != POPOTO_OK)
             return status;
         to.kind = ADDRESS_UNIX;
@@ -87,11 +90,12 @@ static popoto_status prepare_server(popoto_db *db, connected *it) {
 
 /* POPOTO_BAD_URL leaves nothing; after other failures `it` holds what is needed to try again. */
 static popoto_status connect_to(popoto_db *db, const char *url, connected *it) {
-    *it = (connected){.server = NULL};
+    *it = (connected){ .server = NULL };
     popoto__arena_init(&it->memory, &db->allocator);
     if (url == NULL)
-        return popoto__fail(&db->why, POPOTO_BAD_URL,
-                            "no address: \"embedded:\", \"unix:/path\" or \"redis://host\" is needed");
+        return popoto__fail(
+            &db->why, POPOTO_BAD_URL,
+            "no address: \"embedded:\", \"unix:/path\" or \"redis://host\" is needed");
     popoto_status status = popoto__url_parse(url, &it->memory, &it->to, &db->why);
     if (status == POPOTO_OK)
         status = prepare_server(db, it);
@@ -109,11 +113,11 @@ static void take_over(popoto_db *db, const connected *it) {
 }
 
 static connected given_up(const popoto_db *db) {
-    return (connected){db->address_memory, db->to, db->server, db->connection};
+    return (connected){ db->address_memory, db->to, db->server, db->connection };
 }
 
 popoto_db *popoto_open(const char *url, const popoto_options *options) {
-    popoto_options chosen = options ? *options : (popoto_options){.dialect = POPOTO_DOCUMENTED};
+    popoto_options chosen = options ? *options : (popoto_options){ .dialect = POPOTO_DOCUMENTED };
     popoto_allocator allocator = popoto__allocator_or_default(chosen.allocator);
     popoto_db *db = popoto__allocate_zeroed(&allocator, 1, sizeof *db);
     connected server;
@@ -125,8 +129,8 @@ popoto_db *popoto_open(const char *url, const popoto_options *options) {
     popoto__arena_init(&db->scratch, &db->allocator);
     popoto__buffer_init(&db->request, &db->allocator);
     if (chosen.server_program != NULL) {
-        db->options.server_program = popoto__arena_copy(&db->memory, chosen.server_program,
-                                                        strlen(chosen.server_program));
+        db->options.server_program =
+            popoto__arena_copy(&db->memory, chosen.server_program, strlen(chosen.server_program));
         if (db->options.server_program == NULL) {
             popoto__release(&allocator, db);
             return NULL;
@@ -185,7 +189,8 @@ static popoto_status ensure_server(popoto_db *db) {
         return POPOTO_OK;
     if (!db->has_address)
         return db->why.status == POPOTO_OK
-                   ? popoto__fail(&db->why, POPOTO_BAD_URL, "this db was opened with no usable address")
+                   ? popoto__fail(&db->why, POPOTO_BAD_URL,
+                                  "this db was opened with no usable address")
                    : db->why.status;
     connected it = given_up(db);
     popoto_status status = prepare_server(db, &it);
@@ -213,9 +218,10 @@ static popoto_status find_model(popoto_db *db, const popoto_model *declared, con
     arena memory;
     popoto__arena_init(&memory, &db->allocator);
     model_entry *entry = popoto__arena_zeroed(&memory, 1, sizeof *entry);
-    popoto_status status = entry == NULL ? popoto__fail_memory(&db->why)
-                                         : popoto__model_compile(declared, db->options.dialect, &memory,
-                                                                 &entry->compiled, &db->why);
+    popoto_status status = entry == NULL
+                               ? popoto__fail_memory(&db->why)
+                               : popoto__model_compile(declared, db->options.dialect, &memory,
+                                                       &entry->compiled, &db->why);
     if (status != POPOTO_OK) {
         popoto__arena_free(&memory);
         return status;
@@ -244,7 +250,8 @@ popoto_status popoto_model_check(popoto_db *db, const popoto_model *declared) {
     return popoto__db_begin(db, declared, &of);
 }
 
-popoto_status popoto_record_new(popoto_db *db, const popoto_model *declared, popoto_record **record) {
+popoto_status popoto_record_new(popoto_db *db, const popoto_model *declared,
+                                popoto_record **record) {
     const model *of;
     if (record == NULL)
         return POPOTO_BAD_ARGUMENT;
@@ -266,7 +273,7 @@ popoto_status popoto_record_new(popoto_db *db, const popoto_model *declared, pop
 
 popoto_status popoto__db_exchange(popoto_db *db, size_t count, bool writes, arena *strings,
                                   reply_handler *handle, void *context) {
-    exchange what = {&db->request, count, writes, strings, handle, context};
+    exchange what = { &db->request, count, writes, strings, handle, context };
     if (db->request.failed)
         return popoto__fail_memory(&db->why);
     popoto_status status = ensure_server(db);
@@ -276,7 +283,8 @@ popoto_status popoto__db_exchange(popoto_db *db, size_t count, bool writes, aren
 static popoto_status take_ping(void *context, size_t index, const reply *answer) {
     popoto_db *db = context;
     (void)index;
-    return answer->type == REPLY_ERROR ? popoto__reply_failure(answer, "PING", &db->why) : POPOTO_OK;
+    return answer->type == REPLY_ERROR ? popoto__reply_failure(answer, "PING", &db->why)
+                                       : POPOTO_OK;
 }
 
 popoto_status popoto_ping(popoto_db *db) {
@@ -295,7 +303,7 @@ popoto_status popoto__db_hand_out(popoto_db *db, popoto_text text, popoto_text *
     if (text.size > 0)
         memcpy(copy, text.data, text.size);
     copy[text.size] = '\0';
-    *out = (popoto_text){copy, text.size};
+    *out = (popoto_text){ copy, text.size };
     return POPOTO_OK;
 }
 
@@ -321,7 +329,7 @@ static popoto_status take_sha(void *context, size_t index, const reply *answer) 
 }
 
 popoto_status popoto__db_load_script(popoto_db *db, script_id which) {
-    loading it = {db, which};
+    loading it = { db, which };
     buffer kept = db->request;
     popoto__buffer_init(&db->request, &db->allocator);
     popoto__request_begin(&db->request, 3);
@@ -336,7 +344,7 @@ popoto_status popoto__db_load_script(popoto_db *db, script_id which) {
 }
 
 popoto_text popoto__db_script(const popoto_db *db, script_id which) {
-    return (popoto_text){db->sha[which], strlen(db->sha[which])};
+    return (popoto_text){ db->sha[which], strlen(db->sha[which]) };
 }
 
 /* ----- What is remembered of objects ---------------------------------------------------------- */
@@ -414,7 +422,7 @@ static bool recall_logged(popoto_db *db, uint64_t origin, popoto_text *key) {
         return false;
     ring_read(&db->log, from + sizeof size, copy, size);
     copy[size] = '\0';
-    *key = (popoto_text){copy, size};
+    *key = (popoto_text){ copy, size };
     return true;
 }
 
@@ -431,7 +439,7 @@ static bool recall_row(popoto_db *db, uint64_t origin, popoto_text *key) {
 
 popoto_status popoto__db_old_key(popoto_db *db, const popoto_object *header, popoto_text current,
                                  popoto_text *old) {
-    *old = (popoto_text){NULL, 0};
+    *old = (popoto_text){ NULL, 0 };
     if (header->key == 0)
         return POPOTO_OK;
     *old = current;
@@ -442,11 +450,12 @@ popoto_status popoto__db_old_key(popoto_db *db, const popoto_object *header, pop
     if (found && popoto__digest(old->data, old->size) == header->key)
         return POPOTO_OK;
     shown room;
-    *old = (popoto_text){NULL, 0};
-    return popoto__fail(&db->why, POPOTO_BAD_ARGUMENT,
-                        "%s: a key member of this object was changed since it was saved, and this db "
-                        "no longer remembers its former key; load the record, change that, and save",
-                        popoto__show(&room, current.data, current.size));
+    *old = (popoto_text){ NULL, 0 };
+    return popoto__fail(
+        &db->why, POPOTO_BAD_ARGUMENT,
+        "%s: a key member of this object was changed since it was saved, and this db "
+        "no longer remembers its former key; load the record, change that, and save",
+        popoto__show(&room, current.data, current.size));
 }
 
 void popoto__db_add_source(popoto_db *db, row_source *source) {

@@ -26,15 +26,15 @@ typedef struct row_source {
 #define KEY_LOG_SIZE ((size_t)1 << 18)
 
 typedef struct key_log {
-    char *bytes; /* KEY_LOG_SIZE of them, made when first needed */
+    char *bytes;   /* KEY_LOG_SIZE of them, made when first needed */
     uint64_t head; /* how many bytes were ever written */
 } key_log;
 
 struct popoto_db {
     popoto_allocator allocator;
     popoto_options options;
-    failure why; /* of the last call that failed */
-    arena memory; /* goes with the db */
+    failure why;          /* of the last call that failed */
+    arena memory;         /* goes with the db */
     arena address_memory; /* goes with the server */
     bool has_address;
     address to;
@@ -46,8 +46,8 @@ struct popoto_db {
     row_source *sources;
     uint32_t last_serial;
     char sha[SCRIPT_COUNT][48]; /* empty: not loaded yet */
-    arena scratch;  /* of the call under way */
-    buffer request; /* of the call under way */
+    arena scratch;              /* of the call under way */
+    buffer request;             /* of the call under way */
 };
 
 /* The start of every call on a model: checks the arguments, empties the scratch memory, compiles the
@@ -91,8 +91,8 @@ popoto_status popoto__db_hand_out(popoto_db *db, popoto_text text, popoto_text *
 uint64_t popoto__content_digest(size_t field_index, popoto_text bytes);
 
 /* The start of every call on a CONFIDENCE field. */
-popoto_status popoto__confidence_begin(popoto_db *db, const popoto_model *declared, const char *name,
-                                       const model **of, const field **about);
+popoto_status popoto__confidence_begin(popoto_db *db, const popoto_model *declared,
+                                       const char *name, const model **of, const field **about);
 
 /* Complete one value by the scopes of this thread, and check it against them. */
 popoto_status popoto__scope_complete(popoto_db *db, const model *of, const field *about,

@@ -52,7 +52,7 @@ static popoto_migration_partition *slot_of(tally *it, popoto_text name) {
 }
 
 static bool grow_tally(report *it) {
-    tally bigger = {.room = it->partitions.room ? it->partitions.room * 2 : 16};
+    tally bigger = { .room = it->partitions.room ? it->partitions.room * 2 : 16 };
     bigger.slots = popoto__arena_zeroed(&it->memory, bigger.room, sizeof *bigger.slots);
     if (bigger.slots == NULL)
         return false;
@@ -72,7 +72,7 @@ static bool count_partition(report *it, popoto_text name) {
         char *copy = popoto__arena_copy(&it->memory, name.data, name.size);
         if (copy == NULL)
             return false;
-        slot->name = (popoto_text){copy, name.size};
+        slot->name = (popoto_text){ copy, name.size };
         it->partitions.count++;
     }
     slot->count++;
@@ -95,7 +95,7 @@ static bool add_error(report *it, popoto_text member, const char *reason) {
     char *text = popoto__arena_copy(&it->memory, reason, strlen(reason));
     if (name == NULL || text == NULL)
         return false;
-    it->errors[count] = (popoto_migration_error){{name, member.size}, text};
+    it->errors[count] = (popoto_migration_error){ { name, member.size }, text };
     it->public.error_count++;
     it->public.errors = it->errors;
     return true;
@@ -127,9 +127,11 @@ static popoto_status take_page(void *context, size_t index, const reply *answer)
     (void)index;
     if (answer->type == REPLY_ERROR)
         return popoto__reply_failure(answer, "scanning a companion hash", &it->db->why);
-    if (answer->type != REPLY_ARRAY || answer->count != 2 || answer->items[0]->type != REPLY_STRING ||
-        answer->items[1]->type != REPLY_ARRAY || answer->items[1]->count % 2 != 0)
-        return popoto__fail(&it->db->why, POPOTO_BAD_REPLY, "the server answered HSCAN with no page");
+    if (answer->type != REPLY_ARRAY || answer->count != 2 ||
+        answer->items[0]->type != REPLY_STRING || answer->items[1]->type != REPLY_ARRAY ||
+        answer->items[1]->count % 2 != 0)
+        return popoto__fail(&it->db->why, POPOTO_BAD_REPLY,
+                            "the server answered HSCAN with no page");
     const reply *cursor = answer->items[0], *entries = answer->items[1];
     popoto__buffer_clear(&it->cursor);
     popoto__buffer_append(&it->cursor, cursor->text, cursor->size);
@@ -138,12 +140,13 @@ static popoto_status take_page(void *context, size_t index, const reply *answer)
     if (it->members == NULL || it->cursor.failed)
         return popoto__fail_memory(&it->db->why);
     for (size_t i = 0; i < it->member_count; i++)
-        it->members[i] = (popoto_text){entries->items[2 * i]->text, entries->items[2 * i]->size};
+        it->members[i] = (popoto_text){ entries->items[2 * i]->text, entries->items[2 * i]->size };
     return POPOTO_OK;
 }
 
 static popoto_status read_page(migration *it) {
-    popoto_text cursor = it->cursor.size ? (popoto_text){it->cursor.data, it->cursor.size} : TEXT("0");
+    popoto_text cursor =
+        it->cursor.size ? (popoto_text){ it->cursor.data, it->cursor.size } : TEXT("0");
     popoto__arena_reset(&it->page);
     popoto__buffer_clear(&it->db->request);
     popoto__render_hash_scan(it->hash, cursor, NULL, &it->db->request);
@@ -153,7 +156,7 @@ static popoto_status read_page(migration *it) {
 /* The end of a partition's key, "atlas": what tells it from the unpartitioned one. */
 static popoto_text partition_name(const migration *it, popoto_text hash) {
     size_t skipped = it->about->prefix.size + 1;
-    return (popoto_text){hash.data + skipped, hash.size - skipped};
+    return (popoto_text){ hash.data + skipped, hash.size - skipped };
 }
 
 /* ----- Dry run: where each entry would go ------------------------------------------------------ */
@@ -161,7 +164,7 @@ static popoto_text partition_name(const migration *it, popoto_text hash) {
 static popoto_status place_dry(migration *it, popoto_text member, const reply *answer) {
     placement where;
     popoto_text hash;
-    failure why = {.status = POPOTO_OK};
+    failure why = { .status = POPOTO_OK };
     bool there = false;
     popoto_status status = POPOTO_OK;
     if (!popoto__placement_of_key(it->of, member, &it->page, &where))
@@ -181,8 +184,9 @@ static popoto_status place_dry(migration *it, popoto_text member, const reply *a
             given.type != POPOTO_NULL && popoto__field_convert(by, &given, &value))
             status = popoto__placement_set(it->of, &where, by->index, &value, &it->page, &why);
         else
-            status = popoto__fail(&why, reason == CODEC_NO_MEMORY ? POPOTO_NO_MEMORY : POPOTO_CORRUPT,
-                                  "its field %s cannot be used: %s", by->name, reason);
+            status =
+                popoto__fail(&why, reason == CODEC_NO_MEMORY ? POPOTO_NO_MEMORY : POPOTO_CORRUPT,
+                             "its field %s cannot be used: %s", by->name, reason);
     }
     if (status == POPOTO_OK && !there)
         status = popoto__fail(&why, POPOTO_NOT_FOUND, "there is no such record");
@@ -261,7 +265,8 @@ static bool is_of_entry(popoto_status status) {
            status == POPOTO_BAD_ARGUMENT || status == POPOTO_CHANGED;
 }
 
-static popoto_status prepare_move(migration *it, popoto_text member, popoto_value *nothing, move *out) {
+static popoto_status prepare_move(migration *it, popoto_text member, popoto_value *nothing,
+                                  move *out) {
     out->write = (record_write){
         .of = it->of,
         .kind = WRITE_TOUCH,
@@ -293,11 +298,12 @@ static popoto_status take_outcome(migration *it, const move *one) {
 static popoto_status move_entries(migration *it, size_t first, size_t count) {
     popoto_db *db = it->db;
     popoto__arena_reset(&db->scratch);
-    popoto_value *nothing = popoto__arena_zeroed(&db->scratch, it->of->field_count, sizeof *nothing);
+    popoto_value *nothing =
+        popoto__arena_zeroed(&db->scratch, it->of->field_count, sizeof *nothing);
     move *items = popoto__arena_zeroed(&db->scratch, count, sizeof *items);
     if (nothing == NULL || items == NULL)
         return popoto__fail_memory(&db->why);
-    move_batch batch = {.of = it};
+    move_batch batch = { .of = it };
     batch.run = (commit_batch){
         .db = db,
         .items = items,
@@ -352,7 +358,8 @@ static popoto_status take_total(void *context, size_t index, const reply *answer
     migration *it = context;
     (void)index;
     if (answer->type != REPLY_INTEGER)
-        return popoto__reply_failure(answer, "asking for the size of a companion hash", &it->db->why);
+        return popoto__reply_failure(answer, "asking for the size of a companion hash",
+                                     &it->db->why);
     it->result->public.total = (size_t)answer->integer;
     return POPOTO_OK;
 }
@@ -365,17 +372,17 @@ static popoto_status run(migration *it) {
         status = one_pass(it);
     /* What writers of the unpartitioned hash added behind the scan's back comes in further passes, until
      * one finds nothing that can be moved. */
-    for (size_t pass = 1; status == POPOTO_OK && !it->how->dry_run && it->moved > 0 && pass < MAX_PASSES;
-         pass++)
+    for (size_t pass = 1;
+         status == POPOTO_OK && !it->how->dry_run && it->moved > 0 && pass < MAX_PASSES; pass++)
         status = one_pass(it);
     return status;
 }
 
-popoto_status popoto_confidence_migrate(popoto_db *db, const popoto_model *declared, const char *name,
-                                        const popoto_migration_desc *desc,
+popoto_status popoto_confidence_migrate(popoto_db *db, const popoto_model *declared,
+                                        const char *name, const popoto_migration_desc *desc,
                                         popoto_migration_report **out) {
-    static const popoto_migration_desc plain = {0};
-    migration it = {.db = db, .how = desc != NULL ? desc : &plain};
+    static const popoto_migration_desc plain = { 0 };
+    migration it = { .db = db, .how = desc != NULL ? desc : &plain };
     if (out == NULL)
         return POPOTO_BAD_ARGUMENT;
     *out = NULL;

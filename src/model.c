@@ -6,11 +6,11 @@
 /* ----- The dialects: everything in which they differ is a column here ------------------------- */
 
 typedef struct dialect {
-    const char *escapes;        /* characters that a key's segment prefixes with / */
-    const char *class_prefix;   /* the set of all instances */
-    const char *key_prefix;     /* the set of instances with one value of a KEY */
-    const char *unique_prefix;  /* the same of a UNIQUE_KEY, at most one member */
-    const char *sorted_prefix;  /* the sorted set of a SORTED field (of one partition) */
+    const char *escapes;       /* characters that a key's segment prefixes with / */
+    const char *class_prefix;  /* the set of all instances */
+    const char *key_prefix;    /* the set of instances with one value of a KEY */
+    const char *unique_prefix; /* the same of a UNIQUE_KEY, at most one member */
+    const char *sorted_prefix; /* the sorted set of a SORTED field (of one partition) */
     const char *confidence_prefix;
     const char *confidence_suffix;
 } dialect;
@@ -31,43 +31,43 @@ static const dialect dialects[] = {
 /* ----- What each kind of field and each kind of member can be --------------------------------- */
 
 #define TYPES(...) (POPOTO__TYPE_BITS(__VA_ARGS__, 0, 0, 0, 0, 0, 0, 0, 0))
-#define POPOTO__TYPE_BITS(a, b, c, d, e, f, g, h, ...)                                              \
+#define POPOTO__TYPE_BITS(a, b, c, d, e, f, g, h, ...) \
     (1U << (a) | 1U << (b) | 1U << (c) | 1U << (d) | 1U << (e) | 1U << (f) | 1U << (g) | 1U << (h))
 
 typedef struct kind_rules {
-    const char *word;     /* as the macros name it */
-    unsigned types;       /* allowed, as bits */
-    const char *allowed;  /* the same in words */
+    const char *word;    /* as the macros name it */
+    unsigned types;      /* allowed, as bits */
+    const char *allowed; /* the same in words */
     bool is_key;
-    bool partitions;      /* partition_by makes sense */
+    bool partitions; /* partition_by makes sense */
 } kind_rules;
 
 static const kind_rules kinds[] = {
-    [POPOTO_KIND_FIELD] = {.word = "FIELD", .types = ~0U, .allowed = "anything"},
-    [POPOTO_KIND_KEY] = {.word = "KEY",
-                         .types = TYPES(POPOTO_TEXT, POPOTO_BYTES, POPOTO_INT, POPOTO_FLOAT,
-                                        POPOTO_BOOL, POPOTO_TIME, POPOTO_DAY, POPOTO_DECIMAL),
-                         .allowed = "text, bytes, a number, a bool, a moment or a day",
-                         .is_key = true},
-    [POPOTO_KIND_AUTO_KEY] = {.word = "AUTO_KEY",
-                              .types = TYPES(POPOTO_TEXT),
-                              .allowed = "a popoto_id, or a char array of at least 33",
-                              .is_key = true},
-    [POPOTO_KIND_UNIQUE_KEY] = {.word = "UNIQUE_KEY",
-                                .types = TYPES(POPOTO_TEXT, POPOTO_BYTES, POPOTO_INT, POPOTO_FLOAT,
-                                               POPOTO_BOOL, POPOTO_TIME, POPOTO_DAY,
-                                               POPOTO_DECIMAL),
-                                .allowed = "text, bytes, a number, a bool, a moment or a day",
-                                .is_key = true},
-    [POPOTO_KIND_SORTED] = {.word = "SORTED",
-                            .types = TYPES(POPOTO_INT, POPOTO_FLOAT, POPOTO_DECIMAL, POPOTO_TIME,
-                                           POPOTO_DAY),
-                            .allowed = "a number, a moment or a day",
-                            .partitions = true},
-    [POPOTO_KIND_CONFIDENCE] = {.word = "CONFIDENCE",
-                                .types = TYPES(POPOTO_FLOAT),
-                                .allowed = "a double",
-                                .partitions = true},
+    [POPOTO_KIND_FIELD] = { .word = "FIELD", .types = ~0U, .allowed = "anything" },
+    [POPOTO_KIND_KEY] = { .word = "KEY",
+                          .types = TYPES(POPOTO_TEXT, POPOTO_BYTES, POPOTO_INT, POPOTO_FLOAT,
+                                         POPOTO_BOOL, POPOTO_TIME, POPOTO_DAY, POPOTO_DECIMAL),
+                          .allowed = "text, bytes, a number, a bool, a moment or a day",
+                          .is_key = true },
+    [POPOTO_KIND_AUTO_KEY] = { .word = "AUTO_KEY",
+                               .types = TYPES(POPOTO_TEXT),
+                               .allowed = "a popoto_id, or a char array of at least 33",
+                               .is_key = true },
+    [POPOTO_KIND_UNIQUE_KEY] = { .word = "UNIQUE_KEY",
+                                 .types =
+                                     TYPES(POPOTO_TEXT, POPOTO_BYTES, POPOTO_INT, POPOTO_FLOAT,
+                                           POPOTO_BOOL, POPOTO_TIME, POPOTO_DAY, POPOTO_DECIMAL),
+                                 .allowed = "text, bytes, a number, a bool, a moment or a day",
+                                 .is_key = true },
+    [POPOTO_KIND_SORTED] = { .word = "SORTED",
+                             .types = TYPES(POPOTO_INT, POPOTO_FLOAT, POPOTO_DECIMAL, POPOTO_TIME,
+                                            POPOTO_DAY),
+                             .allowed = "a number, a moment or a day",
+                             .partitions = true },
+    [POPOTO_KIND_CONFIDENCE] = { .word = "CONFIDENCE",
+                                 .types = TYPES(POPOTO_FLOAT),
+                                 .allowed = "a double",
+                                 .partitions = true },
 };
 #define KIND_COUNT (sizeof(kinds) / sizeof(kinds[0]))
 
@@ -78,25 +78,25 @@ typedef struct member_rules {
 } member_rules;
 
 static const member_rules members[] = {
-    [POPOTO_MEMBER_NONE] = {"a record's value", POPOTO_NULL, true},
-    [POPOTO_MEMBER_STRING] = {"const char *", POPOTO_TEXT, true},
-    [POPOTO_MEMBER_ARRAY] = {"a char array", POPOTO_TEXT, false},
-    [POPOTO_MEMBER_TEXT] = {"popoto_text", POPOTO_TEXT, true},
-    [POPOTO_MEMBER_BOOL] = {"bool", POPOTO_BOOL, false},
-    [POPOTO_MEMBER_SIGNED] = {"a signed integer", POPOTO_INT, false},
-    [POPOTO_MEMBER_UNSIGNED] = {"an unsigned integer", POPOTO_INT, false},
-    [POPOTO_MEMBER_FLOAT] = {"a double", POPOTO_FLOAT, false},
-    [POPOTO_MEMBER_BYTES] = {"popoto_bytes", POPOTO_BYTES, true},
-    [POPOTO_MEMBER_TIME] = {"popoto_time", POPOTO_TIME, false},
-    [POPOTO_MEMBER_DAY] = {"popoto_day", POPOTO_DAY, true},
-    [POPOTO_MEMBER_CLOCK] = {"popoto_clock", POPOTO_CLOCK, false},
-    [POPOTO_MEMBER_DECIMAL] = {"popoto_decimal", POPOTO_DECIMAL, true},
-    [POPOTO_MEMBER_VALUE] = {"popoto_value", POPOTO_ANY, true},
-    [POPOTO_MEMBER_ID] = {"popoto_id", POPOTO_TEXT, false},
-    [POPOTO_MEMBER_BOOL_POINTER] = {"const bool *", POPOTO_BOOL, true},
-    [POPOTO_MEMBER_INT_POINTER] = {"const int64_t *", POPOTO_INT, true},
-    [POPOTO_MEMBER_FLOAT_POINTER] = {"const double *", POPOTO_FLOAT, true},
-    [POPOTO_MEMBER_TIME_POINTER] = {"const popoto_time *", POPOTO_TIME, true},
+    [POPOTO_MEMBER_NONE] = { "a record's value", POPOTO_NULL, true },
+    [POPOTO_MEMBER_STRING] = { "const char *", POPOTO_TEXT, true },
+    [POPOTO_MEMBER_ARRAY] = { "a char array", POPOTO_TEXT, false },
+    [POPOTO_MEMBER_TEXT] = { "popoto_text", POPOTO_TEXT, true },
+    [POPOTO_MEMBER_BOOL] = { "bool", POPOTO_BOOL, false },
+    [POPOTO_MEMBER_SIGNED] = { "a signed integer", POPOTO_INT, false },
+    [POPOTO_MEMBER_UNSIGNED] = { "an unsigned integer", POPOTO_INT, false },
+    [POPOTO_MEMBER_FLOAT] = { "a double", POPOTO_FLOAT, false },
+    [POPOTO_MEMBER_BYTES] = { "popoto_bytes", POPOTO_BYTES, true },
+    [POPOTO_MEMBER_TIME] = { "popoto_time", POPOTO_TIME, false },
+    [POPOTO_MEMBER_DAY] = { "popoto_day", POPOTO_DAY, true },
+    [POPOTO_MEMBER_CLOCK] = { "popoto_clock", POPOTO_CLOCK, false },
+    [POPOTO_MEMBER_DECIMAL] = { "popoto_decimal", POPOTO_DECIMAL, true },
+    [POPOTO_MEMBER_VALUE] = { "popoto_value", POPOTO_ANY, true },
+    [POPOTO_MEMBER_ID] = { "popoto_id", POPOTO_TEXT, false },
+    [POPOTO_MEMBER_BOOL_POINTER] = { "const bool *", POPOTO_BOOL, true },
+    [POPOTO_MEMBER_INT_POINTER] = { "const int64_t *", POPOTO_INT, true },
+    [POPOTO_MEMBER_FLOAT_POINTER] = { "const double *", POPOTO_FLOAT, true },
+    [POPOTO_MEMBER_TIME_POINTER] = { "const popoto_time *", POPOTO_TIME, true },
 };
 #define MEMBER_COUNT (sizeof(members) / sizeof(members[0]))
 
@@ -127,22 +127,22 @@ static popoto_status check_model(const popoto_model *of, failure *why) {
                             popoto__show(&room, of->name, of->name ? strlen(of->name) : 0),
                             MODEL_MAX_NAME);
     if (of->fields == NULL || of->field_count == 0 || of->field_count > MODEL_MAX_FIELDS)
-        return popoto__fail(why, POPOTO_BAD_MODEL, "%s has %zu fields; a model has 1 to %d", of->name,
-                            of->fields ? of->field_count : 0, MODEL_MAX_FIELDS);
+        return popoto__fail(why, POPOTO_BAD_MODEL, "%s has %zu fields; a model has 1 to %d",
+                            of->name, of->fields ? of->field_count : 0, MODEL_MAX_FIELDS);
     if (of->reserved != 0)
         return popoto__fail(why, POPOTO_BAD_MODEL, "%s: .reserved must be 0", of->name);
-    if (of->size != 0 && (of->object_offset > of->size ||
-                          of->size - of->object_offset < sizeof(popoto_object) ||
-                          of->object_offset % _Alignof(popoto_object) != 0))
+    if (of->size != 0 &&
+        (of->object_offset > of->size || of->size - of->object_offset < sizeof(popoto_object) ||
+         of->object_offset % _Alignof(popoto_object) != 0))
         return popoto__fail(why, POPOTO_BAD_MODEL,
-                            "%s: its struct has no room for a popoto_object at offset %zu", of->name,
-                            of->object_offset);
+                            "%s: its struct has no room for a popoto_object at offset %zu",
+                            of->name, of->object_offset);
     for (size_t i = 0; i < of->field_count; i++)
         if (kinds[of->fields[i].kind < KIND_COUNT ? of->fields[i].kind : 0].is_key)
             return POPOTO_OK;
-    return popoto__fail(why, POPOTO_BAD_MODEL,
-                        "%s has no key: at least one field must be a KEY, an AUTO_KEY or a UNIQUE_KEY",
-                        of->name);
+    return popoto__fail(
+        why, POPOTO_BAD_MODEL,
+        "%s has no key: at least one field must be a KEY, an AUTO_KEY or a UNIQUE_KEY", of->name);
 }
 
 /* What the field's values are: its member's type, or for records and popoto_value members the declared
@@ -186,17 +186,20 @@ static popoto_status check_options(const popoto_model *of, const popoto_field *i
         return bad_field(of, it, why,
                          "only a FIELD can be null: a null has no place in a key or an order");
     if (it->null && !members[it->member].has_null)
-        return popoto__fail(why, POPOTO_BAD_MODEL,
-                            "%s.%s: .null = true, but its member (%s) cannot hold null; a pointer to "
-                            "it can, or a popoto_value",
-                            of->name, it->name, members[it->member].word);
+        return popoto__fail(
+            why, POPOTO_BAD_MODEL,
+            "%s.%s: .null = true, but its member (%s) cannot hold null; a pointer to "
+            "it can, or a popoto_value",
+            of->name, it->name, members[it->member].word);
     if (it->default_value.type != POPOTO_NULL && it->kind != POPOTO_KIND_FIELD)
         return bad_field(of, it, why, "only a FIELD can have a default value");
     if (it->max_length != 0 && !is_text)
         return bad_field(of, it, why, ".max_length is for text and bytes");
     if (it->max_length > MODEL_MAX_LENGTH)
-        return bad_field(of, it, why, ".max_length is above 512 MiB, the longest that Redis stores");
-    if (it->kind != POPOTO_KIND_CONFIDENCE && (it->initial_confidence != 0 || it->evidence_cap != 0))
+        return bad_field(of, it, why,
+                         ".max_length is above 512 MiB, the longest that Redis stores");
+    if (it->kind != POPOTO_KIND_CONFIDENCE &&
+        (it->initial_confidence != 0 || it->evidence_cap != 0))
         return bad_field(of, it, why,
                          ".initial_confidence and .evidence_cap are for CONFIDENCE fields");
     if (it->initial_confidence != POPOTO_ZERO &&
@@ -204,7 +207,8 @@ static popoto_status check_options(const popoto_model *of, const popoto_field *i
         return bad_field(of, it, why, ".initial_confidence must be between 0 and 1");
     if (it->evidence_cap < 0)
         return bad_field(of, it, why, ".evidence_cap must be at least 1");
-    if (it->kind == POPOTO_KIND_AUTO_KEY && it->generate != POPOTO_UUID4 && it->generate != POPOTO_ULID)
+    if (it->kind == POPOTO_KIND_AUTO_KEY && it->generate != POPOTO_UUID4 &&
+        it->generate != POPOTO_ULID)
         return bad_field(of, it, why, ".generate must be POPOTO_UUID4 or POPOTO_ULID");
     if (it->kind != POPOTO_KIND_AUTO_KEY && it->generate != POPOTO_UUID4)
         return bad_field(of, it, why, ".generate is for AUTO_KEY fields");
@@ -231,11 +235,13 @@ static popoto_status check_field(const popoto_model *of, size_t index, failure *
                             kinds[it->kind].word, kinds[it->kind].allowed, popoto__type_name(type));
     if (it->kind == POPOTO_KIND_AUTO_KEY && of->size != 0 && it->member != POPOTO_MEMBER_ID &&
         !(it->member == POPOTO_MEMBER_ARRAY && it->size >= sizeof(popoto_id)))
-        return bad_field(of, it, why,
-                         "an AUTO_KEY is generated into the struct: its member must be a popoto_id, or "
-                         "a char array of at least 33");
+        return bad_field(
+            of, it, why,
+            "an AUTO_KEY is generated into the struct: its member must be a popoto_id, or "
+            "a char array of at least 33");
     if (it->member == POPOTO_MEMBER_ID && it->kind != POPOTO_KIND_AUTO_KEY)
-        return bad_field(of, it, why, "a popoto_id is for AUTO_KEY; use const char * or a char array");
+        return bad_field(of, it, why,
+                         "a popoto_id is for AUTO_KEY; use const char * or a char array");
     return check_options(of, it, type, why);
 }
 
@@ -247,7 +253,7 @@ static popoto_text joined(arena *memory, const char *const *parts, size_t count)
         size += strlen(parts[i]);
     char *text = popoto__arena_bytes(memory, size + 1);
     if (text == NULL)
-        return (popoto_text){NULL, 0};
+        return (popoto_text){ NULL, 0 };
     char *at = text;
     for (size_t i = 0; i < count; i++) {
         size_t part = strlen(parts[i]);
@@ -255,7 +261,7 @@ static popoto_text joined(arena *memory, const char *const *parts, size_t count)
         at += part;
     }
     *at = '\0';
-    return (popoto_text){text, size};
+    return (popoto_text){ text, size };
 }
 
 /* "$KeyF:Episode:project_id" and its like; empty for fields without an index. */
@@ -274,7 +280,7 @@ static bool set_prefix(const dialect *how, const popoto_model *of, field *it, ar
     }
     if (kind == NULL)
         return true;
-    it->prefix = joined(memory, (const char *[]){kind, ":", of->name, ":", it->name, suffix}, 6);
+    it->prefix = joined(memory, (const char *[]){ kind, ":", of->name, ":", it->name, suffix }, 6);
     return it->prefix.data != NULL;
 }
 
@@ -293,9 +299,9 @@ static popoto_status set_partition(model *of, field *it, arena *memory, failure 
         const field *by = popoto__model_field(of, name, size);
         shown room;
         if (by == NULL)
-            return popoto__fail(why, POPOTO_BAD_MODEL, "%s.%s: partition_by names %s, no field of %s",
-                                of->name.data, it->name, popoto__show(&room, name, size),
-                                of->name.data);
+            return popoto__fail(why, POPOTO_BAD_MODEL,
+                                "%s.%s: partition_by names %s, no field of %s", of->name.data,
+                                it->name, popoto__show(&room, name, size), of->name.data);
         if (by == it)
             return bad_field(of->declared, it->declared, why, "it cannot partition itself");
         if ((kinds[POPOTO_KIND_KEY].types >> by->type & 1U) == 0 || by->declared->null)
@@ -351,7 +357,9 @@ static popoto_status compile_fields(model *of, const dialect *how, arena *memory
             .type = field_type(declared),
             .max_length = declared->max_length ? declared->max_length : MODEL_MAX_LENGTH,
             .is_key = kinds[declared->kind].is_key,
-            .initial_confidence = initial == 0 ? 0.5 : initial == POPOTO_ZERO ? 0 : initial,
+            .initial_confidence = initial == 0             ? 0.5
+                                  : initial == POPOTO_ZERO ? 0
+                                                           : initial,
             .evidence_cap = declared->evidence_cap ? declared->evidence_cap : 20,
         };
         if (it->is_key) {
@@ -384,8 +392,8 @@ popoto_status popoto__model_compile(const popoto_model *declared, popoto_dialect
     if (it == NULL)
         return popoto__fail_memory(why);
     it->declared = declared;
-    it->name = (popoto_text){declared->name, strlen(declared->name)};
-    it->class_key = joined(memory, (const char *[]){how->class_prefix, ":", declared->name}, 3);
+    it->name = (popoto_text){ declared->name, strlen(declared->name) };
+    it->class_key = joined(memory, (const char *[]){ how->class_prefix, ":", declared->name }, 3);
     it->escapes = how->escapes;
     it->field_count = declared->field_count;
     if (it->class_key.data == NULL)
@@ -477,10 +485,11 @@ static popoto_status accept_null(const model *of, const field *it, failure *why)
     if (it->declared->null)
         return POPOTO_OK;
     return popoto__fail(why, POPOTO_BAD_VALUE, "%s.%s is null: %s", of->name.data, it->name,
-                        it->is_key                              ? "a key needs a value"
-                        : it->is_partition                      ? "it names the record's partition"
-                        : it->kind == POPOTO_KIND_FIELD ? "give it a value, or declare it .null = true"
-                                                        : "it needs a value");
+                        it->is_key         ? "a key needs a value"
+                        : it->is_partition ? "it names the record's partition"
+                        : it->kind == POPOTO_KIND_FIELD
+                            ? "give it a value, or declare it .null = true"
+                            : "it needs a value");
 }
 
 popoto_status popoto__field_accept(const model *of, const field *it, const popoto_value *given,
@@ -522,7 +531,7 @@ void popoto__guess_values(const model *of, popoto_value *values) {
     for (size_t i = 0; i < of->field_count; i++) {
         popoto_value given = values[i];
         if (popoto__field_accept(of, &of->fields[i], &given, &values[i], &ignored) != POPOTO_OK)
-            values[i] = (popoto_value){POPOTO_NULL, {0}};
+            values[i] = (popoto_value){ POPOTO_NULL, { 0 } };
     }
 }
 
@@ -534,20 +543,21 @@ popoto_status popoto__segment(const model *of, const field *it, const popoto_val
     const char *reason = "out of memory";
     popoto__buffer_init(&text, memory->allocator);
     popoto__buffer_init(&escaped, memory->allocator);
-    *out = (popoto_text){NULL, 0};
+    *out = (popoto_text){ NULL, 0 };
     popoto_status status = POPOTO_OK;
-    popoto_text plain = {NULL, 0};
+    popoto_text plain = { NULL, 0 };
     if (value->type == POPOTO_TEXT) {
         plain = value->as.text;
     } else if (popoto__codec_key_text(&text, value, &reason)) {
-        plain = (popoto_text){text.data, text.size};
+        plain = (popoto_text){ text.data, text.size };
     } else {
         status = bad_value(of, it, value, why, reason);
     }
     if (status == POPOTO_OK) {
         popoto__key_escape(&escaped, of->escapes, plain.data, plain.size);
         if (!text.failed && !escaped.failed)
-            *out = (popoto_text){popoto__arena_copy(memory, escaped.data, escaped.size), escaped.size};
+            *out = (popoto_text){ popoto__arena_copy(memory, escaped.data, escaped.size),
+                                  escaped.size };
         if (out->data == NULL)
             status = popoto__fail_memory(why);
     }
@@ -556,14 +566,14 @@ popoto_status popoto__segment(const model *of, const field *it, const popoto_val
     return status;
 }
 
-static popoto_text with_segments(popoto_text prefix, const popoto_text *const *segments, size_t count,
-                                 arena *memory) {
+static popoto_text with_segments(popoto_text prefix, const popoto_text *const *segments,
+                                 size_t count, arena *memory) {
     size_t size = prefix.size;
     for (size_t i = 0; i < count; i++)
         size += 1 + segments[i]->size;
     char *text = popoto__arena_bytes(memory, size + 1);
     if (text == NULL)
-        return (popoto_text){NULL, 0};
+        return (popoto_text){ NULL, 0 };
     char *at = text;
     memcpy(at, prefix.data, prefix.size);
     at += prefix.size;
@@ -573,7 +583,7 @@ static popoto_text with_segments(popoto_text prefix, const popoto_text *const *s
         at += segments[i]->size;
     }
     *at = '\0';
-    return (popoto_text){text, size};
+    return (popoto_text){ text, size };
 }
 
 /* The segment of one field, of a value that the field accepts. */
@@ -581,14 +591,15 @@ static popoto_status place_field(const model *of, const field *it, const popoto_
                                  arena *memory, placement *out, failure *why) {
     popoto_value taken;
     popoto_status status = popoto__field_accept(of, it, &values[it->index], &taken, why);
-    return status == POPOTO_OK ? popoto__segment(of, it, &taken, memory, &out->segments[it->index], why)
-                               : status;
+    return status == POPOTO_OK
+               ? popoto__segment(of, it, &taken, memory, &out->segments[it->index], why)
+               : status;
 }
 
-static popoto_status place_key(const model *of, const popoto_value *values, arena *memory, placement *out,
-                               failure *why) {
+static popoto_status place_key(const model *of, const popoto_value *values, arena *memory,
+                               placement *out, failure *why) {
     const popoto_text *segments[MODEL_MAX_FIELDS];
-    out->key = (popoto_text){NULL, 0};
+    out->key = (popoto_text){ NULL, 0 };
     out->segments = popoto__arena_zeroed(memory, of->field_count, sizeof(popoto_text));
     if (out->segments == NULL)
         return popoto__fail_memory(why);
@@ -602,8 +613,8 @@ static popoto_status place_key(const model *of, const popoto_value *values, aren
     return out->key.data != NULL ? POPOTO_OK : popoto__fail_memory(why);
 }
 
-popoto_status popoto__placement_of_values(const model *of, const popoto_value *values, arena *memory,
-                                          placement *out, failure *why) {
+popoto_status popoto__placement_of_values(const model *of, const popoto_value *values,
+                                          arena *memory, placement *out, failure *why) {
     popoto_status status = place_key(of, values, memory, out, why);
     for (size_t i = 0; i < of->field_count && status == POPOTO_OK; i++)
         if (of->fields[i].is_partition && !of->fields[i].is_key)
@@ -611,10 +622,11 @@ popoto_status popoto__placement_of_values(const model *of, const popoto_value *v
     return status;
 }
 
-popoto_status popoto__placement_of_partition(const model *of, const field *it, const popoto_value *values,
-                                             arena *memory, placement *out, failure *why) {
+popoto_status popoto__placement_of_partition(const model *of, const field *it,
+                                             const popoto_value *values, arena *memory,
+                                             placement *out, failure *why) {
     popoto_status status = POPOTO_OK;
-    out->key = (popoto_text){NULL, 0};
+    out->key = (popoto_text){ NULL, 0 };
     out->segments = popoto__arena_zeroed(memory, of->field_count, sizeof(popoto_text));
     if (out->segments == NULL)
         return popoto__fail_memory(why);
@@ -627,7 +639,7 @@ popoto_status popoto__key_of_values(const model *of, const popoto_value *values,
                                     popoto_text *key, failure *why) {
     placement it;
     popoto_status status = place_key(of, values, memory, &it, why);
-    *key = status == POPOTO_OK ? it.key : (popoto_text){NULL, 0};
+    *key = status == POPOTO_OK ? it.key : (popoto_text){ NULL, 0 };
     return status;
 }
 
@@ -645,7 +657,7 @@ bool popoto__placement_of_key(const model *of, popoto_text key, arena *memory, p
     for (size_t i = 0; i < of->key_count; i++) {
         if (!popoto__key_next(&rest, &segment, &size))
             return false;
-        out->segments[of->keys[i]] = (popoto_text){segment, size};
+        out->segments[of->keys[i]] = (popoto_text){ segment, size };
     }
     return !popoto__key_next(&rest, &segment, &size);
 }
@@ -670,7 +682,7 @@ popoto_text popoto__index_key(const model *of, const field *it, const popoto_tex
 
 popoto_status popoto__partition_key(const model *of, const field *it, const popoto_text *segments,
                                     arena *memory, popoto_text *out, failure *why) {
-    *out = (popoto_text){NULL, 0};
+    *out = (popoto_text){ NULL, 0 };
     for (size_t i = 0; i < it->partition_count; i++)
         if (segments[it->partition[i]].data == NULL)
             return popoto__fail(why, POPOTO_CORRUPT,

@@ -9,11 +9,11 @@
 #include "memory.h"
 
 #define MODEL_MAX_FIELDS 256
-#define MODEL_MAX_NAME 128
+#define MODEL_MAX_NAME   128
 /* The longest text or bytes that Redis stores. */
 #define MODEL_MAX_LENGTH ((size_t)512 * 1024 * 1024)
 /* Beyond this a double no longer tells neighbouring integers apart. */
-#define MODEL_MAX_EXACT ((int64_t)1 << 53)
+#define MODEL_MAX_EXACT  ((int64_t)1 << 53)
 
 typedef struct model model;
 
@@ -25,10 +25,10 @@ typedef struct field {
     popoto_kind kind;
     popoto_type type; /* POPOTO_ANY, or what its values are */
     size_t max_length;
-    bool is_key;          /* one of the kinds that make the record's key */
-    bool is_partition;    /* some other field's partition_by names it */
-    size_t key_position;  /* is_key: which segment of the key, the model's name being segment 0 */
-    popoto_text prefix;   /* of its index keys: "$KeyF:Episode:project_id"; empty: not indexed */
+    bool is_key;         /* one of the kinds that make the record's key */
+    bool is_partition;   /* some other field's partition_by names it */
+    size_t key_position; /* is_key: which segment of the key, the model's name being segment 0 */
+    popoto_text prefix;  /* of its index keys: "$KeyF:Episode:project_id"; empty: not indexed */
     const size_t *partition; /* SORTED, CONFIDENCE: indexes of the fields that partition_by names */
     size_t partition_count;
     double initial_confidence;
@@ -51,8 +51,8 @@ struct model {
 };
 
 /* Check the declaration and build its compiled form in memory. POPOTO_BAD_MODEL with a sentence. */
-popoto_status popoto__model_compile(const popoto_model *declared, popoto_dialect dialect, arena *memory,
-                                    const model **out, failure *why);
+popoto_status popoto__model_compile(const popoto_model *declared, popoto_dialect dialect,
+                                    arena *memory, const model **out, failure *why);
 
 /* NULL where the model has no such field. */
 const field *popoto__model_field(const model *of, const char *name, size_t size);
@@ -84,11 +84,12 @@ typedef struct placement {
 } placement;
 
 /* From values (by field index). POPOTO_BAD_VALUE where one cannot stand in a key. */
-popoto_status popoto__placement_of_values(const model *of, const popoto_value *values, arena *memory,
-                                          placement *out, failure *why);
+popoto_status popoto__placement_of_values(const model *of, const popoto_value *values,
+                                          arena *memory, placement *out, failure *why);
 /* The segments of a field's partition alone; the key stays empty. */
-popoto_status popoto__placement_of_partition(const model *of, const field *it, const popoto_value *values,
-                                             arena *memory, placement *out, failure *why);
+popoto_status popoto__placement_of_partition(const model *of, const field *it,
+                                             const popoto_value *values, arena *memory,
+                                             placement *out, failure *why);
 /* The key alone, for calls that need no more than the key's own fields. */
 popoto_status popoto__key_of_values(const model *of, const popoto_value *values, arena *memory,
                                     popoto_text *key, failure *why);

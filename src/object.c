@@ -52,7 +52,7 @@ static popoto_value read_pointer(const void *member, popoto_member kind) {
     const void *target;
     memcpy(&target, member, sizeof target);
     if (target == NULL)
-        return (popoto_value){POPOTO_NULL, {0}};
+        return (popoto_value){ POPOTO_NULL, { 0 } };
     switch (kind) {
     case POPOTO_MEMBER_BOOL_POINTER: return popoto_of_bool(*(const bool *)target);
     case POPOTO_MEMBER_INT_POINTER: return popoto_of_int(*(const int64_t *)target);
@@ -68,7 +68,7 @@ static popoto_status read_array(const model *of, const field *it, const char *me
     if (size == it->declared->size)
         return popoto__fail(why, POPOTO_BAD_VALUE, "%s.%s: its %zu characters do not end in a NUL",
                             of->name.data, it->name, size);
-    *value = popoto_of_sized_text((popoto_text){member, size});
+    *value = popoto_of_sized_text((popoto_text){ member, size });
     return POPOTO_OK;
 }
 
@@ -96,7 +96,7 @@ static popoto_status read_member(const model *of, const field *it, const void *m
     case POPOTO_MEMBER_VALUE: *value = *(const popoto_value *)member; break;
     case POPOTO_MEMBER_ID:
         /* Longer than an id can be only when its NUL was overwritten. */
-        *value = popoto_of_sized_text((popoto_text){member, strnlen(member, sizeof(popoto_id))});
+        *value = popoto_of_sized_text((popoto_text){ member, strnlen(member, sizeof(popoto_id)) });
         break;
     default: *value = read_pointer(member, it->declared->member); break;
     }
@@ -108,15 +108,15 @@ popoto_status popoto__object_values(const model *of, const void *object, popoto_
     if (of->declared->size == 0) {
         const popoto_record *record = object;
         if (record->model != of->declared)
-            return popoto__fail(why, POPOTO_BAD_ARGUMENT, "a record of another model than %s was given",
-                                of->name.data);
+            return popoto__fail(why, POPOTO_BAD_ARGUMENT,
+                                "a record of another model than %s was given", of->name.data);
         memcpy(values, record->values, of->field_count * sizeof *values);
         return POPOTO_OK;
     }
     for (size_t i = 0; i < of->field_count; i++) {
         const field *it = &of->fields[i];
-        popoto_status status = read_member(of, it, (const char *)object + it->declared->offset,
-                                           &values[i], why);
+        popoto_status status =
+            read_member(of, it, (const char *)object + it->declared->offset, &values[i], why);
         if (status != POPOTO_OK)
             return status;
     }
@@ -327,7 +327,7 @@ popoto_status popoto_record_set(popoto_record *record, const char *name, popoto_
     if (index == record->model->field_count)
         return POPOTO_BAD_ARGUMENT;
     const popoto_field *declared = &record->model->fields[index];
-    field it = {.declared = declared, .type = declared->type};
+    field it = { .declared = declared, .type = declared->type };
     popoto_value converted, copy;
     if (!popoto__field_convert(&it, &value, &converted))
         return POPOTO_BAD_VALUE;

@@ -19,59 +19,60 @@
  * `commit` checks the type of every key that it will write to before it writes to the first, because
  * what a script did before an error stays done. MOVE is no command of the server's: it moves a hash's
  * entry to another hash and name, if it is there. */
-#define SCRIPT_EXPECTATIONS                                                                         \
-    "local at, found = 2, {}\n"                                                                    \
-    "local function refuse(i, what)\n"                                                             \
-    "  found[#found + 1] = i\n"                                                                    \
-    "  found[#found + 1] = what\n"                                                                 \
-    "end\n"                                                                                        \
-    "for i = 1, tonumber(ARGV[1]) do\n"                                                            \
-    "  local kind, key = ARGV[at], KEYS[tonumber(ARGV[at + 1])]\n"                                 \
-    "  if kind == 'absent' then\n"                                                                 \
-    "    if redis.call('EXISTS', key) == 1 then refuse(i, false) end\n"                            \
-    "    at = at + 2\n"                                                                            \
-    "  elseif kind == 'present' then\n"                                                            \
-    "    if redis.call('EXISTS', key) == 0 then refuse(i, false) end\n"                            \
-    "    at = at + 2\n"                                                                            \
-    "  elseif kind == 'field' then\n"                                                              \
-    "    local is = redis.call('HGET', key, ARGV[at + 2])\n"                                       \
-    "    if is ~= ARGV[at + 3] then refuse(i, is) end\n"                                           \
-    "    at = at + 4\n"                                                                            \
-    "  elseif kind == 'lacks' then\n"                                                              \
-    "    local is = redis.call('HGET', key, ARGV[at + 2])\n"                                       \
-    "    if is then refuse(i, is) end\n"                                                           \
-    "    at = at + 3\n"                                                                            \
-    "  else\n"                                                                                     \
-    "    for _, member in ipairs(redis.call('SMEMBERS', key)) do\n"                                \
-    "      if member ~= ARGV[at + 2] and member ~= ARGV[at + 3] then refuse(i, member) end\n"      \
-    "    end\n"                                                                                    \
-    "    at = at + 4\n"                                                                            \
-    "  end\n"                                                                                      \
-    "end\n"                                                                                        \
+#define SCRIPT_EXPECTATIONS                                                                   \
+    "local at, found = 2, {}\n"                                                               \
+    "local function refuse(i, what)\n"                                                        \
+    "  found[#found + 1] = i\n"                                                               \
+    "  found[#found + 1] = what\n"                                                            \
+    "end\n"                                                                                   \
+    "for i = 1, tonumber(ARGV[1]) do\n"                                                       \
+    "  local kind, key = ARGV[at], KEYS[tonumber(ARGV[at + 1])]\n"                            \
+    "  if kind == 'absent' then\n"                                                            \
+    "    if redis.call('EXISTS', key) == 1 then refuse(i, false) end\n"                       \
+    "    at = at + 2\n"                                                                       \
+    "  elseif kind == 'present' then\n"                                                       \
+    "    if redis.call('EXISTS', key) == 0 then refuse(i, false) end\n"                       \
+    "    at = at + 2\n"                                                                       \
+    "  elseif kind == 'field' then\n"                                                         \
+    "    local is = redis.call('HGET', key, ARGV[at + 2])\n"                                  \
+    "    if is ~= ARGV[at + 3] then refuse(i, is) end\n"                                      \
+    "    at = at + 4\n"                                                                       \
+    "  elseif kind == 'lacks' then\n"                                                         \
+    "    local is = redis.call('HGET', key, ARGV[at + 2])\n"                                  \
+    "    if is then refuse(i, is) end\n"                                                      \
+    "    at = at + 3\n"                                                                       \
+    "  else\n"                                                                                \
+    "    for _, member in ipairs(redis.call('SMEMBERS', key)) do\n"                           \
+    "      if member ~= ARGV[at + 2] and member ~= ARGV[at + 3] then refuse(i, member) end\n" \
+    "    end\n"                                                                               \
+    "    at = at + 4\n"                                                                       \
+    "  end\n"                                                                                 \
+    "end\n"                                                                                   \
     "if #found > 0 then return found end\n"
 
 /* A confidence entry as its four figures, or nil; and two entries of one record as one: each is the mean
  * of the prior and its signals (see popoto_confidence), so the sum of the signals is known from it, and
  * the prior counts once. Counts above the cap weigh as the cap, which is then an approximation. */
-#define SCRIPT_ENTRIES                                                                              \
-    "local function read_entry(bytes, initial)\n"                                                  \
-    "  local ok, is = pcall(cmsgpack.unpack, bytes)\n"                                             \
-    "  if not ok or type(is) ~= 'table' then return nil end\n"                                     \
-    "  local it = {tonumber(is.confidence or is[1] or initial),\n"                                 \
-    "    tonumber(is.evidence_count or is[2] or 0), tonumber(is.corroborations or is[3] or 0),\n"  \
-    "    tonumber(is.contradictions or is[4] or 0)}\n"                                             \
-    "  if it[1] and it[2] and it[3] and it[4] then return it end\n"                                \
-    "end\n"                                                                                        \
-    "local function pack_entry(confidence, count, pro, contra)\n"                                  \
-    "  return cmsgpack.pack({confidence = math.max(0, math.min(1, confidence)),\n"                 \
-    "    evidence_count = count, corroborations = pro, contradictions = contra})\n"                \
-    "end\n"                                                                                        \
-    "local function merge(a, b, initial, cap)\n"                                                   \
-    "  if a[2] == 0 then return pack_entry(unpack(b)) end\n"                                       \
-    "  if b[2] == 0 then return pack_entry(unpack(a)) end\n"                                       \
-    "  local n, m = math.min(a[2], cap), math.min(b[2], cap)\n"                                    \
-    "  return pack_entry((a[1] * (n + 1) + b[1] * (m + 1) - initial) / (n + m + 1), a[2] + b[2],\n" \
-    "    a[3] + b[3], a[4] + b[4])\n"                                                              \
+#define SCRIPT_ENTRIES                                                                            \
+    "local function read_entry(bytes, initial)\n"                                                 \
+    "  local ok, is = pcall(cmsgpack.unpack, bytes)\n"                                            \
+    "  if not ok or type(is) ~= 'table' then return nil end\n"                                    \
+    "  local it = {tonumber(is.confidence or is[1] or initial),\n"                                \
+    "    tonumber(is.evidence_count or is[2] or 0), tonumber(is.corroborations or is[3] or 0),\n" \
+    "    tonumber(is.contradictions or is[4] or 0)}\n"                                            \
+    "  if it[1] and it[2] and it[3] and it[4] then return it end\n"                               \
+    "end\n"                                                                                       \
+    "local function pack_entry(confidence, count, pro, contra)\n"                                 \
+    "  return cmsgpack.pack({confidence = math.max(0, math.min(1, confidence)),\n"                \
+    "    evidence_count = count, corroborations = pro, contradictions = contra})\n"               \
+    "end\n"                                                                                       \
+    "local function merge(a, b, initial, cap)\n"                                                  \
+    "  if a[2] == 0 then return pack_entry(unpack(b)) end\n"                                      \
+    "  if b[2] == 0 then return pack_entry(unpack(a)) end\n"                                      \
+    "  local n, m = math.min(a[2], cap), math.min(b[2], cap)\n"                                   \
+    "  return pack_entry((a[1] * (n + 1) + b[1] * (m + 1) - initial) / (n + m + 1), a[2] + "      \
+    "b[2],\n"                                                                                     \
+    "    a[3] + b[3], a[4] + b[4])\n"                                                             \
     "end\n"
 
 static const char *const scripts[SCRIPT_COUNT] = {
@@ -87,7 +88,8 @@ static const char *const scripts[SCRIPT_COUNT] = {
     "      local key = KEYS[tonumber(ARGV[at + 2 + k])]\n"
     "      local is = redis.call('TYPE', key).ok\n"
     "      if is ~= want and is ~= 'none' then\n"
-    "        return redis.error_reply('WRONGTYPE ' .. key .. ' holds a ' .. is .. ', not a ' .. want)\n"
+    "        return redis.error_reply('WRONGTYPE ' .. key .. ' holds a ' .. is .. ', not a ' .. "
+    "want)\n"
     "      end\n"
     "    end\n"
     "  end\n"
@@ -107,7 +109,8 @@ static const char *const scripts[SCRIPT_COUNT] = {
     "    end\n"
     "  elseif name == 'MERGE' then\n"
     "    local to = KEYS[tonumber(ARGV[at + 4])]\n"
-    "    local member, initial, cap = ARGV[rest], tonumber(ARGV[rest + 1]), tonumber(ARGV[rest + 2])\n"
+    "    local member, initial, cap = ARGV[rest], tonumber(ARGV[rest + 1]), tonumber(ARGV[rest + "
+    "2])\n"
     "    local here, there = redis.call('HGET', key, member), redis.call('HGET', to, member)\n"
     "    local a = here and read_entry(here, initial)\n"
     "    local b = there and read_entry(there, initial)\n"
@@ -146,11 +149,15 @@ static const char *const scripts[SCRIPT_COUNT] = {
     "return bytes\n",
 };
 
-const char *popoto__script_text(script_id which) { return scripts[which]; }
+const char *popoto__script_text(script_id which) {
+    return scripts[which];
+}
 
 /* ----- Plans, their making -------------------------------------------------------------------- */
 
-void popoto__plan_init(plan *it, arena *memory) { *it = (plan){.memory = memory}; }
+void popoto__plan_init(plan *it, arena *memory) {
+    *it = (plan){ .memory = memory };
+}
 
 /* One more place in an array that grows inside the arena; NULL (and it->failed) without memory. */
 static void *grow(plan *it, void *items, size_t *room, size_t count, size_t size) {
@@ -169,8 +176,8 @@ static void *grow(plan *it, void *items, size_t *room, size_t count, size_t size
 }
 
 void popoto__plan_expect(plan *it, expectation what) {
-    expectation *items = grow(it, it->expectations, &it->expectation_room, it->expectation_count,
-                              sizeof *items);
+    expectation *items =
+        grow(it, it->expectations, &it->expectation_room, it->expectation_count, sizeof *items);
     if (items == NULL)
         return;
     it->expectations = items;
@@ -189,24 +196,24 @@ void popoto__plan_command(plan *it, const popoto_text *arguments, size_t count, 
         copy[i] = arguments[i];
     }
     it->commands = items;
-    items[it->command_count++] = (command){copy, count, key_count};
+    items[it->command_count++] = (command){ copy, count, key_count };
 }
 
 /* A command with one key: PLAN(plan, "SADD", key, member). */
-#define PLAN(plan_, name_, ...)                                                                     \
-    popoto__plan_command(plan_, (const popoto_text[]){TEXT(name_), __VA_ARGS__},                    \
-                         sizeof((const popoto_text[]){TEXT(name_), __VA_ARGS__}) /                  \
-                             sizeof(popoto_text),                                                  \
-                         1)
+#define PLAN(plan_, name_, ...)                                   \
+    popoto__plan_command(                                         \
+        plan_, (const popoto_text[]){ TEXT(name_), __VA_ARGS__ }, \
+        sizeof((const popoto_text[]){ TEXT(name_), __VA_ARGS__ }) / sizeof(popoto_text), 1)
 
 void popoto__plan_merge(plan *it, popoto_text from, popoto_text to, popoto_text member,
                         const field *about) {
     char text[CODEC_DOUBLE_SIZE], number[24];
     size_t size = popoto__codec_double_text(about->initial_confidence, text);
     int digits = snprintf(number, sizeof number, "%lld", (long long)about->evidence_cap);
-    popoto_text initial = {popoto__arena_copy(it->memory, text, size), size};
-    popoto_text cap = {popoto__arena_copy(it->memory, number, (size_t)digits), (size_t)digits};
-    popoto__plan_command(it, (const popoto_text[]){TEXT("MERGE"), from, to, member, initial, cap}, 6, 2);
+    popoto_text initial = { popoto__arena_copy(it->memory, text, size), size };
+    popoto_text cap = { popoto__arena_copy(it->memory, number, (size_t)digits), (size_t)digits };
+    popoto__plan_command(it, (const popoto_text[]){ TEXT("MERGE"), from, to, member, initial, cap },
+                         6, 2);
 }
 
 /* ----- Plans, rendered as the server's protocol ----------------------------------------------- */
@@ -241,8 +248,8 @@ typedef struct key_list {
 
 static size_t key_index(key_list *it, popoto_text key) {
     for (size_t i = 0; i < it->count; i++)
-        if (it->keys[i].size == key.size && (it->keys[i].data == key.data ||
-                                             memcmp(it->keys[i].data, key.data, key.size) == 0))
+        if (it->keys[i].size == key.size &&
+            (it->keys[i].data == key.data || memcmp(it->keys[i].data, key.data, key.size) == 0))
             return i + 1;
     it->keys[it->count++] = key;
     return it->count;
@@ -268,10 +275,10 @@ static const struct {
     const char *word, *word_for_nothing;
     size_t texts, texts_for_nothing;
 } expect_rules[] = {
-    [EXPECT_ABSENT] = {"absent", "absent", 0, 0},
-    [EXPECT_PRESENT] = {"present", "present", 0, 0},
-    [EXPECT_FIELD] = {"field", "lacks", 2, 1},
-    [EXPECT_UNIQUE] = {"unique", "unique", 2, 2},
+    [EXPECT_ABSENT] = { "absent", "absent", 0, 0 },
+    [EXPECT_PRESENT] = { "present", "present", 0, 0 },
+    [EXPECT_FIELD] = { "field", "lacks", 2, 1 },
+    [EXPECT_UNIQUE] = { "unique", "unique", 2, 2 },
 };
 
 static size_t expectation_arguments(const expectation *it) {
@@ -284,8 +291,9 @@ static void render_expectations(const plan *it, key_list *list, buffer *out) {
     for (size_t i = 0; i < it->expectation_count; i++) {
         const expectation *what = &it->expectations[i];
         size_t texts = expectation_arguments(what) - 2;
-        popoto__request_text(out, what->value.data == NULL ? expect_rules[what->kind].word_for_nothing
-                                                           : expect_rules[what->kind].word);
+        popoto__request_text(out, what->value.data == NULL
+                                      ? expect_rules[what->kind].word_for_nothing
+                                      : expect_rules[what->kind].word);
         popoto__request_integer(out, (int64_t)key_index(list, what->key));
         if (texts > 0)
             popoto__request_argument(out, what->field.data, what->field.size);
@@ -334,8 +342,8 @@ void popoto__plan_render_commit(const plan *it, popoto_text sha, buffer *out) {
     }
 }
 
-void popoto__plan_render_confidence(const plan *it, const confidence_update *update, popoto_text sha,
-                                    buffer *out) {
+void popoto__plan_render_confidence(const plan *it, const confidence_update *update,
+                                    popoto_text sha, buffer *out) {
     key_list list;
     char number[CODEC_DOUBLE_SIZE];
     if (!list_keys(it, &update->hash, &list)) {
@@ -358,7 +366,8 @@ static bool is_named(const record_write *it, size_t field_index) {
 }
 
 static popoto_text copied(arena *memory, const buffer *from, size_t start, size_t end) {
-    return (popoto_text){popoto__arena_copy(memory, from->data + start, end - start), end - start};
+    return (popoto_text){ popoto__arena_copy(memory, from->data + start, end - start),
+                          end - start };
 }
 
 static popoto_status encode_values(record_write *it, failure *why) {
@@ -425,7 +434,7 @@ static popoto_status stored_value(const record_write *it, size_t field_index, po
     popoto_text bytes = believed(it, field_index);
     const char *reason = "the record has no such field";
     popoto_value given;
-    *value = (popoto_value){POPOTO_NULL, {0}};
+    *value = (popoto_value){ POPOTO_NULL, { 0 } };
     if (bytes.data != NULL &&
         popoto__codec_read(it->memory, bytes.data, bytes.size, &given, &reason)) {
         if (popoto__field_convert(about, &given, value) && value->type != POPOTO_NULL)
@@ -436,7 +445,8 @@ static popoto_status stored_value(const record_write *it, size_t field_index, po
         return popoto__fail_memory(why);
     shown room;
     return popoto__fail(why, POPOTO_CORRUPT, "%s: the stored %s cannot be used: %s",
-                        popoto__show(&room, it->old_key.data, it->old_key.size), about->name, reason);
+                        popoto__show(&room, it->old_key.data, it->old_key.size), about->name,
+                        reason);
 }
 
 /* Whether the plan relies on what a field of the stored record holds: what places the record in an
@@ -475,7 +485,8 @@ static popoto_status place_before(record_write *it, placement *before, failure *
 }
 
 /* What its place will be: a partition field that is not being stored stays as it is. */
-static popoto_status place_after(record_write *it, const placement *before, placement *after, failure *why) {
+static popoto_status place_after(record_write *it, const placement *before, placement *after,
+                                 failure *why) {
     *after = it->place;
     if (it->named == NULL)
         return POPOTO_OK;
@@ -492,10 +503,11 @@ static popoto_status place_after(record_write *it, const placement *before, plac
 
 /* The key of a field's index for a placement; data NULL where the placement has no such partition
  * (the stored record lacks the field). */
-static popoto_text index_of(plan *out, const record_write *it, const field *about, const placement *place) {
+static popoto_text index_of(plan *out, const record_write *it, const field *about,
+                            const placement *place) {
     for (size_t i = 0; i < about->partition_count; i++)
         if (place->segments[about->partition[i]].data == NULL)
-            return (popoto_text){NULL, 0};
+            return (popoto_text){ NULL, 0 };
     popoto_text key = popoto__index_key(it->of, about, place->segments, out->memory);
     out->failed = out->failed || key.data == NULL;
     return key;
@@ -510,8 +522,8 @@ static bool same(popoto_text a, popoto_text b) {
 
 static void plan_hash(const record_write *it, plan *out) {
     size_t count = 2;
-    popoto_text *arguments = popoto__arena_allocate(
-        out->memory, (2 + 2 * it->of->field_count) * sizeof *arguments);
+    popoto_text *arguments =
+        popoto__arena_allocate(out->memory, (2 + 2 * it->of->field_count) * sizeof *arguments);
     if (arguments == NULL) {
         out->failed = true;
         return;
@@ -522,7 +534,7 @@ static void plan_hash(const record_write *it, plan *out) {
         /* The key's own fields are stored whatever was named, so that a moved record says so. */
         if (!is_named(it, i) && !(it->of->fields[i].is_key && it->moves_key))
             continue;
-        arguments[count++] = (popoto_text){it->of->fields[i].name, it->of->fields[i].name_size};
+        arguments[count++] = (popoto_text){ it->of->fields[i].name, it->of->fields[i].name_size };
         arguments[count++] = it->encoded[i];
     }
     if (count > 2)
@@ -535,12 +547,12 @@ static void plan_expiry(const record_write *it, plan *out) {
     if (seconds == 0)
         return;
     int size = snprintf(text, sizeof text, "%lu", (unsigned long)seconds);
-    popoto_text argument = {popoto__arena_copy(out->memory, text, (size_t)size), (size_t)size};
+    popoto_text argument = { popoto__arena_copy(out->memory, text, (size_t)size), (size_t)size };
     PLAN(out, "EXPIRE", it->place.key, argument);
 }
 
-static popoto_status score_of(const record_write *it, const field *about, plan *out, popoto_text *score,
-                              failure *why) {
+static popoto_status score_of(const record_write *it, const field *about, plan *out,
+                              popoto_text *score, failure *why) {
     popoto_value value = it->values[about->index];
     const char *reason = NULL;
     double number;
@@ -557,12 +569,12 @@ static popoto_status score_of(const record_write *it, const field *about, plan *
     }
     char text[CODEC_DOUBLE_SIZE];
     size_t size = popoto__codec_double_text(number, text);
-    *score = (popoto_text){popoto__arena_copy(out->memory, text, size), size};
+    *score = (popoto_text){ popoto__arena_copy(out->memory, text, size), size };
     return score->data != NULL ? POPOTO_OK : popoto__fail_memory(why);
 }
 
-static popoto_status plan_sorted(const record_write *it, const field *about, popoto_text from, popoto_text to,
-                                 plan *out, failure *why) {
+static popoto_status plan_sorted(const record_write *it, const field *about, popoto_text from,
+                                 popoto_text to, plan *out, failure *why) {
     bool moves = it->moves_key || !same(from, to);
     popoto_text score;
     if (moves && from.data != NULL)
@@ -575,21 +587,21 @@ static popoto_status plan_sorted(const record_write *it, const field *about, pop
     return status;
 }
 
-static void plan_confidence(const record_write *it, const field *about, popoto_text from, popoto_text to,
-                            plan *out) {
-    popoto_confidence initial = {.confidence = about->initial_confidence};
+static void plan_confidence(const record_write *it, const field *about, popoto_text from,
+                            popoto_text to, plan *out) {
+    popoto_confidence initial = { .confidence = about->initial_confidence };
     buffer bytes;
     if (to.data == NULL)
         return;
     popoto__buffer_init(&bytes, out->memory->allocator);
     popoto__codec_write_confidence(&bytes, &initial);
-    popoto_text entry = {NULL, 0};
+    popoto_text entry = { NULL, 0 };
     if (!bytes.failed)
         entry = copied(out->memory, &bytes, 0, bytes.size);
     popoto__buffer_free(&bytes);
     if (from.data != NULL && (it->moves_key || !same(from, to)))
         popoto__plan_command(
-            out, (const popoto_text[]){TEXT("MOVE"), from, to, it->old_key, it->place.key}, 5, 2);
+            out, (const popoto_text[]){ TEXT("MOVE"), from, to, it->old_key, it->place.key }, 5, 2);
     /* A created record starts anew, even if an expired one of its name left figures behind. */
     if (it->kind == WRITE_CREATE)
         PLAN(out, "HSET", to, it->place.key, entry);
@@ -597,8 +609,9 @@ static void plan_confidence(const record_write *it, const field *about, popoto_t
         PLAN(out, "HSETNX", to, it->place.key, entry);
 }
 
-static popoto_status plan_field_index(const record_write *it, const field *about, const placement *before,
-                                      const placement *after, plan *out, failure *why) {
+static popoto_status plan_field_index(const record_write *it, const field *about,
+                                      const placement *before, const placement *after, plan *out,
+                                      failure *why) {
     if (about->prefix.data == NULL)
         return POPOTO_OK;
     popoto_text from = index_of(out, it, about, before);
@@ -616,14 +629,15 @@ static popoto_status plan_field_index(const record_write *it, const field *about
     return POPOTO_OK;
 }
 
-static popoto_status plan_store(record_write *it, const placement *before, plan *out, failure *why) {
+static popoto_status plan_store(record_write *it, const placement *before, plan *out,
+                                failure *why) {
     placement after;
     popoto_status status = place_after(it, before, &after, why);
     if (status != POPOTO_OK)
         return status;
     if (it->moves_key)
-        popoto__plan_command(out, (const popoto_text[]){TEXT("RENAME"), it->old_key, it->place.key}, 3,
-                             2);
+        popoto__plan_command(
+            out, (const popoto_text[]){ TEXT("RENAME"), it->old_key, it->place.key }, 3, 2);
     plan_hash(it, out);
     plan_expiry(it, out);
     if (it->moves_key)
@@ -639,12 +653,12 @@ static popoto_status plan_store(record_write *it, const placement *before, plan 
 /* Take the record out of every index that `before` tells; the record itself is the caller's. */
 static void plan_removal(const model *of, popoto_text key, const placement *before, plan *out) {
     static const popoto_text removals[] = {
-        [POPOTO_KIND_KEY] = {"SREM", 4},
-        [POPOTO_KIND_UNIQUE_KEY] = {"SREM", 4},
-        [POPOTO_KIND_SORTED] = {"ZREM", 4},
-        [POPOTO_KIND_CONFIDENCE] = {"HDEL", 4},
+        [POPOTO_KIND_KEY] = { "SREM", 4 },
+        [POPOTO_KIND_UNIQUE_KEY] = { "SREM", 4 },
+        [POPOTO_KIND_SORTED] = { "ZREM", 4 },
+        [POPOTO_KIND_CONFIDENCE] = { "HDEL", 4 },
     };
-    const record_write place = {.of = of};
+    const record_write place = { .of = of };
     PLAN(out, "SREM", of->class_key, key);
     for (size_t i = 0; i < of->field_count; i++) {
         const field *about = &of->fields[i];
@@ -652,7 +666,8 @@ static void plan_removal(const model *of, popoto_text key, const placement *befo
             continue;
         popoto_text from = index_of(out, &place, about, before);
         if (from.data != NULL)
-            popoto__plan_command(out, (const popoto_text[]){removals[about->kind], from, key}, 3, 1);
+            popoto__plan_command(out, (const popoto_text[]){ removals[about->kind], from, key }, 3,
+                                 1);
     }
 }
 
@@ -664,23 +679,24 @@ static void expect_unique(const record_write *it, const placement *after, plan *
         if (about->kind != POPOTO_KIND_UNIQUE_KEY || (it->kind == WRITE_REPLACE && !it->moves_key))
             continue;
         popoto_text set = index_of(out, it, about, after);
-        popoto__plan_expect(out, (expectation){EXPECT_UNIQUE, set, it->place.key, it->old_key, i});
+        popoto__plan_expect(out,
+                            (expectation){ EXPECT_UNIQUE, set, it->place.key, it->old_key, i });
     }
     /* Members whose records have expired hold nothing: they go, if they are still gone. */
     for (size_t i = 0; i < it->stale_count; i++) {
         const stale_member *stale = &it->stale[i];
-        popoto__plan_expect(out, (expectation){.kind = EXPECT_ABSENT,
-                                               .key = stale->member,
-                                               .about = stale->about});
+        popoto__plan_expect(
+            out,
+            (expectation){ .kind = EXPECT_ABSENT, .key = stale->member, .about = stale->about });
         PLAN(out, "SREM", stale->set, stale->member);
     }
 }
 
 static void expect_record(const record_write *it, plan *out) {
     if (it->kind == WRITE_REPLACE || it->kind == WRITE_DELETE || it->kind == WRITE_TOUCH)
-        popoto__plan_expect(out, (expectation){.kind = EXPECT_PRESENT, .key = it->old_key});
+        popoto__plan_expect(out, (expectation){ .kind = EXPECT_PRESENT, .key = it->old_key });
     if (it->kind == WRITE_CREATE || it->moves_key)
-        popoto__plan_expect(out, (expectation){.kind = EXPECT_ABSENT, .key = it->place.key});
+        popoto__plan_expect(out, (expectation){ .kind = EXPECT_ABSENT, .key = it->place.key });
 }
 
 static void expect_fields(const record_write *it, bool entries_move, plan *out) {
@@ -689,23 +705,28 @@ static void expect_fields(const record_write *it, bool entries_move, plan *out) 
     for (size_t i = 0; i < it->of->field_count; i++) {
         const field *about = &it->of->fields[i];
         if (relies_on(it, about, entries_move))
-            popoto__plan_expect(out, (expectation){EXPECT_FIELD, it->old_key,
-                                                   {about->name, about->name_size},
-                                                   believed(it, i), i});
+            popoto__plan_expect(out, (expectation){ EXPECT_FIELD,
+                                                    it->old_key,
+                                                    { about->name, about->name_size },
+                                                    believed(it, i),
+                                                    i });
     }
 }
 
-static bool entries_move(const record_write *it) { return it->moves_key || it->of->moves; }
+static bool entries_move(const record_write *it) {
+    return it->moves_key || it->of->moves;
+}
 
 popoto_status popoto__plan_write(record_write *it, plan *out, failure *why) {
     placement before;
-    bool was_there = it->kind == WRITE_REPLACE || it->kind == WRITE_DELETE || it->kind == WRITE_STORE;
+    bool was_there =
+        it->kind == WRITE_REPLACE || it->kind == WRITE_DELETE || it->kind == WRITE_STORE;
     popoto_status status = POPOTO_OK;
     popoto__plan_init(out, it->memory);
     if (was_there)
         status = place_before(it, &before, why);
     else
-        before = (placement){it->place.key, it->place.segments};
+        before = (placement){ it->place.key, it->place.segments };
     if (status != POPOTO_OK)
         return status;
     expect_record(it, out);
@@ -739,33 +760,35 @@ static popoto_status learn_absent(const record_write *it, const expectation *wha
     shown room, value;
     for (size_t i = 0; i < it->stale_count; i++)
         if (same(it->stale[i].member, what->key))
-            return popoto__fail(
-                why, POPOTO_DUPLICATE, "%s.%s = %s is taken: %s holds it", it->of->name.data,
-                it->of->fields[what->about].name,
-                popoto__show_value(&value, &it->values[what->about]),
-                popoto__show(&room, what->key.data, what->key.size));
+            return popoto__fail(why, POPOTO_DUPLICATE, "%s.%s = %s is taken: %s holds it",
+                                it->of->name.data, it->of->fields[what->about].name,
+                                popoto__show_value(&value, &it->values[what->about]),
+                                popoto__show(&room, what->key.data, what->key.size));
     return popoto__fail(why, POPOTO_EXISTS, "%s exists already: %s",
                         popoto__show(&room, what->key.data, what->key.size),
                         it->kind == WRITE_CREATE ? "popoto_save replaces it"
                                                  : "the changed key belongs to another record");
 }
 
-static popoto_status learn_field(record_write *it, const expectation *what, popoto_text found, failure *why) {
+static popoto_status learn_field(record_write *it, const expectation *what, popoto_text found,
+                                 failure *why) {
     stored_field *field_now = &it->stored[what->about];
     shown room;
     if (it->if_unchanged)
-        return popoto__fail(why, POPOTO_CHANGED, "%s: somebody changed %s since this object was loaded",
-                            popoto__show(&room, what->key.data, what->key.size),
-                            it->of->fields[what->about].name);
+        return popoto__fail(
+            why, POPOTO_CHANGED, "%s: somebody changed %s since this object was loaded",
+            popoto__show(&room, what->key.data, what->key.size), it->of->fields[what->about].name);
     field_now->known = true;
-    field_now->bytes = (popoto_text){NULL, 0};
+    field_now->bytes = (popoto_text){ NULL, 0 };
     if (found.data == NULL)
         return POPOTO_OK;
-    field_now->bytes = (popoto_text){popoto__arena_copy(it->memory, found.data, found.size), found.size};
+    field_now->bytes =
+        (popoto_text){ popoto__arena_copy(it->memory, found.data, found.size), found.size };
     return field_now->bytes.data != NULL ? POPOTO_OK : popoto__fail_memory(why);
 }
 
-static popoto_status learn_unique(record_write *it, const expectation *what, popoto_text found, failure *why) {
+static popoto_status learn_unique(record_write *it, const expectation *what, popoto_text found,
+                                  failure *why) {
     if (it->stale_count == it->stale_room) {
         size_t room = it->stale_room ? it->stale_room * 2 : 4;
         stale_member *bigger = popoto__arena_allocate(it->memory, room * sizeof *bigger);
@@ -776,15 +799,15 @@ static popoto_status learn_unique(record_write *it, const expectation *what, pop
         it->stale = bigger;
         it->stale_room = room;
     }
-    popoto_text member = {popoto__arena_copy(it->memory, found.data, found.size), found.size};
+    popoto_text member = { popoto__arena_copy(it->memory, found.data, found.size), found.size };
     if (member.data == NULL)
         return popoto__fail_memory(why);
-    it->stale[it->stale_count++] = (stale_member){what->key, member, what->about};
+    it->stale[it->stale_count++] = (stale_member){ what->key, member, what->about };
     return POPOTO_OK;
 }
 
-popoto_status popoto__plan_learn(record_write *it, const plan *tried, const refusal *refusals, size_t count,
-                                 failure *why) {
+popoto_status popoto__plan_learn(record_write *it, const plan *tried, const refusal *refusals,
+                                 size_t count, failure *why) {
     popoto_status status = POPOTO_OK;
     shown room;
     for (size_t i = 0; i < count && status == POPOTO_OK; i++) {
@@ -795,8 +818,9 @@ popoto_status popoto__plan_learn(record_write *it, const plan *tried, const refu
         switch (what->kind) {
         case EXPECT_ABSENT: status = learn_absent(it, what, why); break;
         case EXPECT_PRESENT:
-            status = popoto__fail(why, POPOTO_NOT_FOUND, "%s is not there: it was deleted, or expired",
-                                  popoto__show(&room, what->key.data, what->key.size));
+            status =
+                popoto__fail(why, POPOTO_NOT_FOUND, "%s is not there: it was deleted, or expired",
+                             popoto__show(&room, what->key.data, what->key.size));
             break;
         case EXPECT_FIELD: status = learn_field(it, what, refusals[i].found, why); break;
         case EXPECT_UNIQUE: status = learn_unique(it, what, refusals[i].found, why); break;
@@ -811,7 +835,7 @@ popoto_status popoto__plan_forget(const model *of, popoto_text key, popoto_text 
     bool listed = popoto__placement_of_key(of, key, out->memory, &before);
     if (before.segments == NULL)
         return popoto__fail_memory(why);
-    popoto__plan_expect(out, (expectation){.kind = EXPECT_ABSENT, .key = key});
+    popoto__plan_expect(out, (expectation){ .kind = EXPECT_ABSENT, .key = key });
     if (listed)
         plan_removal(of, key, &before, out);
     if (found_in.data != NULL)

@@ -20,7 +20,7 @@ typedef enum expect_kind {
     EXPECT_ABSENT,  /* no such key */
     EXPECT_PRESENT, /* such a key */
     EXPECT_FIELD,   /* hash `key` has `field` with exactly these bytes; data NULL: lacks it */
-    EXPECT_UNIQUE,  /* set `key` holds nothing but `field` and `value` (the record's old and new name) */
+    EXPECT_UNIQUE, /* set `key` holds nothing but `field` and `value` (the record's old and new name) */
 } expect_kind;
 
 typedef struct expectation {
@@ -52,14 +52,18 @@ void popoto__plan_init(plan *it, arena *memory);
 void popoto__plan_expect(plan *it, expectation what);
 /* arguments[0..count): the name, key_count keys, the rest; the texts must outlive the plan. */
 void popoto__plan_command(plan *it, const popoto_text *arguments, size_t count, size_t key_count);
-#define TEXT(literal) ((popoto_text){("" literal), sizeof(literal) - 1})
+#define TEXT(literal) ((popoto_text){ ("" literal), sizeof(literal) - 1 })
 
 /* Move an entry of a companion hash to another one, merging it with the entry that is there. */
 void popoto__plan_merge(plan *it, popoto_text from, popoto_text to, popoto_text member,
                         const field *about);
 
 /* The scripts, and what each is called in the tables of those who load them. */
-typedef enum script_id { SCRIPT_COMMIT, SCRIPT_CONFIDENCE, SCRIPT_COUNT } script_id;
+typedef enum script_id {
+    SCRIPT_COMMIT,
+    SCRIPT_CONFIDENCE,
+    SCRIPT_COUNT
+} script_id;
 const char *popoto__script_text(script_id which);
 
 /* Append MULTI, the commands and EXEC; returns how many replies that will bring. */
@@ -76,8 +80,8 @@ typedef struct confidence_update {
     double initial;
     int64_t evidence_cap;
 } confidence_update;
-void popoto__plan_render_confidence(const plan *it, const confidence_update *update, popoto_text sha,
-                                    buffer *out);
+void popoto__plan_render_confidence(const plan *it, const confidence_update *update,
+                                    popoto_text sha, buffer *out);
 
 /* ----- Writes of records ---------------------------------------------------------------------- */
 
@@ -115,9 +119,9 @@ typedef struct record_write {
     size_t stale_count;
     size_t stale_room;
     /* Set by popoto__plan_write: */
-    placement place;       /* where the record is to be */
-    popoto_text *encoded;  /* by field: its MessagePack */
-    bool moves_key;        /* it is stored under another name than before */
+    placement place;      /* where the record is to be */
+    popoto_text *encoded; /* by field: its MessagePack */
+    bool moves_key;       /* it is stored under another name than before */
 } record_write;
 
 /* Encode the values and find the place: once for each write. */
@@ -134,8 +138,8 @@ typedef struct refusal {
     popoto_text found; /* data NULL: nothing */
 } refusal;
 /* Take over what was found. POPOTO_OK: plan again; any other status is the write's outcome. */
-popoto_status popoto__plan_learn(record_write *it, const plan *tried, const refusal *refusals, size_t count,
-                                 failure *why);
+popoto_status popoto__plan_learn(record_write *it, const plan *tried, const refusal *refusals,
+                                 size_t count, failure *why);
 
 /* Remove the index entries of a record that is gone (expired), if it still is. `found_in` is the index
  * that still named it: a sorted one of a partition that the key does not tell is known only so; data

@@ -10,27 +10,27 @@
 /* ----- Lookups -------------------------------------------------------------------------------- */
 
 #define BIT(type) (1U << (type))
-#define ORDERED                                                                                     \
-    (BIT(POPOTO_INT) | BIT(POPOTO_FLOAT) | BIT(POPOTO_DECIMAL) | BIT(POPOTO_TIME) | BIT(POPOTO_DAY) |  \
-     BIT(POPOTO_CLOCK) | BIT(POPOTO_TEXT))
+#define ORDERED                                                                     \
+    (BIT(POPOTO_INT) | BIT(POPOTO_FLOAT) | BIT(POPOTO_DECIMAL) | BIT(POPOTO_TIME) | \
+     BIT(POPOTO_DAY) | BIT(POPOTO_CLOCK) | BIT(POPOTO_TEXT))
 
 static const struct {
     const char *word;
-    unsigned types;   /* of fields that have this lookup */
-    bool sorted;      /* a sorted index answers it */
-    bool key;         /* a key index answers it */
+    unsigned types; /* of fields that have this lookup */
+    bool sorted;    /* a sorted index answers it */
+    bool key;       /* a key index answers it */
 } lookups[LOOKUP_COUNT] = {
-    [LOOKUP_IS] = {"", ~0U, true, true},
-    [LOOKUP_IN] = {"in", ~0U, true, true},
-    [LOOKUP_GT] = {"gt", ORDERED, true, false},
-    [LOOKUP_GTE] = {"gte", ORDERED, true, false},
-    [LOOKUP_LT] = {"lt", ORDERED, true, false},
-    [LOOKUP_LTE] = {"lte", ORDERED, true, false},
-    [LOOKUP_BETWEEN] = {"between", ORDERED, true, false},
-    [LOOKUP_ISNULL] = {"isnull", ~0U, false, false},
-    [LOOKUP_STARTSWITH] = {"startswith", BIT(POPOTO_TEXT), false, false},
-    [LOOKUP_ENDSWITH] = {"endswith", BIT(POPOTO_TEXT), false, false},
-    [LOOKUP_CONTAINS] = {"contains", BIT(POPOTO_TEXT), false, false},
+    [LOOKUP_IS] = { "", ~0U, true, true },
+    [LOOKUP_IN] = { "in", ~0U, true, true },
+    [LOOKUP_GT] = { "gt", ORDERED, true, false },
+    [LOOKUP_GTE] = { "gte", ORDERED, true, false },
+    [LOOKUP_LT] = { "lt", ORDERED, true, false },
+    [LOOKUP_LTE] = { "lte", ORDERED, true, false },
+    [LOOKUP_BETWEEN] = { "between", ORDERED, true, false },
+    [LOOKUP_ISNULL] = { "isnull", ~0U, false, false },
+    [LOOKUP_STARTSWITH] = { "startswith", BIT(POPOTO_TEXT), false, false },
+    [LOOKUP_ENDSWITH] = { "endswith", BIT(POPOTO_TEXT), false, false },
+    [LOOKUP_CONTAINS] = { "contains", BIT(POPOTO_TEXT), false, false },
 };
 
 /* "score, score__in, score__gt, ...": what a field of this type can be asked. */
@@ -69,9 +69,9 @@ static popoto_status find_lookup(const model *of, const char *text, condition *o
 static popoto_status bad_operand(const model *of, const condition *it, const popoto_value *given,
                                  const char *right, failure *why) {
     shown room;
-    return popoto__fail(why, POPOTO_BAD_QUERY, "%s.%s%s%s cannot be asked for %s: %s", of->name.data,
-                        it->about->name, it->how == LOOKUP_IS ? "" : "__", lookups[it->how].word,
-                        popoto__show_value(&room, given), right);
+    return popoto__fail(why, POPOTO_BAD_QUERY, "%s.%s%s%s cannot be asked for %s: %s",
+                        of->name.data, it->about->name, it->how == LOOKUP_IS ? "" : "__",
+                        lookups[it->how].word, popoto__show_value(&room, given), right);
 }
 
 static popoto_status convert_one(const model *of, const condition *it, const popoto_value *given,
@@ -177,7 +177,7 @@ bool popoto__condition_holds(const condition *it, const popoto_value *value) {
 
 static popoto_status add_condition(query *it, const popoto_filter *filter, failure *why) {
     condition *one = &it->conditions[it->condition_count];
-    *one = (condition){.about = NULL};
+    *one = (condition){ .about = NULL };
     popoto_status status = find_lookup(it->of, filter->lookup, one, why);
     if (status == POPOTO_OK)
         status = convert_operand(it->of, one, &filter->value, it->memory, why);
@@ -195,7 +195,7 @@ static popoto_status add_scopes(popoto_db *db, query *it) {
     for (size_t i = 0; i < it->of->field_count; i++) {
         const field *about = &it->of->fields[i];
         const popoto_value *scoped = popoto__scope_value(db, about);
-        condition one = {.about = about, .how = LOOKUP_IS};
+        condition one = { .about = about, .how = LOOKUP_IS };
         bool named = false;
         if (scoped == NULL)
             continue;
@@ -226,7 +226,8 @@ static popoto_status parse_order(query *it, const char *order, failure *why) {
         char known[200];
         shown room;
         popoto__model_field_names(it->of, known, sizeof known);
-        return popoto__fail(why, POPOTO_BAD_QUERY, "%s cannot be ordered by %s, no field of it; it has %s",
+        return popoto__fail(why, POPOTO_BAD_QUERY,
+                            "%s cannot be ordered by %s, no field of it; it has %s",
                             it->of->name.data, popoto__show(&room, order, strlen(order)), known);
     }
     if ((ORDERED | BIT(POPOTO_BOOL) | BIT(POPOTO_BYTES)) >> it->order->type & 1U)
@@ -256,7 +257,7 @@ popoto_status popoto__query_parse(popoto_db *db, const model *of, const popoto_q
     size_t where = 0;
     while (where < POPOTO_MAX_WHERE && desc->where[where].lookup != NULL)
         where++;
-    *out = (query){.of = of, .memory = memory, .allow_scan = desc->allow_scan};
+    *out = (query){ .of = of, .memory = memory, .allow_scan = desc->allow_scan };
     out->limit = desc->limit ? desc->limit : SIZE_MAX;
     out->offset = desc->offset;
     if (desc->filter_count > 0 && desc->filters == NULL)
@@ -270,9 +271,9 @@ popoto_status popoto__query_parse(popoto_db *db, const model *of, const popoto_q
     for (size_t i = 0; i < where && status == POPOTO_OK; i++)
         status = add_condition(out, &desc->where[i], &db->why);
     for (size_t i = 0; i < desc->filter_count && status == POPOTO_OK; i++)
-        status = desc->filters[i].lookup != NULL
-                     ? add_condition(out, &desc->filters[i], &db->why)
-                     : popoto__fail(&db->why, POPOTO_BAD_ARGUMENT, ".filters[%zu] has no lookup", i);
+        status = desc->filters[i].lookup != NULL ? add_condition(out, &desc->filters[i], &db->why)
+                                                 : popoto__fail(&db->why, POPOTO_BAD_ARGUMENT,
+                                                                ".filters[%zu] has no lookup", i);
     if (status == POPOTO_OK)
         status = add_scopes(db, out);
     if (status == POPOTO_OK)
@@ -284,8 +285,8 @@ popoto_status popoto__query_parse(popoto_db *db, const model *of, const popoto_q
 
 static const condition *find_condition(const query *it, const field *about, bool allow_in) {
     for (size_t i = 0; i < it->condition_count; i++)
-        if (it->conditions[i].about == about &&
-            (it->conditions[i].how == LOOKUP_IS || (allow_in && it->conditions[i].how == LOOKUP_IN)))
+        if (it->conditions[i].about == about && (it->conditions[i].how == LOOKUP_IS ||
+                                                 (allow_in && it->conditions[i].how == LOOKUP_IN)))
             return &it->conditions[i];
     return NULL;
 }
@@ -322,8 +323,9 @@ static popoto_status set_segments(query *it, failure *why) {
         if (by->segments == NULL)
             return popoto__fail_memory(why);
         for (; by->segment_count < count; by->segment_count++) {
-            popoto_status status = popoto__segment(it->of, by->about, &list[by->segment_count],
-                                                   it->memory, &by->segments[by->segment_count], why);
+            popoto_status status =
+                popoto__segment(it->of, by->about, &list[by->segment_count], it->memory,
+                                &by->segments[by->segment_count], why);
             if (status != POPOTO_OK)
                 return status;
         }
@@ -340,8 +342,8 @@ static popoto_status add_set(query *it, read_plan *out, const condition *from, s
 }
 
 static bool is_set_condition(const condition *it) {
-    return lookups[it->how].key && (it->about->kind == POPOTO_KIND_KEY ||
-                                    it->about->kind == POPOTO_KIND_UNIQUE_KEY);
+    return lookups[it->how].key &&
+           (it->about->kind == POPOTO_KIND_KEY || it->about->kind == POPOTO_KIND_UNIQUE_KEY);
 }
 
 /* The sets that all IS conditions on key fields name; where there are none, those of one IN. */
@@ -372,15 +374,15 @@ static popoto_status plan_sets(query *it, read_plan *out, failure *why) {
 
 static popoto_status missing_partition(const query *it, const field *sorted, const field *missing,
                                        failure *why) {
-    return popoto__fail(why, POPOTO_BAD_QUERY,
-                        "%s.%s is partitioned by %s: the filter must name %s exactly, too",
-                        it->of->name.data, sorted->name, sorted->declared->partition_by, missing->name);
+    return popoto__fail(
+        why, POPOTO_BAD_QUERY, "%s.%s is partitioned by %s: the filter must name %s exactly, too",
+        it->of->name.data, sorted->name, sorted->declared->partition_by, missing->name);
 }
 
 /* The index keys of a sorted field: one, or with IN on its partition one for each combination. */
-static popoto_status partition_keys(query *it, const field *sorted, popoto_text **keys, size_t *count,
-                                    failure *why) {
-    size_t total = 1, at[MODEL_MAX_FIELDS] = {0};
+static popoto_status partition_keys(query *it, const field *sorted, popoto_text **keys,
+                                    size_t *count, failure *why) {
+    size_t total = 1, at[MODEL_MAX_FIELDS] = { 0 };
     const condition *by[MODEL_MAX_FIELDS];
     for (size_t i = 0; i < sorted->partition_count; i++) {
         size_t values;
@@ -392,8 +394,9 @@ static popoto_status partition_keys(query *it, const field *sorted, popoto_text 
             return missing_partition(it, sorted, about, why);
         (void)operands(by[i], &values);
         if (values > MAX_RANGES || total * values > MAX_RANGES)
-            return popoto__fail(why, POPOTO_BAD_QUERY, "%s.%s: more than %d partitions are asked for",
-                                it->of->name.data, sorted->name, MAX_RANGES);
+            return popoto__fail(why, POPOTO_BAD_QUERY,
+                                "%s.%s: more than %d partitions are asked for", it->of->name.data,
+                                sorted->name, MAX_RANGES);
         total *= values;
     }
     *count = total;
@@ -413,7 +416,8 @@ static popoto_status partition_keys(query *it, const field *sorted, popoto_text 
         (*keys)[k] = popoto__index_key(it->of, sorted, segments, it->memory);
         if ((*keys)[k].data == NULL)
             return popoto__fail_memory(why);
-        for (size_t i = 0; i < sorted->partition_count; i++) { /* the next combination, like an odometer */
+        for (size_t i = 0; i < sorted->partition_count;
+             i++) { /* the next combination, like an odometer */
             size_t values;
             (void)operands(by[i], &values);
             if (++at[i] < values)
@@ -480,8 +484,9 @@ static bool is_range_condition(const condition *it, const field *sorted) {
 static popoto_text bound_text(arena *memory, double score, bool exclusive) {
     char text[CODEC_DOUBLE_SIZE + 1] = "(";
     size_t size = popoto__codec_double_text(score, text + 1) + 1;
-    return (popoto_text){popoto__arena_copy(memory, exclusive ? text : text + 1, size - !exclusive),
-                         size - !exclusive};
+    return (
+        popoto_text){ popoto__arena_copy(memory, exclusive ? text : text + 1, size - !exclusive),
+                      size - !exclusive };
 }
 
 static int by_score(const void *a, const void *b) {
@@ -531,7 +536,7 @@ static bool add_range(query *it, read_plan *out, popoto_text key, const bounds *
 
 static popoto_status plan_ranges(query *it, read_plan *out, const field *sorted, bool *exact,
                                  failure *why) {
-    bounds within = {.low = -1.0 / 0.0, .high = 1.0 / 0.0, .exact = true};
+    bounds within = { .low = -1.0 / 0.0, .high = 1.0 / 0.0, .exact = true };
     const condition *in = NULL;
     popoto_text *keys = NULL;
     size_t key_count = 0, score_count = 1;
@@ -551,7 +556,8 @@ static popoto_status plan_ranges(query *it, read_plan *out, const field *sorted,
     if (score_count > MAX_RANGES || key_count * score_count > MAX_RANGES)
         return popoto__fail(why, POPOTO_BAD_QUERY, "%s.%s: more than %d ranges are asked for",
                             it->of->name.data, sorted->name, MAX_RANGES);
-    out->ranges = popoto__arena_allocate(it->memory, (key_count * score_count + 1) * sizeof *out->ranges);
+    out->ranges =
+        popoto__arena_allocate(it->memory, (key_count * score_count + 1) * sizeof *out->ranges);
     if (out->ranges == NULL)
         return popoto__fail_memory(why);
     for (size_t k = 0; k < key_count; k++)
@@ -559,7 +565,7 @@ static popoto_status plan_ranges(query *it, read_plan *out, const field *sorted,
             bounds one = within;
             double score = scores ? scores[it->descending ? score_count - 1 - s : s] : 0;
             if (scores != NULL)
-                one = (bounds){.low = score, .high = score};
+                one = (bounds){ .low = score, .high = score };
             if (!add_range(it, out, keys[k], &one))
                 return popoto__fail_memory(why);
         }
@@ -572,18 +578,16 @@ static popoto_status plan_ranges(query *it, read_plan *out, const field *sorted,
 
 static popoto_status refuse_scan(const query *it, const condition *by, failure *why) {
     static const char *const kinds[] = {
-        [POPOTO_KIND_FIELD] = "a FIELD",
-        [POPOTO_KIND_KEY] = "a KEY",
-        [POPOTO_KIND_AUTO_KEY] = "an AUTO_KEY",
-        [POPOTO_KIND_UNIQUE_KEY] = "a UNIQUE_KEY",
-        [POPOTO_KIND_SORTED] = "a SORTED field",
-        [POPOTO_KIND_CONFIDENCE] = "a CONFIDENCE field",
+        [POPOTO_KIND_FIELD] = "a FIELD",         [POPOTO_KIND_KEY] = "a KEY",
+        [POPOTO_KIND_AUTO_KEY] = "an AUTO_KEY",  [POPOTO_KIND_UNIQUE_KEY] = "a UNIQUE_KEY",
+        [POPOTO_KIND_SORTED] = "a SORTED field", [POPOTO_KIND_CONFIDENCE] = "a CONFIDENCE field",
     };
-    return popoto__fail(why, POPOTO_BAD_QUERY,
-                        "%s.%s is %s and no index answers %s%s%s; .allow_scan = true looks through all "
-                        "candidates",
-                        it->of->name.data, by->about->name, kinds[by->about->kind], by->about->name,
-                        by->how == LOOKUP_IS ? "" : "__", lookups[by->how].word);
+    return popoto__fail(
+        why, POPOTO_BAD_QUERY,
+        "%s.%s is %s and no index answers %s%s%s; .allow_scan = true looks through all "
+        "candidates",
+        it->of->name.data, by->about->name, kinds[by->about->kind], by->about->name,
+        by->how == LOOKUP_IS ? "" : "__", lookups[by->how].word);
 }
 
 /* The sorted field that should drive: one with a range, preferably the one that also gives the order;
@@ -613,16 +617,19 @@ bool popoto__partitioned_by(const field *sorted, const field *by) {
 static popoto_status settle_conditions(query *it, read_plan *out, bool ranges_exact, failure *why) {
     bool indexed = out->source != SOURCE_CLASS;
     out->exact = out->source != SOURCE_SORTED || ranges_exact;
+    out->names_matter = false;
     for (size_t i = 0; i < it->condition_count; i++) {
         condition *by = &it->conditions[i];
         bool by_range = out->sorted != NULL && is_range_condition(by, out->sorted) &&
                         (out->source == SOURCE_SORTED || out->check_scores);
-        bool by_partition = out->source == SOURCE_SORTED && popoto__partitioned_by(out->sorted, by->about) &&
+        bool by_partition = out->source == SOURCE_SORTED &&
+                            popoto__partitioned_by(out->sorted, by->about) &&
                             (by->how == LOOKUP_IS || by->how == LOOKUP_IN);
         bool by_name = by->about->is_key && (by->how == LOOKUP_IS || by->how == LOOKUP_IN);
         bool other_sorted = by->about->kind == POPOTO_KIND_SORTED && lookups[by->how].sorted;
         bool implied = by_range || by_partition || by_name;
         out->exact = out->exact && implied;
+        out->names_matter = out->names_matter || (by_name && !by_partition);
         bool answered = implied || other_sorted;
         if (by_name && !indexed && !is_set_condition(by))
             answered = false; /* an AUTO_KEY alone: its name is told by no index */
@@ -637,8 +644,9 @@ static popoto_status settle_conditions(query *it, read_plan *out, bool ranges_ex
 static void set_order(query *it, read_plan *out) {
     bool one_key = out->source == SOURCE_SORTED && out->range_count > 0;
     for (size_t i = 1; i < out->range_count; i++)
-        one_key = one_key && out->ranges[i].key.size == out->ranges[0].key.size &&
-                  memcmp(out->ranges[i].key.data, out->ranges[0].key.data, out->ranges[0].key.size) == 0;
+        one_key =
+            one_key && out->ranges[i].key.size == out->ranges[0].key.size &&
+            memcmp(out->ranges[i].key.data, out->ranges[0].key.data, out->ranges[0].key.size) == 0;
     bool by_source = out->source == SOURCE_SORTED && out->sorted == it->order &&
                      (one_key || out->range_count == 0);
     out->sort_here = it->order != NULL && !by_source && out->source != SOURCE_KEY;
@@ -646,7 +654,7 @@ static void set_order(query *it, read_plan *out) {
 
 popoto_status popoto__query_plan(query *it, read_plan *out, failure *why) {
     bool named, ranges_exact = true;
-    *out = (read_plan){.source = SOURCE_CLASS};
+    *out = (read_plan){ .source = SOURCE_CLASS };
     popoto_status status = plan_key(it, out, &named, why);
     if (status != POPOTO_OK)
         return status;
@@ -668,8 +676,9 @@ popoto_status popoto__query_plan(query *it, read_plan *out, failure *why) {
     if (sorted != NULL) {
         out->source = SOURCE_SORTED;
         for (size_t i = 0; i < it->condition_count; i++)
-            if (is_set_condition(&it->conditions[i]) && !popoto__partitioned_by(sorted, it->conditions[i].about) &&
-                has_sets && out->set_count <= 16 && out->range_count <= 16)
+            if (is_set_condition(&it->conditions[i]) &&
+                !popoto__partitioned_by(sorted, it->conditions[i].about) && has_sets &&
+                out->set_count <= 16 && out->range_count <= 16)
                 out->has_choice = true;
     } else if (has_sets) {
         out->source = SOURCE_SETS;
@@ -695,22 +704,31 @@ size_t popoto__query_render_sizes(const read_plan *it, buffer *out) {
     return it->set_count + it->range_count;
 }
 
-/* By sets, each member costs a score to be asked for as well; by ranges, a name to be looked at. With a
- * limit and the range's own order, only as many as that may be needed, if the tenant's are not rare. */
+/* How many entries of the range must be read until `wanted` of them fit the sets as well, if these lie
+ * evenly in it. */
+static int64_t entries_until(size_t wanted, int64_t by_ranges, int64_t by_sets) {
+    if (by_sets == 0 || wanted >= (size_t)by_sets)
+        return by_ranges;
+    double until = (double)by_ranges / (double)by_sets * (double)wanted;
+    return until < (double)by_ranges ? (int64_t)until : by_ranges;
+}
+
+/* By sets, each member costs a score to be asked for as well; by ranges, a name to be looked at. */
 void popoto__query_choose(query *it, read_plan *out, const int64_t *sizes) {
     int64_t by_sets = 0, by_ranges = 0;
     for (size_t i = 0; i < out->set_count; i++)
-        by_sets = out->any_set ? by_sets + sizes[i]
+        by_sets = out->any_set                   ? by_sets + sizes[i]
                   : i == 0 || sizes[i] < by_sets ? sizes[i]
                                                  : by_sets;
     for (size_t i = 0; i < out->range_count; i++)
         by_ranges += sizes[out->set_count + i];
     out->has_choice = false;
+    if (it->limit <= SIZE_MAX - it->offset && (it->order == NULL || it->order == out->sorted))
+        by_ranges = entries_until(it->limit + it->offset, by_ranges, by_sets);
     if (2 * by_sets >= by_ranges)
         return;
     out->source = SOURCE_SETS;
     out->check_scores = out->range_count == 1;
-    out->exact = false;
     failure ignored;
     (void)settle_conditions(it, out, true, &ignored);
     out->exact = false;
@@ -797,8 +815,8 @@ void popoto__render_fetch(const model *of, const bool *fetched, popoto_text key,
             popoto__request_argument(out, of->fields[i].name, of->fields[i].name_size);
 }
 
-void popoto__render_fetch_fields(const model *of, const size_t *fields, size_t count, popoto_text key,
-                                 buffer *out) {
+void popoto__render_fetch_fields(const model *of, const size_t *fields, size_t count,
+                                 popoto_text key, buffer *out) {
     popoto__request_begin(out, 2 + count);
     popoto__request_text(out, "HMGET");
     render_text(out, key);
@@ -806,7 +824,8 @@ void popoto__render_fetch_fields(const model *of, const size_t *fields, size_t c
         popoto__request_argument(out, of->fields[fields[i]].name, of->fields[fields[i]].name_size);
 }
 
-void popoto__render_hash_scan(popoto_text hash, popoto_text cursor, const char *pattern, buffer *out) {
+void popoto__render_hash_scan(popoto_text hash, popoto_text cursor, const char *pattern,
+                              buffer *out) {
     popoto__request_begin(out, pattern != NULL ? 7 : 5);
     popoto__request_text(out, "HSCAN");
     render_text(out, hash);

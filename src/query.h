@@ -43,7 +43,8 @@ typedef struct query {
     size_t offset;
     bool chosen[MODEL_MAX_FIELDS]; /* to be filled in the rows */
     bool partial;                  /* not all are */
-    bool fetched[MODEL_MAX_FIELDS]; /* to be read: the chosen ones, the key's, the conditions', the order's */
+    bool fetched
+        [MODEL_MAX_FIELDS]; /* to be read: the chosen ones, the key's, the conditions', the order's */
     bool allow_scan;
 } query;
 
@@ -84,8 +85,9 @@ typedef struct read_plan {
     /* A sorted index whose scores the candidates of sets must have: ranges, asked by ZMSCORE. */
     bool check_scores;
     bool sort_here; /* the order is not the source's: sort the rows after reading them all */
-    bool exact;     /* the candidates, narrowed down by their names, are the answer: counting needs no
+    bool exact; /* the candidates, narrowed down by their names, are the answer: counting needs no
                        record */
+    bool names_matter; /* the source brings candidates whose names do not fit the conditions */
     bool has_choice; /* sets and ranges both would do: ask their sizes, then popoto__query_choose */
 } read_plan;
 
@@ -112,13 +114,14 @@ void popoto__render_range(const sorted_range *range, bool descending, const popo
 /* ZMSCORE of these members. */
 void popoto__render_scores(popoto_text key, const popoto_text *members, size_t count, buffer *out);
 /* A step through the entries of a companion hash, HSCAN; pattern NULL: all. */
-void popoto__render_hash_scan(popoto_text hash, popoto_text cursor, const char *pattern, buffer *out);
+void popoto__render_hash_scan(popoto_text hash, popoto_text cursor, const char *pattern,
+                              buffer *out);
 void popoto__render_hash_size(popoto_text hash, buffer *out);
 /* Two commands: whether the record is there, and its entry in a companion hash. */
 void popoto__render_entry(popoto_text record, popoto_text hash, buffer *out);
 /* HMGET of these fields, in this order. */
-void popoto__render_fetch_fields(const model *of, const size_t *fields, size_t count, popoto_text key,
-                                 buffer *out);
+void popoto__render_fetch_fields(const model *of, const size_t *fields, size_t count,
+                                 popoto_text key, buffer *out);
 /* Append HMGET of the fields that are to be fetched. */
 void popoto__render_fetch(const model *of, const bool *fetched, popoto_text key, buffer *out);
 

@@ -6,10 +6,10 @@
 #include <string.h>
 
 /* So many candidates are asked for and fetched at once. A stream, which must stay small, takes fewer. */
-#define PAGE 8192
+#define PAGE        8192
 #define STREAM_PAGE 256
 /* So many records are fetched in one pipeline. */
-#define FETCH 1024
+#define FETCH       1024
 /* With a limit up to this, a set is read by steps and repetitions are found by looking. */
 #define SMALL_LIMIT 1000
 /* So many entries of records that are gone are cleared away by one call. */
@@ -22,9 +22,11 @@ typedef struct reading {
     read_plan plan;
     popoto_rows *rows;
     size_t page;
-    bool in_steps; /* sets are read by SSCAN */
-    bool finished; /* the source has no more candidates */
-    size_t skip;   /* rows still to be left out */
+    bool in_steps;    /* sets are read by SSCAN */
+    bool finished;    /* the source has no more candidates */
+    bool skips_names; /* the candidates are the answer, so that an offset is counted by them */
+    size_t skip;      /* candidates, or rows of a stream, that are still to be left out */
+    size_t grown;     /* how long a page of a range is by now */
     bool keeps_names; /* all pages' names are needed: they are the rows' keys */
     /* The page of candidates; their text is in rows->names. */
     popoto_text *names;
@@ -32,10 +34,10 @@ typedef struct reading {
     size_t name_room;
     size_t asked; /* entries of the index that made this page, before names were looked at */
     /* Where the source has come to. */
-    size_t index; /* of sets or ranges */
-    buffer cursor;     /* SSCAN's; or the score of the last entry, as the server wrote it */
-    buffer last;       /* the last entry's name */
-    size_t ties;       /* entries seen with that score */
+    size_t index;  /* of sets or ranges */
+    buffer cursor; /* SSCAN's; or the score of the last entry, as the server wrote it */
+    buffer last;   /* the last entry's name */
+    size_t ties;   /* entries seen with that score */
     /* While candidates are fetched. */
     size_t first; /* of them in names */
     size_t gone_count;
@@ -45,8 +47,10 @@ typedef struct reading {
 static popoto_status fail_reply(reading *it, const reply *answer, const char *what) {
     if (answer->type == REPLY_ERROR)
         return popoto__reply_failure(answer, what, &it->db->why);
-    return popoto__fail(&it->db->why, POPOTO_BAD_REPLY, "%s: the server's answer has another shape than "
-                                                        "that command's", what);
+    return popoto__fail(&it->db->why, POPOTO_BAD_REPLY,
+                        "%s: the server's answer has another shape than "
+                        "that command's",
+                        what);
 }
 
 /* ----- Starting ------------------------------------------------------------------------------- */
@@ -65,9 +69,9 @@ static popoto_status take_size(void *context, size_t index, const reply *answer)
 }
 
 static popoto_status choose_source(reading *it) {
-    sizes asked = {.of = it};
-    asked.values = popoto__arena_zeroed(it->what.memory, it->plan.set_count + it->plan.range_count + 1,
-                                        sizeof *asked.values);
+    sizes asked = { .of = it };
+    asked.values = popoto__arena_zeroed(
+        it->what.memory, it->plan.set_count + it->plan.range_count + 1, sizeof *asked.values);
     if (asked.values == NULL)
         return popoto__fail_memory(&it->db->why);
     popoto__buffer_clear(&it->db->request);
@@ -78,9 +82,9 @@ static popoto_status choose_source(reading *it) {
     return status;
 }
 
-static popoto_status start(reading *it, popoto_db *db, const popoto_query_desc *desc, const model *of,
-                           arena *memory, bool is_stream) {
-    *it = (reading){.db = db, .page = is_stream ? STREAM_PAGE : PAGE};
+static popoto_status start(reading *it, popoto_db *db, const popoto_query_desc *desc,
+                           const model *of, arena *memory, bool is_stream) {
+    *it = (reading){ .db = db, .page = is_stream ? STREAM_PAGE : PAGE };
     popoto__buffer_init(&it->cursor, &db->allocator);
     popoto__buffer_init(&it->last, &db->allocator);
     popoto_status status = popoto__query_parse(db, of, desc, memory, &it->what);
@@ -99,13 +103,16 @@ static popoto_status start(reading *it, popoto_db *db, const popoto_query_desc *
         it->plan.set_count = 1;
     }
     if (is_stream && it->plan.sort_here)
-        return popoto__fail(&db->why, POPOTO_BAD_QUERY,
-                            "a stream of %s cannot be ordered by %s: only the SORTED field whose index "
-                            "answers the query gives an order without all rows in memory",
-                            of->name.data, it->what.order->name);
+        return popoto__fail(
+            &db->why, POPOTO_BAD_QUERY,
+            "a stream of %s cannot be ordered by %s: only the SORTED field whose index "
+            "answers the query gives an order without all rows in memory",
+            of->name.data, it->what.order->name);
     it->in_steps = is_stream || (!it->plan.sort_here && it->what.limit <= SMALL_LIMIT &&
                                  it->what.offset <= SMALL_LIMIT);
-    it->skip = it->plan.sort_here ? 0 : it->what.offset;
+    it->skips_names = it->plan.exact && !it->plan.sort_here && it->plan.source != SOURCE_KEY &&
+                      of->declared->time_to_live == 0;
+    it->skip = it->what.offset;
     it->rows = popoto__rows_new(db, of);
     if (it->rows == NULL)
         return popoto__fail_memory(&db->why);
@@ -148,7 +155,7 @@ static popoto_status take_members(void *context, size_t index, const reply *answ
         return popoto__fail_memory(&it->db->why);
     it->asked = answer->count;
     for (size_t i = 0; i < answer->count; i++)
-        add_name(it, (popoto_text){answer->items[i]->text, answer->items[i]->size});
+        add_name(it, (popoto_text){ answer->items[i]->text, answer->items[i]->size });
     return POPOTO_OK;
 }
 
@@ -166,8 +173,8 @@ static bool has_name(const reading *it, popoto_text name) {
 static popoto_status take_step(void *context, size_t index, const reply *answer) {
     reading *it = context;
     (void)index;
-    if (answer->type != REPLY_ARRAY || answer->count != 2 || answer->items[0]->type != REPLY_STRING ||
-        answer->items[1]->type != REPLY_ARRAY)
+    if (answer->type != REPLY_ARRAY || answer->count != 2 ||
+        answer->items[0]->type != REPLY_STRING || answer->items[1]->type != REPLY_ARRAY)
         return fail_reply(it, answer, "reading an index");
     const reply *cursor = answer->items[0], *members = answer->items[1];
     popoto__buffer_clear(&it->cursor);
@@ -176,7 +183,7 @@ static popoto_status take_step(void *context, size_t index, const reply *answer)
         return popoto__fail_memory(&it->db->why);
     it->asked = members->count;
     for (size_t i = 0; i < members->count; i++) {
-        popoto_text name = {members->items[i]->text, members->items[i]->size};
+        popoto_text name = { members->items[i]->text, members->items[i]->size };
         if (it->page == STREAM_PAGE || !has_name(it, name))
             add_name(it, name);
     }
@@ -211,7 +218,7 @@ static popoto_status take_range(void *context, size_t index, const reply *answer
         popoto__buffer_append(&it->cursor, score->text, score->size);
         popoto__buffer_clear(&it->last);
         popoto__buffer_append(&it->last, name->text, name->size);
-        add_name(it, (popoto_text){name->text, name->size});
+        add_name(it, (popoto_text){ name->text, name->size });
     }
     return it->cursor.failed || it->last.failed ? popoto__fail_memory(&it->db->why) : POPOTO_OK;
 }
@@ -230,7 +237,8 @@ static popoto_status next_set(reading *it) {
         it->finished = true;
         return POPOTO_OK;
     }
-    popoto_text cursor = it->cursor.size ? (popoto_text){it->cursor.data, it->cursor.size} : TEXT("0");
+    popoto_text cursor =
+        it->cursor.size ? (popoto_text){ it->cursor.data, it->cursor.size } : TEXT("0");
     popoto__render_scan(it->plan.sets[it->index], cursor, it->page, &it->db->request);
     popoto_status status = popoto__db_exchange(it->db, 1, false, &it->rows->names, take_step, it);
     if (status == POPOTO_OK && it->cursor.size == 1 && it->cursor.data[0] == '0') {
@@ -241,6 +249,15 @@ static popoto_status next_set(reading *it) {
     return status;
 }
 
+/* As many as rows are wanted; where some of them may not fit, more and more. */
+static size_t page_length(reading *it, size_t wanted) {
+    if (it->plan.names_matter && wanted < it->page) {
+        it->grown = it->grown ? it->grown * 2 : 64;
+        wanted = it->grown > wanted ? it->grown : wanted;
+    }
+    return wanted < it->page ? wanted : it->page;
+}
+
 /* The next page of a range starts at the last entry's score, and leaves out what was seen of it: by
  * name as long as that is less than a page; else all but a page's worth are skipped, so that entries
  * that were removed meanwhile do not shift unseen ones out of sight. */
@@ -249,11 +266,16 @@ static popoto_status next_range(reading *it, size_t wanted) {
         it->finished = true;
         return POPOTO_OK;
     }
-    size_t page = wanted < it->page ? wanted : it->page;
+    size_t page = page_length(it, wanted);
     size_t seen = it->cursor.size ? it->ties : 0;
     size_t skip = seen > page ? seen - page : 0;
+    if (it->skips_names && !it->plan.names_matter && it->plan.range_count == 1 &&
+        it->cursor.size == 0) {
+        skip = it->skip; /* the server may count them */
+        it->skip = 0;
+    }
     size_t count = page + (seen - skip);
-    popoto_text from = {it->cursor.data, it->cursor.size};
+    popoto_text from = { it->cursor.data, it->cursor.size };
     popoto__render_range(&it->plan.ranges[it->index], it->what.descending,
                          it->cursor.size ? &from : NULL, skip, count, &it->db->request);
     popoto_status status = popoto__db_exchange(it->db, 1, false, &it->rows->names, take_range, it);
@@ -275,7 +297,8 @@ static popoto_status take_scores(void *context, size_t index, const reply *answe
     for (size_t i = 0; i < it->name_count; i++) {
         const reply *score = answer->items[i];
         double value;
-        if (score->type == REPLY_STRING && popoto__codec_read_double(score->text, score->size, &value) &&
+        if (score->type == REPLY_STRING &&
+            popoto__codec_read_double(score->text, score->size, &value) &&
             popoto__range_holds(&it->plan.ranges[0], value))
             it->names[kept++] = it->names[i];
     }
@@ -297,7 +320,7 @@ static popoto_status next_page(reading *it, size_t wanted) {
         char *name = popoto__arena_copy(&it->rows->names, it->plan.key.data, it->plan.key.size);
         if (name == NULL)
             return popoto__fail_memory(&it->db->why);
-        it->names[it->name_count++] = (popoto_text){name, it->plan.key.size};
+        it->names[it->name_count++] = (popoto_text){ name, it->plan.key.size };
     } else if (it->plan.source == SOURCE_SORTED) {
         status = next_range(it, wanted);
     } else {
@@ -325,18 +348,27 @@ static popoto_status take_record(void *context, size_t index, const reply *answe
     }
 }
 
+static popoto_status take_cleared(void *context, size_t index, const reply *answer) {
+    popoto_db *db = context;
+    (void)index;
+    if (popoto__reply_is_error(answer, "NOSCRIPT"))
+        db->sha[SCRIPT_COMMIT][0] = '\0'; /* to be loaded when next needed */
+    return POPOTO_OK;
+}
+
 /* Index entries of records that are gone (expired, mostly) go too, each if its record is still gone. A
  * failure is no matter: nobody asked for this, and the next reader tries again. */
 static void clear_gone(reading *it, size_t range) {
     popoto_db *db = it->db;
     failure kept = db->why;
     size_t count = 0;
-    popoto_text found_in = {NULL, 0};
+    popoto_text found_in = { NULL, 0 };
     if (it->plan.source == SOURCE_KEY || it->gone_count == 0)
         return;
     if (it->plan.source == SOURCE_SORTED)
         found_in = it->plan.ranges[range].key;
-    if (db->sha[SCRIPT_COMMIT][0] == '\0' && popoto__db_load_script(db, SCRIPT_COMMIT) != POPOTO_OK) {
+    if (db->sha[SCRIPT_COMMIT][0] == '\0' &&
+        popoto__db_load_script(db, SCRIPT_COMMIT) != POPOTO_OK) {
         db->why = kept;
         return;
     }
@@ -344,13 +376,13 @@ static void clear_gone(reading *it, size_t range) {
     for (size_t i = 0; i < it->gone_count; i++) {
         plan removal;
         popoto__plan_init(&removal, &it->rows->memory);
-        if (popoto__plan_forget(it->what.of, it->gone[i], found_in, &removal, &db->why) != POPOTO_OK)
+        if (popoto__plan_forget(it->what.of, it->gone[i], found_in, &removal, &db->why) !=
+            POPOTO_OK)
             break;
         popoto__plan_render_commit(&removal, popoto__db_script(db, SCRIPT_COMMIT), &db->request);
         count++;
     }
-    (void)popoto__db_exchange(db, count, true, NULL, popoto__ignore_reply, NULL);
-    db->sha[SCRIPT_COMMIT][0] = '\0'; /* it may have been unknown: load it again when next needed */
+    (void)popoto__db_exchange(db, count, true, NULL, take_cleared, db);
     db->why = kept;
 }
 
@@ -361,7 +393,8 @@ static popoto_status fetch(reading *it, size_t range, size_t first, size_t count
     popoto__buffer_clear(&it->db->request);
     for (size_t i = 0; i < count; i++)
         popoto__render_fetch(it->what.of, it->what.fetched, it->names[first + i], &it->db->request);
-    popoto_status status = popoto__db_exchange(it->db, count, false, &it->rows->memory, take_record, it);
+    popoto_status status =
+        popoto__db_exchange(it->db, count, false, &it->rows->memory, take_record, it);
     if (status == POPOTO_OK)
         clear_gone(it, range);
     return status;
@@ -372,11 +405,23 @@ static size_t wanted(const reading *it) {
     size_t all = it->what.limit;
     if (it->plan.sort_here || all > SIZE_MAX - it->what.offset)
         return SIZE_MAX;
-    all += it->what.offset;
+    if (!it->skips_names)
+        all += it->what.offset;
     return it->rows->count < all ? all - it->rows->count : 0;
 }
 
-static size_t least(size_t a, size_t b) { return a < b ? a : b; }
+static size_t least(size_t a, size_t b) {
+    return a < b ? a : b;
+}
+
+static void skip_names(reading *it) {
+    size_t count = it->skips_names ? least(it->skip, it->name_count) : 0;
+    if (count == 0)
+        return;
+    it->skip -= count;
+    it->name_count -= count;
+    memmove(it->names, it->names + count, it->name_count * sizeof *it->names);
+}
 
 /* Of more candidates than rows are wanted only so many are fetched: the others come next, if some of
  * these are gone or do not fit. */
@@ -385,7 +430,9 @@ static popoto_status read_all(reading *it) {
     it->keeps_names = true;
     while (status == POPOTO_OK && !it->finished && wanted(it) > 0) {
         size_t range = it->index, at = 0;
-        status = next_page(it, wanted(it));
+        size_t more = wanted(it) < SIZE_MAX - it->skip ? wanted(it) + it->skip : SIZE_MAX;
+        status = next_page(it, more);
+        skip_names(it);
         while (status == POPOTO_OK && at < it->name_count && wanted(it) > 0) {
             size_t count = least(least(wanted(it), it->name_count - at), FETCH);
             status = fetch(it, range, at, count);
@@ -395,7 +442,8 @@ static popoto_status read_all(reading *it) {
     if (status == POPOTO_OK && it->plan.sort_here && !popoto__rows_sort(it->rows, &it->what))
         status = popoto__fail_memory(&it->db->why);
     if (status == POPOTO_OK)
-        popoto__rows_cut(it->rows, &it->what, it->what.offset, it->what.limit);
+        popoto__rows_cut(it->rows, &it->what, it->skips_names ? 0 : it->what.offset,
+                         it->what.limit);
     return status;
 }
 
@@ -412,8 +460,10 @@ static popoto_status report_problems(popoto_db *db, const popoto_rows *rows) {
         return POPOTO_OK;
     if (rows->problem_count == 1)
         return popoto__fail(&db->why, POPOTO_CORRUPT, "%.500s", rows->problems[0]);
-    return popoto__fail(&db->why, POPOTO_CORRUPT, "%zu stored records do not fit the model; the first: "
-                                                  "%.400s", rows->problem_count, rows->problems[0]);
+    return popoto__fail(&db->why, POPOTO_CORRUPT,
+                        "%zu stored records do not fit the model; the first: "
+                        "%.400s",
+                        rows->problem_count, rows->problems[0]);
 }
 
 popoto_status popoto_query(popoto_db *db, const popoto_query_desc *desc, popoto_rows **rows) {
@@ -438,15 +488,17 @@ popoto_status popoto_query(popoto_db *db, const popoto_query_desc *desc, popoto_
     return status;
 }
 
-static popoto_status keep_one(popoto_db *db, popoto_status status, const char *what, popoto_rows **rows) {
+static popoto_status keep_one(popoto_db *db, popoto_status status, const char *what,
+                              popoto_rows **rows) {
     popoto_status outcome = status;
     if (status == POPOTO_OK && popoto_rows_count(*rows) == 1)
         return POPOTO_OK;
     if (status == POPOTO_OK)
-        outcome = popoto_rows_count(*rows) == 0
-                      ? popoto__fail(&db->why, POPOTO_NOT_FOUND, "no record of %s matches", what)
-                      : popoto__fail(&db->why, POPOTO_SEVERAL,
-                                     "more than one record of %s matches, and one is asked for", what);
+        outcome =
+            popoto_rows_count(*rows) == 0
+                ? popoto__fail(&db->why, POPOTO_NOT_FOUND, "no record of %s matches", what)
+                : popoto__fail(&db->why, POPOTO_SEVERAL,
+                               "more than one record of %s matches, and one is asked for", what);
     popoto_rows_free(*rows);
     *rows = NULL;
     return outcome;
@@ -475,7 +527,8 @@ popoto_status popoto_load(popoto_db *db, const popoto_model *declared, const voi
     *rows = NULL;
     popoto_status status = popoto__db_begin(db, declared, &of);
     if (status == POPOTO_OK && object == NULL)
-        status = popoto__fail(&db->why, POPOTO_BAD_ARGUMENT, "an object is needed, and NULL was given");
+        status =
+            popoto__fail(&db->why, POPOTO_BAD_ARGUMENT, "an object is needed, and NULL was given");
     if (status == POPOTO_OK)
         status = popoto__db_values(db, of, object, values);
     if (status != POPOTO_OK)
@@ -489,9 +542,11 @@ popoto_status popoto_load(popoto_db *db, const popoto_model *declared, const voi
         status = popoto__field_accept(of, about, &values[about->index], &taken, &db->why);
         if (status != POPOTO_OK)
             return status;
-        filters[i] = (popoto_filter){about->name, taken};
+        filters[i] = (popoto_filter){ about->name, taken };
     }
-    popoto_query_desc desc = {.model = declared, .filters = filters, .filter_count = of->key_count};
+    popoto_query_desc desc = { .model = declared,
+                               .filters = filters,
+                               .filter_count = of->key_count };
     status = start(&it, db, &desc, of, &db->scratch, false);
     if (status == POPOTO_OK)
         status = read_all(&it);
@@ -540,18 +595,19 @@ static bool sizes_answer(const reading *it) {
     if (by->source == SOURCE_CLASS)
         return it->what.condition_count == 0;
     if (by->source == SOURCE_SETS)
-        return it->what.condition_count == conditions_by_source && (by->set_count == 1 || by->any_set);
+        return it->what.condition_count == conditions_by_source &&
+               (by->set_count == 1 || by->any_set);
     if (by->source != SOURCE_SORTED)
         return false;
     for (size_t i = 0; i < it->what.condition_count; i++)
-        if (it->what.conditions[i].about != by->sorted && !popoto__partitioned_by(by->sorted,
-                                                                                  it->what.conditions[i].about))
+        if (it->what.conditions[i].about != by->sorted &&
+            !popoto__partitioned_by(by->sorted, it->what.conditions[i].about))
             return false;
     return true;
 }
 
 static popoto_status count_sizes(reading *it, size_t *count) {
-    counting answer = {.of = it};
+    counting answer = { .of = it };
     read_plan asked = it->plan;
     if (asked.source == SOURCE_SORTED)
         asked.set_count = 0;
@@ -559,9 +615,9 @@ static popoto_status count_sizes(reading *it, size_t *count) {
         asked.range_count = 0;
     popoto__buffer_clear(&it->db->request);
     size_t commands = popoto__query_render_sizes(&asked, &it->db->request);
-    popoto_status status = commands == 0 ? POPOTO_OK
-                                         : popoto__db_exchange(it->db, commands, false, NULL, take_count,
-                                                               &answer);
+    popoto_status status =
+        commands == 0 ? POPOTO_OK
+                      : popoto__db_exchange(it->db, commands, false, NULL, take_count, &answer);
     *count = status == POPOTO_OK ? answer.total : 0;
     return status;
 }
@@ -620,7 +676,8 @@ struct popoto_stream {
     size_t given;      /* rows handed out */
 };
 
-popoto_status popoto_stream_open(popoto_db *db, const popoto_query_desc *desc, popoto_stream **stream) {
+popoto_status popoto_stream_open(popoto_db *db, const popoto_query_desc *desc,
+                                 popoto_stream **stream) {
     const model *of;
     if (stream == NULL)
         return POPOTO_BAD_ARGUMENT;
@@ -656,7 +713,7 @@ popoto_status popoto_stream_next(popoto_stream *stream, void **row) {
             return POPOTO_OK;
         if (stream->at < rows->count) {
             size_t index = stream->at++;
-            if (it->skip > 0) {
+            if (!it->skips_names && it->skip > 0) {
                 it->skip--;
                 continue;
             }
@@ -670,6 +727,7 @@ popoto_status popoto_stream_next(popoto_stream *stream, void **row) {
         stream->at = stream->at_problem = 0;
         size_t range = it->index;
         popoto_status status = next_page(it, STREAM_PAGE);
+        skip_names(it);
         if (status == POPOTO_OK && it->name_count > 0)
             status = fetch(it, range, 0, it->name_count);
         if (status != POPOTO_OK)

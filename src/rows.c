@@ -47,13 +47,17 @@ void popoto_rows_free(popoto_rows *it) {
     popoto__release(&allocator, it);
 }
 
-size_t popoto_rows_count(const popoto_rows *it) { return it == NULL ? 0 : it->count; }
+size_t popoto_rows_count(const popoto_rows *it) {
+    return it == NULL ? 0 : it->count;
+}
 
 void *popoto_rows_at(popoto_rows *it, size_t index) {
     return it == NULL || index >= it->count ? NULL : it->objects + index * it->stride;
 }
 
-size_t popoto_rows_problem_count(const popoto_rows *it) { return it == NULL ? 0 : it->problem_count; }
+size_t popoto_rows_problem_count(const popoto_rows *it) {
+    return it == NULL ? 0 : it->problem_count;
+}
 
 const char *popoto_rows_problem(const popoto_rows *it, size_t index) {
     return it == NULL || index >= it->problem_count ? NULL : it->problems[index];
@@ -122,8 +126,8 @@ static row_outcome problem(popoto_rows *it, const model *of, popoto_text key, co
 /* ----- Decoding ------------------------------------------------------------------------------- */
 
 /* A stored field's value in the field's type; a field that the record lacks gets its default. */
-static bool read_field(popoto_rows *it, const field *about, const reply *stored, popoto_value *value,
-                       const char **reason) {
+static bool read_field(popoto_rows *it, const field *about, const reply *stored,
+                       popoto_value *value, const char **reason) {
     popoto_value given;
     if (stored->type == REPLY_NULL) {
         *value = about->declared->default_value;
@@ -159,8 +163,8 @@ static bool leaves_zero(const field *about, const reply *stored) {
     return stored->type == REPLY_NULL && about->declared->default_value.type == POPOTO_NULL;
 }
 
-static row_outcome fill(popoto_rows *it, const query *what, popoto_text key,
-                        const reply *answer, const popoto_value *values, void *object) {
+static row_outcome fill(popoto_rows *it, const query *what, popoto_text key, const reply *answer,
+                        const popoto_value *values, void *object) {
     popoto_value *own = NULL;
     memset(object, 0, it->stride);
     if (it->holds_records) {
@@ -177,7 +181,7 @@ static row_outcome fill(popoto_rows *it, const query *what, popoto_text key,
         if (stored == NULL || !what->chosen[i])
             continue;
         content += popoto__content_digest(
-            i, (popoto_text){stored->type == REPLY_STRING ? stored->text : NULL, stored->size});
+            i, (popoto_text){ stored->type == REPLY_STRING ? stored->text : NULL, stored->size });
         if (!popoto__object_set(what->of, object, &what->of->fields[i], &values[i], &it->memory,
                                 &reason) &&
             !leaves_zero(&what->of->fields[i], stored))
@@ -217,7 +221,8 @@ row_outcome popoto__rows_add(popoto_rows *it, const query *what, popoto_text key
         return problem(it, what->of, key, &what->of->fields[i], reason);
     }
     for (size_t i = 0; i < what->condition_count; i++)
-        if (!popoto__condition_holds(&what->conditions[i], &values[what->conditions[i].about->index]))
+        if (!popoto__condition_holds(&what->conditions[i],
+                                     &values[what->conditions[i].about->index]))
             return ROW_UNFIT;
     if (!make_room(it))
         return ROW_NO_MEMORY;
@@ -274,7 +279,7 @@ bool popoto__rows_sort(popoto_rows *it, const query *what) {
         return false;
     }
     for (size_t i = 0; i < it->count; i++)
-        entries[i] = (sort_entry){&it->sort_values[i], &it->keys[i], i};
+        entries[i] = (sort_entry){ &it->sort_values[i], &it->keys[i], i };
     qsort(entries, it->count, sizeof *entries, by_value);
     for (size_t i = 0; i < it->count; i++) {
         const sort_entry *from = &entries[what->descending ? it->count - 1 - i : i];

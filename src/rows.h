@@ -13,7 +13,7 @@ struct popoto_rows {
     size_t field_count;
     size_t stride; /* of one object */
     char *objects;
-    popoto_text *keys;        /* under which each is stored */
+    popoto_text *keys;         /* under which each is stored */
     popoto_value *sort_values; /* of the order's field, where the rows are sorted here; else NULL */
     bool sorts;
     size_t count;
@@ -38,7 +38,8 @@ void popoto__rows_reset(popoto_rows *it);
 
 /* Add the record under `key` from the answer to its fetch (see popoto__render_fetch). The key is in
  * it->names, the answer's strings are in it->memory. */
-row_outcome popoto__rows_add(popoto_rows *it, const query *what, popoto_text key, const reply *answer);
+row_outcome popoto__rows_add(popoto_rows *it, const query *what, popoto_text key,
+                             const reply *answer);
 /* By what->order. False: no memory, and nothing changed. */
 bool popoto__rows_sort(popoto_rows *it, const query *what);
 /* Leave out the first `offset` rows and all after `limit` more. */

@@ -118,7 +118,8 @@ popoto_status popoto__scope_complete(popoto_db *db, const model *of, const field
     popoto_value scoped, named;
     if (given == NULL)
         return POPOTO_OK;
-    if (!popoto__field_convert(about, given, &scoped) || !popoto__field_convert(about, value, &named) ||
+    if (!popoto__field_convert(about, given, &scoped) ||
+        !popoto__field_convert(about, value, &named) ||
         (!is_unset(about, value) && !popoto_value_equal(&named, &scoped)))
         return popoto__scope_refuse(db, of, about, value, given);
     *value = scoped;

@@ -34,7 +34,9 @@ static const char crockford[] = "0123456789ABCDEFGHJKMNPQRSTVWXYZ";
 static void generate_ulid(popoto_id *id) {
     struct timeval now;
     uuid_t random;
-    unsigned char bytes[17] = {0}; /* the first is no part of it: 130 bits of digits, 128 of ulid */
+    unsigned char bytes[17] = {
+        0
+    }; /* the first is no part of it: 130 bits of digits, 128 of ulid */
     gettimeofday(&now, NULL);
     uint64_t milliseconds = (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_usec / 1000;
     uuid_generate_random(random);
@@ -46,7 +48,8 @@ static void generate_ulid(popoto_id *id) {
     memcpy(bytes + 14, random + 9, 3);
     for (unsigned digit = 0; digit < 26; digit++) {
         unsigned bit = 6 + digit * 5;
-        unsigned pair = (unsigned)bytes[bit / 8] << 8 | (bit / 8 + 1 < 17 ? bytes[bit / 8 + 1] : 0U);
+        unsigned pair =
+            (unsigned)bytes[bit / 8] << 8 | (bit / 8 + 1 < 17 ? bytes[bit / 8 + 1] : 0U);
         id->text[digit] = crockford[pair >> (11 - bit % 8) & 31U];
     }
     id->text[26] = '\0';
@@ -69,14 +72,16 @@ static popoto_status generate_keys(batch *it, item *one) {
         const field *about = &it->of->fields[i];
         popoto_value *value = &one->values[i];
         if (about->kind != POPOTO_KIND_AUTO_KEY ||
-            !(value->type == POPOTO_NULL || (value->type == POPOTO_TEXT && value->as.text.size == 0)))
+            !(value->type == POPOTO_NULL ||
+              (value->type == POPOTO_TEXT && value->as.text.size == 0)))
             continue;
         if (one->generated == NULL)
-            one->generated = popoto__arena_zeroed(&it->db->scratch, it->of->field_count,
-                                                  sizeof *one->generated);
+            one->generated =
+                popoto__arena_zeroed(&it->db->scratch, it->of->field_count, sizeof *one->generated);
         if (one->generated == NULL)
             return popoto__fail_memory(&it->db->why);
-        (about->declared->generate == POPOTO_ULID ? generate_ulid : generate_uuid4)(&one->generated[i]);
+        (about->declared->generate == POPOTO_ULID ? generate_ulid
+                                                  : generate_uuid4)(&one->generated[i]);
         *value = popoto_of_id(&one->generated[i]);
     }
     return POPOTO_OK;
@@ -91,14 +96,14 @@ static popoto_status accept_values(batch *it, item *one) {
         popoto_value *value = &one->values[i];
         if (it->named != NULL && !it->named[i] && !about->is_key && !about->is_partition &&
             about->kind != POPOTO_KIND_SORTED) {
-            *value = (popoto_value){POPOTO_NULL, {0}};
+            *value = (popoto_value){ POPOTO_NULL, { 0 } };
             continue;
         }
         if (is_new && value->type == POPOTO_NULL)
             *value = about->declared->default_value;
         if (about->kind == POPOTO_KIND_CONFIDENCE &&
-            (value->type == POPOTO_NULL || (is_new && value->type == POPOTO_FLOAT &&
-                                            value->as.real == 0)))
+            (value->type == POPOTO_NULL ||
+             (is_new && value->type == POPOTO_FLOAT && value->as.real == 0)))
             *value = popoto_of_float(about->initial_confidence);
         popoto_value given = *value;
         popoto_status status = popoto__field_accept(it->of, about, &given, value, &it->db->why);
@@ -112,10 +117,11 @@ static popoto_status accept_values(batch *it, item *one) {
 
 static popoto_status check_whole(batch *it, const popoto_object *header) {
     if (it->named == NULL && header->flags & OBJECT_PARTIAL)
-        return popoto__fail(&it->db->why, POPOTO_BAD_ARGUMENT,
-                            "this %s was loaded with a choice of fields and the others are empty in it; "
-                            "name what to save: .only = \"...\"",
-                            it->of->name.data);
+        return popoto__fail(
+            &it->db->why, POPOTO_BAD_ARGUMENT,
+            "this %s was loaded with a choice of fields and the others are empty in it; "
+            "name what to save: .only = \"...\"",
+            it->of->name.data);
     return POPOTO_OK;
 }
 
@@ -135,7 +141,8 @@ static popoto_status choose_kind(batch *it, item *one, write_kind asked) {
     if (status == POPOTO_OK && asked == WRITE_STORE)
         status = generate_keys(it, one);
     if (status == POPOTO_OK)
-        status = popoto__key_of_values(it->of, one->values, &it->db->scratch, &current, &it->db->why);
+        status =
+            popoto__key_of_values(it->of, one->values, &it->db->scratch, &current, &it->db->why);
     if (status == POPOTO_OK)
         status = popoto__db_old_key(it->db, header, current, &one->write.old_key);
     if (status != POPOTO_OK)
@@ -149,8 +156,10 @@ static popoto_status choose_kind(batch *it, item *one, write_kind asked) {
 
 static popoto_status prepare(batch *it, item *one, write_kind asked) {
     if (one->object == NULL)
-        return popoto__fail(&it->db->why, POPOTO_BAD_ARGUMENT, "an object of %s is needed, and NULL was "
-                                                               "given", it->of->name.data);
+        return popoto__fail(&it->db->why, POPOTO_BAD_ARGUMENT,
+                            "an object of %s is needed, and NULL was "
+                            "given",
+                            it->of->name.data);
     one->write.of = it->of;
     one->write.memory = &it->db->scratch;
     one->write.named = it->named;
@@ -183,7 +192,8 @@ static popoto_status plan_item(commit_batch *run, commit *one) {
     popoto_status status = popoto__plan_learn(&it->write, &one->planned, one->refusals,
                                               one->refusal_count, &run->db->why);
     one->is_transaction = it->write.kind == WRITE_FRESH;
-    return status == POPOTO_OK ? popoto__plan_write(&it->write, &one->planned, &run->db->why) : status;
+    return status == POPOTO_OK ? popoto__plan_write(&it->write, &one->planned, &run->db->why)
+                               : status;
 }
 
 static void render_item(commit_batch *run, commit *one) {
@@ -220,7 +230,8 @@ static uint64_t content_of(const item *one, const model *of, bool *whole) {
 /* The object learns its generated keys when its record is stored, or may be. */
 static popoto_status set_generated(batch *it, item *one) {
     popoto_status status = POPOTO_OK;
-    for (size_t i = 0; one->generated != NULL && i < it->of->field_count && status == POPOTO_OK; i++)
+    for (size_t i = 0; one->generated != NULL && i < it->of->field_count && status == POPOTO_OK;
+         i++)
         if (one->generated[i].text[0] != '\0')
             status = popoto__object_set_generated(it->of, one->object, &it->of->fields[i],
                                                   &one->generated[i], &it->db->why);
@@ -231,7 +242,7 @@ static popoto_status remember(batch *it, item *one) {
     popoto_object *header = popoto__object_header(it->of, one->object);
     bool whole;
     if (one->write.kind == WRITE_DELETE) {
-        *header = (popoto_object){0};
+        *header = (popoto_object){ 0 };
         return POPOTO_OK;
     }
     popoto_text key = one->write.place.key;
@@ -253,8 +264,9 @@ static popoto_status finish(batch *it, size_t index) {
     popoto_status status = one->done.status;
     if (status == POPOTO_OK)
         return remember(it, one);
-    return status == POPOTO_UNKNOWN_OUTCOME && set_generated(it, one) != POPOTO_OK ? POPOTO_NO_MEMORY
-                                                                                   : status;
+    return status == POPOTO_UNKNOWN_OUTCOME && set_generated(it, one) != POPOTO_OK
+               ? POPOTO_NO_MEMORY
+               : status;
 }
 
 /* ----- if_unchanged: what is stored now, compared with what was loaded ------------------------- */
@@ -266,14 +278,15 @@ static popoto_status take_stored(void *context, size_t index, const reply *answe
     if (answer->type == REPLY_ERROR)
         return popoto__reply_failure(answer, "reading a record", &it->db->why);
     if (answer->type != REPLY_ARRAY || answer->count != it->of->field_count)
-        return popoto__fail(&it->db->why, POPOTO_BAD_REPLY, "the server answered HMGET with no list of "
-                                                            "the fields asked for");
+        return popoto__fail(&it->db->why, POPOTO_BAD_REPLY,
+                            "the server answered HMGET with no list of "
+                            "the fields asked for");
     for (size_t i = 0; i < it->of->field_count; i++) {
         const reply *one = answer->items[i];
         write->stored[i].known = true;
-        write->stored[i].bytes = (popoto_text){NULL, 0};
+        write->stored[i].bytes = (popoto_text){ NULL, 0 };
         if (one->type == REPLY_STRING)
-            write->stored[i].bytes = (popoto_text){one->text, one->size};
+            write->stored[i].bytes = (popoto_text){ one->text, one->size };
     }
     return POPOTO_OK;
 }
@@ -284,10 +297,11 @@ static popoto_status check_unchanged(batch *it) {
     uint64_t content = 0;
     shown room;
     if (one->write.kind != WRITE_REPLACE || header->content == 0)
-        return popoto__fail(&it->db->why, POPOTO_BAD_ARGUMENT,
-                            "if_unchanged: this %s does not know what was stored: it was not loaded "
-                            "whole, or saved in part",
-                            it->of->name.data);
+        return popoto__fail(
+            &it->db->why, POPOTO_BAD_ARGUMENT,
+            "if_unchanged: this %s does not know what was stored: it was not loaded "
+            "whole, or saved in part",
+            it->of->name.data);
     popoto__buffer_clear(&it->db->request);
     popoto__render_fetch(it->of, NULL, one->write.old_key, &it->db->request);
     popoto_status status = popoto__db_exchange(it->db, 1, false, &it->db->scratch, take_stored, it);
@@ -300,8 +314,8 @@ static popoto_status check_unchanged(batch *it) {
     }
     const char *key = popoto__show(&room, one->write.old_key.data, one->write.old_key.size);
     if (!any)
-        return popoto__fail(&it->db->why, POPOTO_NOT_FOUND, "%s is not there: it was deleted, or expired",
-                            key);
+        return popoto__fail(&it->db->why, POPOTO_NOT_FOUND,
+                            "%s is not there: it was deleted, or expired", key);
     if (content != header->content)
         return popoto__fail(&it->db->why, POPOTO_CHANGED,
                             "%s: somebody changed it since this object was loaded", key);
@@ -355,11 +369,12 @@ static popoto_status write_batch(batch *it, void *const *objects, size_t count, 
 
 static popoto_status write_many(popoto_db *db, const popoto_model *declared, void *const *objects,
                                 size_t count, write_kind asked, popoto_status *statuses) {
-    batch it = {.db = db};
-    failure first = {.status = POPOTO_OK};
+    batch it = { .db = db };
+    failure first = { .status = POPOTO_OK };
     popoto_status status = popoto__db_begin(db, declared, &it.of);
     if (status == POPOTO_OK && objects == NULL && count > 0)
-        status = popoto__fail(&db->why, POPOTO_BAD_ARGUMENT, "objects are needed, and NULL was given");
+        status =
+            popoto__fail(&db->why, POPOTO_BAD_ARGUMENT, "objects are needed, and NULL was given");
     for (size_t i = 0; status != POPOTO_OK && statuses != NULL && i < count; i++)
         statuses[i] = status;
     if (status != POPOTO_OK)
@@ -405,7 +420,7 @@ popoto_status popoto_delete(popoto_db *db, const popoto_model *declared, void *o
 popoto_status popoto_save_with(popoto_db *db, const popoto_model *declared, void *object,
                                const popoto_save_desc *desc) {
     bool named[MODEL_MAX_FIELDS];
-    batch it = {.db = db, .if_unchanged = desc != NULL && desc->if_unchanged};
+    batch it = { .db = db, .if_unchanged = desc != NULL && desc->if_unchanged };
     popoto_status status = popoto__db_begin(db, declared, &it.of);
     if (status == POPOTO_OK && desc != NULL && desc->only != NULL) {
         status = popoto__model_choose(it.of, desc->only, named, POPOTO_BAD_ARGUMENT, &db->why);
@@ -421,10 +436,11 @@ popoto_status popoto_key(popoto_db *db, const popoto_model *declared, const void
     popoto_text made;
     if (key == NULL)
         return POPOTO_BAD_ARGUMENT;
-    *key = (popoto_text){NULL, 0};
+    *key = (popoto_text){ NULL, 0 };
     popoto_status status = popoto__db_begin(db, declared, &of);
     if (status == POPOTO_OK && object == NULL)
-        status = popoto__fail(&db->why, POPOTO_BAD_ARGUMENT, "an object is needed, and NULL was given");
+        status =
+            popoto__fail(&db->why, POPOTO_BAD_ARGUMENT, "an object is needed, and NULL was given");
     if (status == POPOTO_OK)
         status = popoto__db_values(db, of, object, values);
     if (status == POPOTO_OK)
