@@ -7,13 +7,13 @@
  * The lines that are shown are the lines that run: RUN and CODE print their own source. Everything
  * happens in a private server in a temporary folder, which is removed at the end. The exit status is 1
  * if any claim does not hold. */
-#define _XOPEN_SOURCE 700 /* nftw */
+#define _XOPEN_SOURCE 700
 
 #include "peek.h"
+#include "temporary.h"
 
 #include <popoto.h>
 
-#include <ftw.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -23,7 +23,7 @@
 /* ----- The stage ------------------------------------------------------------------------------ */
 
 typedef struct demo {
-    char folder[64];
+    temporary place;
     popoto_db *db;
     FILE *redis; /* the same server, read past the library */
     int held;    /* claims that hold */
@@ -432,13 +432,13 @@ static void partition_by(demo *d) {
     show_keys(d, "$SortedF*", 9);
     holds(d, count == 1, "the range query sees project A's scores alone");
     holds(d, !key_exists(d, "$SortedF:Episode:score"), "no index mixes the projects' scores");
+    putchar('\n');
 
     CODE(popoto_query_desc unnamed = {
              .model = &Episode,
              .where = { POPOTO_IS("score__gte", 0.7) },
          });
     popoto_rows *none;
-    putchar('\n');
     REFUSED(POPOTO_BAD_QUERY, popoto_query(db, &unnamed, &none));
     putchar('\n');
     holds(d, none == NULL && strstr(popoto_error(db), "project_id") != NULL,
@@ -713,9 +713,9 @@ static bool look_again(demo *d) {
 
 static void separate_databases(demo *d) {
     popoto_db *db = d->db;
-    char tenant_a[128], home[128];
-    snprintf(home, sizeof home, "embedded:%s/server", d->folder);
-    snprintf(tenant_a, sizeof tenant_a, "embedded:%s/tenant-a", d->folder);
+    char tenant_a[sizeof d->place.url + 16];
+    const char *home = d->place.url;
+    snprintf(tenant_a, sizeof tenant_a, "%s-of-tenant-a", home);
     add_episode(d, &Episode, "project-a", "Here", 0.8);
     say("One episode is here. Then the whole connection goes to a server of its own, with its own "
         "folder (elsewhere it would be \"redis://tenant-a-host:6379/0\"):");
@@ -820,21 +820,12 @@ static void stop(int signal_number) {
     stopped = signal_number;
 }
 
-static int remove_one(const char *path, const struct stat *status, int kind, struct FTW *where) {
-    (void)status, (void)kind, (void)where;
-    return remove(path);
-}
-
 static bool open_stage(demo *d) {
-    char url[128];
-    strcpy(d->folder, "/tmp/popoto-demo-XXXXXX");
-    if (mkdtemp(d->folder) == NULL) {
-        perror(d->folder);
-        d->folder[0] = '\0';
+    if (!temporary_make(&d->place, "demo")) {
+        perror("demo: no temporary folder");
         return false;
     }
-    snprintf(url, sizeof url, "embedded:%s/server", d->folder);
-    d->db = popoto_open(url, NULL);
+    d->db = popoto_open(d->place.url, NULL);
     if (popoto_ping(d->db) != POPOTO_OK || !look_again(d)) {
         fprintf(stderr, "demo: %s\n", popoto_error(d->db));
         return false;
@@ -846,8 +837,7 @@ static void close_stage(demo *d) {
     if (d->redis != NULL)
         fclose(d->redis);
     popoto_close(d->db);
-    if (d->folder[0] != '\0')
-        nftw(d->folder, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+    temporary_remove(&d->place);
 }
 
 /* Which sections to play: all, or those that the arguments number. */
@@ -878,7 +868,7 @@ int main(int argument_count, char **arguments) {
     bool ready = open_stage(&d);
     if (ready)
         printf("\n%slibpopoto %s plays its specification%s, on a private server in\n%s.\n", bold,
-               popoto_version(), plain, d.folder);
+               popoto_version(), plain, d.place.folder);
     for (size_t i = 0; i < SECTION_COUNT && ready && !stopped; i++)
         if (chosen[i])
             play(&d, i);
