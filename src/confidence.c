@@ -43,7 +43,8 @@ static popoto_status locate(popoto_db *db, const model *of, const void *object, 
         return status;
     if (out->old_key.data == NULL)
         out->old_key = current;
-    popoto__guess_values(of, values);
+    for (size_t i = 0; i < of->field_count; i++)
+        popoto__guess_value(of, &of->fields[i], &values[i]);
     return popoto__write_prepare(out, &db->why);
 }
 

@@ -526,13 +526,11 @@ popoto_status popoto__field_accept(const model *of, const field *it, const popot
     return POPOTO_OK;
 }
 
-void popoto__guess_values(const model *of, popoto_value *values) {
+void popoto__guess_value(const model *of, const field *it, popoto_value *value) {
     failure ignored;
-    for (size_t i = 0; i < of->field_count; i++) {
-        popoto_value given = values[i];
-        if (popoto__field_accept(of, &of->fields[i], &given, &values[i], &ignored) != POPOTO_OK)
-            values[i] = (popoto_value){ POPOTO_NULL, { 0 } };
-    }
+    popoto_value given = *value;
+    if (popoto__field_accept(of, it, &given, value, &ignored) != POPOTO_OK)
+        *value = (popoto_value){ POPOTO_NULL, { 0 } };
 }
 
 /* ----- Where a record stands: keys ------------------------------------------------------------ */
@@ -614,10 +612,11 @@ static popoto_status place_key(const model *of, const popoto_value *values, aren
 }
 
 popoto_status popoto__placement_of_values(const model *of, const popoto_value *values,
-                                          arena *memory, placement *out, failure *why) {
+                                          const bool *named, arena *memory, placement *out,
+                                          failure *why) {
     popoto_status status = place_key(of, values, memory, out, why);
     for (size_t i = 0; i < of->field_count && status == POPOTO_OK; i++)
-        if (of->fields[i].is_partition && !of->fields[i].is_key)
+        if (of->fields[i].is_partition && !of->fields[i].is_key && (named == NULL || named[i]))
             status = place_field(of, &of->fields[i], values, memory, out, why);
     return status;
 }

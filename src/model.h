@@ -70,9 +70,9 @@ const char *popoto__list_next(const char **at, size_t *size);
  * kind forbids. Null is taken where the field allows it. POPOTO_BAD_VALUE with a sentence. */
 popoto_status popoto__field_accept(const model *of, const field *it, const popoto_value *given,
                                    popoto_value *taken, failure *why);
-/* Make null what the fields would not accept, and convert the rest: what an object says of a stored
- * record that need not agree with it. */
-void popoto__guess_values(const model *of, popoto_value *values);
+/* Make null what the field would not accept, else convert it: what an object says of a stored record
+ * that need not agree with it. */
+void popoto__guess_value(const model *of, const field *it, popoto_value *value);
 /* The conversion alone, for filters' values: no length, no null. False: of another type. */
 bool popoto__field_convert(const field *it, const popoto_value *given, popoto_value *taken);
 
@@ -83,9 +83,11 @@ typedef struct placement {
     popoto_text *segments;
 } placement;
 
-/* From values (by field index). POPOTO_BAD_VALUE where one cannot stand in a key. */
+/* From values (by field index); the segments of fields that are not named (named NULL: all are) and no
+ * part of the key stay empty. POPOTO_BAD_VALUE where one cannot stand in a key. */
 popoto_status popoto__placement_of_values(const model *of, const popoto_value *values,
-                                          arena *memory, placement *out, failure *why);
+                                          const bool *named, arena *memory, placement *out,
+                                          failure *why);
 /* The segments of a field's partition alone; the key stays empty. */
 popoto_status popoto__placement_of_partition(const model *of, const field *it,
                                              const popoto_value *values, arena *memory,

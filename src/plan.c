@@ -365,6 +365,13 @@ static bool is_named(const record_write *it, size_t field_index) {
     return it->named == NULL || it->named[field_index];
 }
 
+bool popoto__write_stores(const record_write *it, size_t field_index) {
+    if (it->kind == WRITE_DELETE || it->kind == WRITE_TOUCH)
+        return false;
+    return is_named(it, field_index) ||
+           (it->of->fields[field_index].is_key && (it->kind != WRITE_REPLACE || it->moves_key));
+}
+
 static popoto_text copied(arena *memory, const buffer *from, size_t start, size_t end) {
     return (popoto_text){ popoto__arena_copy(memory, from->data + start, end - start),
                           end - start };
@@ -404,15 +411,14 @@ popoto_status popoto__write_prepare(record_write *it, failure *why) {
     if (it->stored == NULL || it->encoded == NULL)
         return popoto__fail_memory(why);
     popoto_status status = encode_values(it, why);
-    if (status == POPOTO_OK && (it->kind == WRITE_DELETE || it->kind == WRITE_TOUCH)) {
-        /* What the object says of its partition is a first guess, and it may say nothing. */
-        for (size_t i = 0; i < count; i++)
-            it->stored[i].known = it->values[i].type == POPOTO_NULL;
-        it->place.key = it->old_key;
-        return POPOTO_OK;
-    }
-    if (status == POPOTO_OK)
-        status = popoto__placement_of_values(it->of, it->values, it->memory, &it->place, why);
+    /* What an object says of fields that are not being stored is a first guess; it may say nothing. */
+    for (size_t i = 0; i < count; i++)
+        it->stored[i].known = !popoto__write_stores(it, i) && it->values[i].type == POPOTO_NULL;
+    it->place.key = it->old_key;
+    if (status != POPOTO_OK || it->kind == WRITE_DELETE || it->kind == WRITE_TOUCH)
+        return status;
+    status =
+        popoto__placement_of_values(it->of, it->values, it->named, it->memory, &it->place, why);
     if (status != POPOTO_OK)
         return status;
     if (it->kind != WRITE_REPLACE)
@@ -531,8 +537,7 @@ static void plan_hash(const record_write *it, plan *out) {
     arguments[0] = TEXT("HSET");
     arguments[1] = it->place.key;
     for (size_t i = 0; i < it->of->field_count; i++) {
-        /* The key's own fields are stored whatever was named, so that a moved record says so. */
-        if (!is_named(it, i) && !(it->of->fields[i].is_key && it->moves_key))
+        if (!popoto__write_stores(it, i))
             continue;
         arguments[count++] = (popoto_text){ it->of->fields[i].name, it->of->fields[i].name_size };
         arguments[count++] = it->encoded[i];
@@ -579,8 +584,11 @@ static popoto_status plan_sorted(const record_write *it, const field *about, pop
     popoto_text score;
     if (moves && from.data != NULL)
         PLAN(out, "ZREM", from, it->old_key);
-    if (to.data == NULL || (!moves && !is_named(it, about->index)))
+    bool named = is_named(it, about->index);
+    if (to.data == NULL || (!moves && !named))
         return POPOTO_OK;
+    if (!named && believed(it, about->index).data == NULL)
+        return POPOTO_OK; /* the record lacks the field, or this plan is there to ask for it */
     popoto_status status = score_of(it, about, out, &score, why);
     if (status == POPOTO_OK)
         PLAN(out, "ZADD", to, score, it->place.key);

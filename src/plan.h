@@ -126,6 +126,9 @@ typedef struct record_write {
 
 /* Encode the values and find the place: once for each write. */
 popoto_status popoto__write_prepare(record_write *it, failure *why);
+/* Whether a field's value goes into the record: key fields do whatever was named, unless the record has
+ * them already. */
+bool popoto__write_stores(const record_write *it, size_t field_index);
 /* The plan from what is known so far. */
 popoto_status popoto__plan_write(record_write *it, plan *out, failure *why);
 

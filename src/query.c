@@ -633,8 +633,8 @@ static popoto_status settle_conditions(query *it, read_plan *out, bool ranges_ex
         bool answered = implied || other_sorted;
         if (by_name && !indexed && !is_set_condition(by))
             answered = false; /* an AUTO_KEY alone: its name is told by no index */
-        if (!answered && by->about->is_key && indexed)
-            answered = true; /* looked at in the rows that an index brings */
+        if (!answered && ((by->about->is_key && indexed) || out->source == SOURCE_KEY))
+            answered = true; /* looked at in the rows that an index brings, or in the one */
         if (!answered && !it->allow_scan)
             return refuse_scan(it, by, why);
     }

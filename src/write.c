@@ -89,14 +89,12 @@ static popoto_status generate_keys(batch *it, item *one) {
 
 /* Defaults where a new record has null, the initial confidence where it has none, and every value in
  * its field's type. */
-static popoto_status accept_values(batch *it, item *one) {
-    bool is_new = one->write.kind == WRITE_CREATE || one->write.kind == WRITE_STORE;
+static popoto_status accept_values(batch *it, item *one, bool is_new) {
     for (size_t i = 0; i < it->of->field_count; i++) {
         const field *about = &it->of->fields[i];
         popoto_value *value = &one->values[i];
-        if (it->named != NULL && !it->named[i] && !about->is_key && !about->is_partition &&
-            about->kind != POPOTO_KIND_SORTED) {
-            *value = (popoto_value){ POPOTO_NULL, { 0 } };
+        if (it->named != NULL && !it->named[i] && !about->is_key) {
+            popoto__guess_value(it->of, about, value);
             continue;
         }
         if (is_new && value->type == POPOTO_NULL)
@@ -149,6 +147,8 @@ static popoto_status choose_kind(batch *it, item *one, write_kind asked) {
         return status;
     if (asked == WRITE_STORE && one->write.old_key.data != NULL)
         one->write.kind = WRITE_REPLACE;
+    else if (asked == WRITE_STORE && one->generated != NULL && !it->of->has_unique_key)
+        one->write.kind = WRITE_FRESH;
     if (asked == WRITE_DELETE && one->write.old_key.data == NULL)
         one->write.old_key = current;
     return POPOTO_OK;
@@ -174,13 +174,10 @@ static popoto_status prepare(batch *it, item *one, write_kind asked) {
         return status;
     if (one->write.kind == WRITE_DELETE) {
         /* Deleting needs the key alone: bad values are no obstacle. */
-        popoto__guess_values(it->of, one->values);
+        for (size_t i = 0; i < it->of->field_count; i++)
+            popoto__guess_value(it->of, &it->of->fields[i], &one->values[i]);
     } else {
-        /* A fresh record is a new one like any other, as far as its values are concerned. */
-        write_kind kind = one->write.kind;
-        one->write.kind = kind == WRITE_FRESH ? WRITE_CREATE : kind;
-        status = accept_values(it, one);
-        one->write.kind = kind;
+        status = accept_values(it, one, one->write.kind != WRITE_REPLACE);
     }
     return status == POPOTO_OK ? popoto__write_prepare(&one->write, &it->db->why) : status;
 }
@@ -217,8 +214,7 @@ static uint64_t content_of(const item *one, const model *of, bool *whole) {
     uint64_t sum = 0;
     *whole = true;
     for (size_t i = 0; i < of->field_count; i++) {
-        bool stored_now = one->write.named == NULL || one->write.named[i] ||
-                          (of->fields[i].is_key && one->write.moves_key);
+        bool stored_now = popoto__write_stores(&one->write, i);
         if (!stored_now && !one->write.if_unchanged)
             *whole = false;
         sum += popoto__content_digest(i, stored_now ? one->write.encoded[i]
