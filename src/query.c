@@ -41,8 +41,16 @@ static void allowed_lookups(const field *about, char *out, size_t size) {
             at += (size_t)snprintf(out + at, size - at, ", __%s", lookups[i].word);
 }
 
+/* The last __ of "field__lookup": a field's name may end in _, a lookup never begins with one. */
+static const char *last_separator(const char *text) {
+    const char *last = NULL;
+    for (const char *at = strstr(text, "__"); at != NULL; at = strstr(at + 1, "__"))
+        last = at;
+    return last;
+}
+
 static popoto_status find_lookup(const model *of, const char *text, condition *out, failure *why) {
-    const char *split = strstr(text, "__");
+    const char *split = last_separator(text);
     size_t size = split ? (size_t)(split - text) : strlen(text);
     char known[200];
     shown room;
@@ -333,6 +341,23 @@ static popoto_status set_segments(query *it, failure *why) {
     return POPOTO_OK;
 }
 
+static int by_bytes(const void *a, const void *b) {
+    const popoto_text *x = a, *y = b;
+    int order = memcmp(x->data, y->data, x->size < y->size ? x->size : y->size);
+    return order != 0 ? order : (x->size > y->size) - (x->size < y->size);
+}
+
+/* A value that a list names twice names one index: its records are to come, and to be counted, once. */
+static size_t distinct_keys(popoto_text *keys, size_t count) {
+    size_t kept = 0;
+    if (count > 1)
+        qsort(keys, count, sizeof *keys, by_bytes);
+    for (size_t i = 0; i < count; i++)
+        if (kept == 0 || by_bytes(&keys[kept - 1], &keys[i]) != 0)
+            keys[kept++] = keys[i];
+    return kept;
+}
+
 static popoto_status add_set(query *it, read_plan *out, const condition *from, size_t which,
                              failure *why) {
     popoto_text segments[MODEL_MAX_FIELDS];
@@ -367,6 +392,8 @@ static popoto_status plan_sets(query *it, read_plan *out, failure *why) {
         for (size_t i = 0; i < in->value.as.list.count && status == POPOTO_OK; i++)
             status = add_set(it, out, in, i, why);
     }
+    if (status == POPOTO_OK)
+        out->set_count = distinct_keys(out->sets, out->set_count);
     return status;
 }
 
@@ -377,6 +404,22 @@ static popoto_status missing_partition(const query *it, const field *sorted, con
     return popoto__fail(
         why, POPOTO_BAD_QUERY, "%s.%s is partitioned by %s: the filter must name %s exactly, too",
         it->of->name.data, sorted->name, sorted->declared->partition_by, missing->name);
+}
+
+/* Every range names its partition, whichever index is read in the end: a forgotten tenant is a mistake
+ * also where another index could do. */
+static popoto_status check_partitions(const query *it, failure *why) {
+    for (size_t i = 0; i < it->condition_count; i++) {
+        const field *about = it->conditions[i].about;
+        if (about->kind != POPOTO_KIND_SORTED || !lookups[it->conditions[i].how].sorted)
+            continue;
+        for (size_t k = 0; k < about->partition_count; k++) {
+            const field *by = &it->of->fields[about->partition[k]];
+            if (find_condition(it, by, true) == NULL)
+                return missing_partition(it, about, by, why);
+        }
+    }
+    return POPOTO_OK;
 }
 
 /* The index keys of a sorted field: one, or with IN on its partition one for each combination. */
@@ -399,7 +442,7 @@ static popoto_status partition_keys(query *it, const field *sorted, popoto_text 
                                 sorted->name, MAX_RANGES);
         total *= values;
     }
-    *count = total;
+    *count = 0;
     *keys = popoto__arena_allocate(it->memory, (total + 1) * sizeof **keys);
     popoto_text *segments = popoto__arena_zeroed(it->memory, it->of->field_count, sizeof *segments);
     if (*keys == NULL || segments == NULL)
@@ -425,6 +468,7 @@ static popoto_status partition_keys(query *it, const field *sorted, popoto_text 
             at[i] = 0;
         }
     }
+    *count = distinct_keys(*keys, total);
     return POPOTO_OK;
 }
 
@@ -510,7 +554,8 @@ static popoto_status in_scores(query *it, const condition *in, bounds *within, d
         if (status != POPOTO_OK)
             return status;
         within->exact = within->exact && exact;
-        if (score >= within->low && score <= within->high)
+        if ((within->low_exclusive ? score > within->low : score >= within->low) &&
+            (within->high_exclusive ? score < within->high : score <= within->high))
             list[(*count)++] = score;
     }
     qsort(list, *count, sizeof *list, by_score);
@@ -544,9 +589,10 @@ static popoto_status plan_ranges(query *it, read_plan *out, const field *sorted,
     popoto_status status = partition_keys(it, sorted, &keys, &key_count, why);
     for (size_t i = 0; i < it->condition_count && status == POPOTO_OK; i++) {
         const condition *by = &it->conditions[i];
-        if (is_range_condition(by, sorted) && by->how == LOOKUP_IN)
-            in = by; /* a second IN is looked at in the rows */
-        else if (is_range_condition(by, sorted))
+        if (is_range_condition(by, sorted) && by->how == LOOKUP_IN) {
+            within.exact = within.exact && in == NULL; /* a second IN is looked at in the rows */
+            in = by;
+        } else if (is_range_condition(by, sorted))
             status = narrow(it, by, &within, why);
     }
     if (status == POPOTO_OK && in != NULL)
@@ -612,30 +658,56 @@ bool popoto__partitioned_by(const field *sorted, const field *by) {
     return false;
 }
 
-/* Mark what each source brings by itself; what remains decides whether counting needs the records, and
- * whether the query may run at all. */
+static bool is_partition_condition(const condition *it, const field *sorted) {
+    return (it->how == LOOKUP_IS || it->how == LOOKUP_IN) &&
+           popoto__partitioned_by(sorted, it->about);
+}
+
+/* The condition by which a partition of the sorted index was chosen. */
+static const condition *partition_condition(const query *it, const field *by) {
+    const condition *is = find_condition(it, by, false);
+    return is != NULL ? is : find_condition(it, by, true);
+}
+
+/* Whether the source answers a condition by itself, so that no record that it names fails it. A second
+ * exact condition on the field of a set or a partition is not answered so. */
+static bool is_answered_by_source(const query *it, const read_plan *out, const condition *by) {
+    if (out->source == SOURCE_SETS)
+        return is_set_condition(by) && it->condition_count == 1;
+    return out->source == SOURCE_SORTED &&
+           (is_range_condition(by, out->sorted) ||
+            (is_partition_condition(by, out->sorted) && by == partition_condition(it, by->about)));
+}
+
+/* Whether an index narrows down the candidates for some condition: key fields may then be looked at in
+ * the records that come. (An order alone narrows nothing down.) */
+static bool is_narrowed(const query *it, const read_plan *out) {
+    for (size_t i = 0; i < it->condition_count; i++)
+        if (is_set_condition(&it->conditions[i]) ||
+            (out->sorted != NULL && is_range_condition(&it->conditions[i], out->sorted)) ||
+            (out->source == SOURCE_SORTED && is_answered_by_source(it, out, &it->conditions[i])))
+            return true;
+    return false;
+}
+
+/* What the source does not answer decides whether counting needs the records, and whether the query may
+ * run at all. */
 static popoto_status settle_conditions(query *it, read_plan *out, bool ranges_exact, failure *why) {
-    bool indexed = out->source != SOURCE_CLASS;
-    out->exact = out->source != SOURCE_SORTED || ranges_exact;
+    bool narrowed = is_narrowed(it, out);
+    out->exact = out->source != SOURCE_KEY && (out->source != SOURCE_SORTED || ranges_exact);
     out->names_matter = false;
     for (size_t i = 0; i < it->condition_count; i++) {
-        condition *by = &it->conditions[i];
-        bool by_range = out->sorted != NULL && is_range_condition(by, out->sorted) &&
-                        (out->source == SOURCE_SORTED || out->check_scores);
-        bool by_partition = out->source == SOURCE_SORTED &&
-                            popoto__partitioned_by(out->sorted, by->about) &&
-                            (by->how == LOOKUP_IS || by->how == LOOKUP_IN);
+        const condition *by = &it->conditions[i];
+        bool by_source = is_answered_by_source(it, out, by);
+        bool by_index = is_set_condition(by) ||
+                        (by->about->kind == POPOTO_KIND_SORTED && lookups[by->how].sorted) ||
+                        (out->source == SOURCE_SORTED && is_partition_condition(by, out->sorted));
         bool by_name = by->about->is_key && (by->how == LOOKUP_IS || by->how == LOOKUP_IN);
-        bool other_sorted = by->about->kind == POPOTO_KIND_SORTED && lookups[by->how].sorted;
-        bool implied = by_range || by_partition || by_name;
-        out->exact = out->exact && implied;
-        out->names_matter = out->names_matter || (by_name && !by_partition);
-        bool answered = implied || other_sorted;
-        if (by_name && !indexed && !is_set_condition(by))
-            answered = false; /* an AUTO_KEY alone: its name is told by no index */
-        if (!answered && ((by->about->is_key && indexed) || out->source == SOURCE_KEY))
-            answered = true; /* looked at in the rows that an index brings, or in the one */
-        if (!answered && !it->allow_scan)
+        out->exact = out->exact && (by_source || by_name);
+        out->names_matter = out->names_matter || (by_name && !by_source);
+        /* Looked at in the records that an index brings, or in the one. */
+        bool by_record = (by->about->is_key && narrowed) || out->source == SOURCE_KEY;
+        if (!by_source && !by_index && !by_record && !it->allow_scan)
             return refuse_scan(it, by, why);
     }
     return POPOTO_OK;
@@ -661,11 +733,12 @@ popoto_status popoto__query_plan(query *it, read_plan *out, failure *why) {
     const field *sorted = driving_field(it);
     if (named) {
         status = settle_conditions(it, out, true, why);
-        out->exact = false;
         set_order(it, out);
         return status;
     }
-    status = set_segments(it, why);
+    status = check_partitions(it, why);
+    if (status == POPOTO_OK)
+        status = set_segments(it, why);
     if (status == POPOTO_OK)
         status = plan_sets(it, out, why);
     if (status == POPOTO_OK && sorted != NULL)
@@ -677,7 +750,7 @@ popoto_status popoto__query_plan(query *it, read_plan *out, failure *why) {
         out->source = SOURCE_SORTED;
         for (size_t i = 0; i < it->condition_count; i++)
             if (is_set_condition(&it->conditions[i]) &&
-                !popoto__partitioned_by(sorted, it->conditions[i].about) && has_sets &&
+                !is_partition_condition(&it->conditions[i], sorted) && has_sets &&
                 out->set_count <= 16 && out->range_count <= 16)
                 out->has_choice = true;
     } else if (has_sets) {

@@ -37,7 +37,8 @@ typedef struct reading {
     size_t index;  /* of sets or ranges */
     buffer cursor; /* SSCAN's; or the score of the last entry, as the server wrote it */
     buffer last;   /* the last entry's name */
-    size_t ties;   /* entries seen with that score */
+    size_t ties;   /* the place of that name among the entries with that score */
+    size_t passed; /* how many of them the server left out of this page */
     /* While candidates are fetched. */
     size_t first; /* of them in names */
     size_t gone_count;
@@ -207,13 +208,18 @@ static popoto_status take_range(void *context, size_t index, const reply *answer
     if (!room_for_names(it, answer->count / 2))
         return popoto__fail_memory(&it->db->why);
     it->asked = answer->count / 2;
+    bool first_score =
+        it->cursor.size > 0; /* the entries are still those of the last page's score */
     for (size_t i = 0; i < answer->count; i += 2) {
         const reply *name = answer->items[i], *score = answer->items[i + 1];
         bool ties = it->cursor.size == score->size && it->cursor.size > 0 &&
                     memcmp(it->cursor.data, score->text, score->size) == 0;
+        first_score = first_score && ties;
+        /* By its place, not by what was seen: entries may have come in before it, and each page must
+         * get further than the last one. */
+        it->ties = first_score ? it->passed + i / 2 + 1 : ties ? it->ties + 1 : 1;
         if (ties && !is_after(it, name))
             continue;
-        it->ties = ties ? it->ties + 1 : 1;
         popoto__buffer_clear(&it->cursor);
         popoto__buffer_append(&it->cursor, score->text, score->size);
         popoto__buffer_clear(&it->last);
@@ -266,18 +272,22 @@ static popoto_status next_range(reading *it, size_t wanted) {
         it->finished = true;
         return POPOTO_OK;
     }
-    size_t page = page_length(it, wanted);
     size_t seen = it->cursor.size ? it->ties : 0;
-    size_t skip = seen > page ? seen - page : 0;
-    if (it->skips_names && !it->plan.names_matter && it->plan.range_count == 1 &&
-        it->cursor.size == 0) {
-        skip = it->skip; /* the server may count them */
+    bool server_counts = it->skips_names && !it->plan.names_matter && it->plan.range_count == 1 &&
+                         it->cursor.size == 0;
+    if (server_counts && wanted < SIZE_MAX)
+        wanted -= it->skip;
+    size_t page = page_length(it, wanted), count = page;
+    if (server_counts) {
+        it->passed = it->skip;
         it->skip = 0;
+    } else {
+        it->passed = seen > page ? seen - page : 0;
+        count += seen - it->passed;
     }
-    size_t count = page + (seen - skip);
     popoto_text from = { it->cursor.data, it->cursor.size };
     popoto__render_range(&it->plan.ranges[it->index], it->what.descending,
-                         it->cursor.size ? &from : NULL, skip, count, &it->db->request);
+                         it->cursor.size ? &from : NULL, it->passed, count, &it->db->request);
     popoto_status status = popoto__db_exchange(it->db, 1, false, &it->rows->names, take_range, it);
     if (status == POPOTO_OK && it->asked < count) {
         popoto__buffer_clear(&it->cursor);
@@ -588,22 +598,7 @@ static popoto_status take_count(void *context, size_t index, const reply *answer
 /* The sizes of the indexes are the answer where these hold exactly the records that match, and none that
  * may have expired. */
 static bool sizes_answer(const reading *it) {
-    const read_plan *by = &it->plan;
-    size_t conditions_by_source = by->source == SOURCE_SETS ? 1 : 0;
-    if (it->what.of->declared->time_to_live != 0 || !by->exact)
-        return false;
-    if (by->source == SOURCE_CLASS)
-        return it->what.condition_count == 0;
-    if (by->source == SOURCE_SETS)
-        return it->what.condition_count == conditions_by_source &&
-               (by->set_count == 1 || by->any_set);
-    if (by->source != SOURCE_SORTED)
-        return false;
-    for (size_t i = 0; i < it->what.condition_count; i++)
-        if (it->what.conditions[i].about != by->sorted &&
-            !popoto__partitioned_by(by->sorted, it->what.conditions[i].about))
-            return false;
-    return true;
+    return it->plan.exact && !it->plan.names_matter && it->what.of->declared->time_to_live == 0;
 }
 
 static popoto_status count_sizes(reading *it, size_t *count) {
