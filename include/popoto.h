@@ -382,7 +382,8 @@ typedef struct popoto_field {
 
     /* Options. */
     const char *partition_by; /* SORTED, CONFIDENCE: "project_id", or several: "exchange,symbol" */
-    bool null;                /* FIELD: null is allowed. Text and its like allow null only so */
+    bool null; /* FIELD: null is allowed. Text and its like allow null only so. In the
+                                 dialect POPOTO_AS_POPOTO also KEY */
     popoto_value default_value; /* FIELD: taken where a create finds null, and where a stored record
                                    lacks the field: POPOTO_DEFAULT_INT(3) and its like */
     size_t max_length;          /* text, bytes: the longest value in bytes; 0: 512 MiB, as Redis */
@@ -522,6 +523,14 @@ POPOTO_API const popoto_value *popoto_record_get(const popoto_record *record, co
 /* How keys are written; see docs/keys.md. */
 typedef enum popoto_dialect {
     POPOTO_DOCUMENTED = 0, /* exactly as the manual of Popoto prints them */
+    POPOTO_AS_POPOTO,      /* exactly as Popoto 1.10 (Python) writes them, so that both share one
+                              database: key fields in alphabetical order, - escaped, sorted indexes
+                              under $SortF, partition values in the keys of companion hashes as they
+                              are. Here a KEY can be null: it stands in keys as None, so a KEY that
+                              may be null refuses the text "None". Refused, too: a text with a : as
+                              one of several partition values of a CONFIDENCE field, because "a:b",
+                              "c" and "a", "b:c" would share a companion hash. See
+                              docs/popoto-compatibility.md */
 } popoto_dialect;
 
 /* Where memory comes from. `resize` is realloc with a context: block NULL allocates, size 0 releases

@@ -139,7 +139,7 @@ popoto_db *popoto_open(const char *url, const popoto_options *options) {
     popoto_status status = connect_to(db, url, &server);
     db->has_address = status != POPOTO_BAD_URL;
     take_over(db, &server);
-    if (chosen.dialect != POPOTO_DOCUMENTED) {
+    if (!popoto__model_has_dialect(chosen.dialect)) {
         db->has_address = false;
         popoto__fail(&db->why, POPOTO_BAD_ARGUMENT, "unknown dialect %d", (int)chosen.dialect);
     }

@@ -13,6 +13,9 @@ typedef struct dialect {
     const char *sorted_prefix; /* the sorted set of a SORTED field (of one partition) */
     const char *confidence_prefix;
     const char *confidence_suffix;
+    bool raw_confidence_partition; /* its values end the key as they are, not escaped */
+    bool keys_by_name;             /* a record's key has its fields in alphabetical order */
+    const char *null_segment;      /* a KEY that is null stands so in keys; NULL: none can be */
 } dialect;
 
 static const dialect dialects[] = {
@@ -26,7 +29,24 @@ static const dialect dialects[] = {
             .confidence_prefix = "$ConfidencF",
             .confidence_suffix = ":data",
         },
+    [POPOTO_AS_POPOTO] =
+        {
+            .escapes = KEY_ESCAPES_POPOTO,
+            .class_prefix = "$Class",
+            .key_prefix = "$KeyF",
+            .unique_prefix = "$UniqueKeyF",
+            .sorted_prefix = "$SortF",
+            .confidence_prefix = "$ConfidencF",
+            .confidence_suffix = ":data",
+            .raw_confidence_partition = true,
+            .keys_by_name = true,
+            .null_segment = "None",
+        },
 };
+
+bool popoto__model_has_dialect(popoto_dialect which) {
+    return (size_t)which < sizeof dialects / sizeof dialects[0];
+}
 
 /* ----- What each kind of field and each kind of member can be --------------------------------- */
 
@@ -175,14 +195,15 @@ static popoto_status check_member(const popoto_model *of, const popoto_field *it
 }
 
 static popoto_status check_options(const popoto_model *of, const popoto_field *it, popoto_type type,
-                                   failure *why) {
+                                   const dialect *how, failure *why) {
     const kind_rules *kind = &kinds[it->kind];
     bool is_text = type == POPOTO_TEXT || type == POPOTO_BYTES || type == POPOTO_ANY;
     if (it->reserved != 0)
         return bad_field(of, it, why, ".reserved must be 0");
     if (it->partition_by != NULL && !kind->partitions)
         return bad_field(of, it, why, "partition_by is for SORTED and CONFIDENCE fields");
-    if (it->null && it->kind != POPOTO_KIND_FIELD)
+    if (it->null && it->kind != POPOTO_KIND_FIELD &&
+        !(it->kind == POPOTO_KIND_KEY && how->null_segment != NULL))
         return bad_field(of, it, why,
                          "only a FIELD can be null: a null has no place in a key or an order");
     if (it->null && !members[it->member].has_null)
@@ -215,7 +236,8 @@ static popoto_status check_options(const popoto_model *of, const popoto_field *i
     return POPOTO_OK;
 }
 
-static popoto_status check_field(const popoto_model *of, size_t index, failure *why) {
+static popoto_status check_field(const popoto_model *of, size_t index, const dialect *how,
+                                 failure *why) {
     const popoto_field *it = &of->fields[index];
     if (!name_is_valid(it->name, false))
         return bad_field(of, it, why,
@@ -242,7 +264,7 @@ static popoto_status check_field(const popoto_model *of, size_t index, failure *
     if (it->member == POPOTO_MEMBER_ID && it->kind != POPOTO_KIND_AUTO_KEY)
         return bad_field(of, it, why,
                          "a popoto_id is for AUTO_KEY; use const char * or a char array");
-    return check_options(of, it, type, why);
+    return check_options(of, it, type, how, why);
 }
 
 /* ----- Compiling: building -------------------------------------------------------------------- */
@@ -335,6 +357,18 @@ static popoto_status set_default(model *of, field *it, failure *why) {
     return POPOTO_OK;
 }
 
+/* Give the key's fields their places, in the order in which they were declared or by name. */
+static void place_keys(const model *of, size_t *keys, bool by_name) {
+    for (size_t i = 1; by_name && i < of->key_count; i++) {
+        size_t moved = keys[i], at = i;
+        for (; at > 0 && strcmp(of->fields[keys[at - 1]].name, of->fields[moved].name) > 0; at--)
+            keys[at] = keys[at - 1];
+        keys[at] = moved;
+    }
+    for (size_t i = 0; i < of->key_count; i++)
+        of->fields[keys[i]].key_position = i + 1;
+}
+
 static popoto_status compile_fields(model *of, const dialect *how, arena *memory, failure *why) {
     size_t *keys = popoto__arena_allocate(memory, of->field_count * sizeof(size_t));
     of->fields = popoto__arena_zeroed(memory, of->field_count, sizeof(field));
@@ -343,7 +377,7 @@ static popoto_status compile_fields(model *of, const dialect *how, arena *memory
     of->keys = keys;
     for (size_t i = 0; i < of->field_count; i++) {
         const popoto_field *declared = &of->declared->fields[i];
-        popoto_status status = check_field(of->declared, i, why);
+        popoto_status status = check_field(of->declared, i, how, why);
         if (status != POPOTO_OK)
             return status;
         double initial = declared->initial_confidence;
@@ -362,15 +396,15 @@ static popoto_status compile_fields(model *of, const dialect *how, arena *memory
                                                            : initial,
             .evidence_cap = declared->evidence_cap ? declared->evidence_cap : 20,
         };
-        if (it->is_key) {
+        if (it->is_key)
             keys[of->key_count++] = i;
-            it->key_position = of->key_count;
-        }
+        it->raw_partition = it->kind == POPOTO_KIND_CONFIDENCE && how->raw_confidence_partition;
         of->has_auto_key = of->has_auto_key || it->kind == POPOTO_KIND_AUTO_KEY;
         of->has_unique_key = of->has_unique_key || it->kind == POPOTO_KIND_UNIQUE_KEY;
         if (!set_prefix(how, of->declared, it, memory))
             return popoto__fail_memory(why);
     }
+    place_keys(of, keys, how->keys_by_name);
     for (size_t i = 0; i < of->field_count; i++) {
         popoto_status status = set_partition(of, &of->fields[i], memory, why);
         if (status == POPOTO_OK)
@@ -395,6 +429,7 @@ popoto_status popoto__model_compile(const popoto_model *declared, popoto_dialect
     it->name = (popoto_text){ declared->name, strlen(declared->name) };
     it->class_key = joined(memory, (const char *[]){ how->class_prefix, ":", declared->name }, 3);
     it->escapes = how->escapes;
+    it->null_segment = how->null_segment;
     it->field_count = declared->field_count;
     if (it->class_key.data == NULL)
         return popoto__fail_memory(why);
@@ -544,13 +579,20 @@ popoto_status popoto__segment(const model *of, const field *it, const popoto_val
     *out = (popoto_text){ NULL, 0 };
     popoto_status status = POPOTO_OK;
     popoto_text plain = { NULL, 0 };
-    if (value->type == POPOTO_TEXT) {
+    bool nullable = it->declared->null && it->is_key;
+    if (value->type == POPOTO_NULL && nullable) {
+        plain = (popoto_text){ of->null_segment, strlen(of->null_segment) };
+    } else if (value->type == POPOTO_TEXT) {
         plain = value->as.text;
     } else if (popoto__codec_key_text(&text, value, &reason)) {
         plain = (popoto_text){ text.data, text.size };
     } else {
         status = bad_value(of, it, value, why, reason);
     }
+    if (status == POPOTO_OK && nullable && value->type != POPOTO_NULL &&
+        plain.size == strlen(of->null_segment) &&
+        memcmp(plain.data, of->null_segment, plain.size) == 0)
+        status = bad_value(of, it, value, why, "null stands so in keys, and the field may be null");
     if (status == POPOTO_OK) {
         popoto__key_escape(&escaped, of->escapes, plain.data, plain.size);
         if (!text.failed && !escaped.failed)
@@ -582,6 +624,43 @@ static popoto_text with_segments(popoto_text prefix, const popoto_text *const *s
     }
     *at = '\0';
     return (popoto_text){ text, size };
+}
+
+/* Of a companion hash whose key has the values of its partition as they are. */
+static popoto_text raw_segment(popoto_text segment, arena *memory) {
+    buffer plain;
+    popoto__buffer_init(&plain, memory->allocator);
+    popoto__key_unescape(&plain, segment.data, segment.size);
+    popoto_text text = { NULL, plain.size };
+    if (!plain.failed)
+        text.data = popoto__arena_copy(memory, plain.data, plain.size);
+    popoto__buffer_free(&plain);
+    return text;
+}
+
+/* Two values that both may have a : in them, as they are: "a:b", "c" and "a", "b:c" would be one
+ * partition. A moment has its two always, and is no danger. */
+static popoto_status check_raw_partition(const model *of, const field *it,
+                                         const popoto_text *segments, arena *memory, failure *why) {
+    shown room;
+    for (size_t i = 0; it->raw_partition && it->partition_count > 1 && i < it->partition_count;
+         i++) {
+        const field *by = &of->fields[it->partition[i]];
+        popoto_text segment = segments[by->index];
+        if (segment.data == NULL || (by->type != POPOTO_TEXT && by->type != POPOTO_BYTES))
+            continue;
+        popoto_text raw = raw_segment(segment, memory);
+        if (raw.data == NULL)
+            return popoto__fail_memory(why);
+        if (memchr(raw.data, ':', raw.size) != NULL)
+            return popoto__fail(why, POPOTO_BAD_VALUE,
+                                "%s.%s cannot be %s: %s is partitioned by %s, whose values this "
+                                "dialect does not escape, and a : in one of them could make two "
+                                "partitions one",
+                                of->name.data, by->name, popoto__show(&room, raw.data, raw.size),
+                                it->name, it->declared->partition_by);
+    }
+    return POPOTO_OK;
 }
 
 /* The segment of one field, of a value that the field accepts. */
@@ -618,6 +697,8 @@ popoto_status popoto__placement_of_values(const model *of, const popoto_value *v
     for (size_t i = 0; i < of->field_count && status == POPOTO_OK; i++)
         if (of->fields[i].is_partition && !of->fields[i].is_key && (named == NULL || named[i]))
             status = place_field(of, &of->fields[i], values, memory, out, why);
+    for (size_t i = 0; i < of->field_count && status == POPOTO_OK; i++)
+        status = check_raw_partition(of, &of->fields[i], out->segments, memory, why);
     return status;
 }
 
@@ -670,12 +751,21 @@ popoto_status popoto__placement_set(const model *of, placement *it, size_t field
 popoto_text popoto__index_key(const model *of, const field *it, const popoto_text *segments,
                               arena *memory) {
     const popoto_text *used[MODEL_MAX_FIELDS];
+    popoto_text raw[MODEL_MAX_FIELDS];
     size_t count = 0;
     (void)of;
     if (it->is_key)
         used[count++] = &segments[it->index];
-    for (size_t i = 0; i < it->partition_count; i++)
-        used[count++] = &segments[it->partition[i]];
+    for (size_t i = 0; i < it->partition_count; i++) {
+        used[count] = &segments[it->partition[i]];
+        if (it->raw_partition) {
+            raw[i] = raw_segment(*used[count], memory);
+            if (raw[i].data == NULL)
+                return (popoto_text){ NULL, 0 };
+            used[count] = &raw[i];
+        }
+        count++;
+    }
     return with_segments(it->prefix, used, count, memory);
 }
 
@@ -687,6 +777,9 @@ popoto_status popoto__partition_key(const model *of, const field *it, const popo
             return popoto__fail(why, POPOTO_CORRUPT,
                                 "the stored record lacks %s, so that %s.%s has no partition for it",
                                 of->fields[it->partition[i]].name, of->name.data, it->name);
+    popoto_status status = check_raw_partition(of, it, segments, memory, why);
+    if (status != POPOTO_OK)
+        return status;
     *out = popoto__index_key(of, it, segments, memory);
     return out->data != NULL ? POPOTO_OK : popoto__fail_memory(why);
 }

@@ -31,6 +31,7 @@ typedef struct field {
     popoto_text prefix;  /* of its index keys: "$KeyF:Episode:project_id"; empty: not indexed */
     const size_t *partition; /* SORTED, CONFIDENCE: indexes of the fields that partition_by names */
     size_t partition_count;
+    bool raw_partition; /* the partition's values stand in its key as they are, not escaped */
     double initial_confidence;
     int64_t evidence_cap;
 } field;
@@ -38,8 +39,9 @@ typedef struct field {
 struct model {
     const popoto_model *declared;
     popoto_text name;
-    popoto_text class_key; /* "$Class:Episode" */
-    const char *escapes;   /* of key segments */
+    popoto_text class_key;    /* "$Class:Episode" */
+    const char *escapes;      /* of key segments */
+    const char *null_segment; /* of a KEY that is null; NULL: none can be */
     field *fields;
     size_t field_count;
     const size_t *keys; /* indexes of the key fields, in the order of the key's segments */
@@ -49,6 +51,8 @@ struct model {
     bool moves; /* some index is partitioned by a field that is no part of the key, so a record can
                    move between partitions without changing its key */
 };
+
+bool popoto__model_has_dialect(popoto_dialect which);
 
 /* Check the declaration and build its compiled form in memory. POPOTO_BAD_MODEL with a sentence. */
 popoto_status popoto__model_compile(const popoto_model *declared, popoto_dialect dialect,
@@ -106,7 +110,8 @@ popoto_status popoto__segment(const model *of, const field *it, const popoto_val
                               arena *memory, popoto_text *out, failure *why);
 
 /* The key of a partitioned index or companion hash. POPOTO_CORRUPT where the placement lacks a
- * partition's segment: the stored record has no such field. */
+ * partition's segment: the stored record has no such field. POPOTO_BAD_VALUE where another partition's
+ * key could be the same. */
 popoto_status popoto__partition_key(const model *of, const field *it, const popoto_text *segments,
                                     arena *memory, popoto_text *out, failure *why);
 

@@ -141,7 +141,7 @@ static bool read_field(popoto_rows *it, const field *about, const reply *stored,
     if (given.type == POPOTO_NULL) {
         *value = given;
         *reason = "it is null, and part of the key";
-        return !about->is_key;
+        return !about->is_key || about->declared->null;
     }
     *reason = NULL;
     return popoto__field_convert(about, &given, value);
