@@ -555,6 +555,7 @@ typedef struct popoto_options {
  *   redis://[[user]:password@]host[:port][/db]     TCP; port 6379, db 0
  *   rediss://...                                   the same over TLS
  *   unix:/path/to/socket[?db=N]                    a Unix socket
+ *   unix://[user]:password@/path/to/socket[?db=N]  the same with a password
  *   embedded:                                      a private server of this user's, started on
  *                                                  demand; its data is in $XDG_DATA_HOME/popoto
  *   embedded:/folder                               the same with its data in /folder

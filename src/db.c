@@ -141,7 +141,7 @@ popoto_db *popoto_open(const char *url, const popoto_options *options) {
     take_over(db, &server);
     if (!popoto__model_has_dialect(chosen.dialect)) {
         db->has_address = false;
-        popoto__fail(&db->why, POPOTO_BAD_ARGUMENT, "unknown dialect %d", (int)chosen.dialect);
+        popoto__explain(&db->why, POPOTO_BAD_ARGUMENT, "unknown dialect %d", (int)chosen.dialect);
     }
     return db;
 }
@@ -277,6 +277,14 @@ popoto_status popoto__db_exchange(popoto_db *db, size_t count, bool writes, aren
     if (db->request.failed)
         return popoto__fail_memory(&db->why);
     popoto_status status = ensure_server(db);
+    if (status != POPOTO_OK)
+        return status;
+    status = popoto__link_exchange(db->connection, &what, &db->why);
+    if (status != POPOTO_CANNOT_CONNECT || db->server == NULL)
+        return status;
+    /* Nothing was sent, because the embedded server is gone, killed perhaps: start it again. */
+    status = popoto__embedded_revive(db->server, timeout_or_default(db->options.connect_timeout),
+                                     &db->why);
     return status != POPOTO_OK ? status : popoto__link_exchange(db->connection, &what, &db->why);
 }
 

@@ -23,11 +23,12 @@ static void drop_cut_character(char *text) {
     }
 }
 
-popoto_status popoto__fail(failure *it, popoto_status status, const char *format, ...) {
+void popoto__explain(failure *it, popoto_status status, const char *format, ...) {
     /* Through a room of its own, because an argument may well be the sentence that is there. */
     char text[FAILURE_TEXT_SIZE];
     va_list arguments;
     va_start(arguments, format);
+    /* NOLINTNEXTLINE(clang-analyzer-valist.Uninitialized): clang 14 does not see va_start */
     int length = vsnprintf(text, sizeof(text), format, arguments);
     va_end(arguments);
     if (length < 0)
@@ -36,11 +37,6 @@ popoto_status popoto__fail(failure *it, popoto_status status, const char *format
         drop_cut_character(text);
     memcpy(it->text, text, strlen(text) + 1);
     it->status = status;
-    return status;
-}
-
-popoto_status popoto__fail_memory(failure *it) {
-    return popoto__fail(it, POPOTO_NO_MEMORY, "out of memory");
 }
 
 /* Writes one character of data as it is shown, and how many bytes of data it was. Controls, also

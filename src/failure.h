@@ -11,15 +11,18 @@ typedef struct failure {
     char text[FAILURE_TEXT_SIZE];
 } failure;
 
-/* Set the sentence and return the status, so that `return popoto__fail(...)` reads well. */
+/* popoto__fail(failure, status, format, ...): set the sentence and give the status, so that `return
+ * popoto__fail(...)` reads well. A macro, so that whoever reads the code, compilers and analysers too,
+ * sees that the status which comes out is the one that went in. */
+#define popoto__fail(it_, status_, ...) \
+    (popoto__explain(it_, status_, __VA_ARGS__), (popoto_status)(status_))
 #if defined(__GNUC__)
 __attribute__((format(printf, 3, 4)))
 #endif
-popoto_status
-popoto__fail(failure *it, popoto_status status, const char *format, ...);
+void popoto__explain(failure *it, popoto_status status, const char *format, ...);
 
 /* Out of memory, always the same sentence. */
-popoto_status popoto__fail_memory(failure *it);
+#define popoto__fail_memory(it_) popoto__fail(it_, POPOTO_NO_MEMORY, "out of memory")
 
 /* Data shown inside a sentence: quoted, bytes that are not printable ASCII as \xNN or valid UTF-8 as
  * it is, cut with ... where it is long. Returned for use in the same expression; `room` holds it. */

@@ -103,7 +103,7 @@ static popoto_status start(reading *it, popoto_db *db, const popoto_query_desc *
         it->plan.sets[0] = of->class_key;
         it->plan.set_count = 1;
     }
-    if (is_stream && it->plan.sort_here)
+    if (is_stream && it->plan.sort_here && it->what.order != NULL)
         return popoto__fail(
             &db->why, POPOTO_BAD_QUERY,
             "a stream of %s cannot be ordered by %s: only the SORTED field whose index "

@@ -23,8 +23,8 @@ static void test_fail_sets_status_and_sentence(void **state) {
 static void test_fail_may_extend_its_own_sentence(void **state) {
     (void)state;
     failure it = { 0 };
-    popoto__fail(&it, POPOTO_BAD_VALUE, "inner");
-    popoto__fail(&it, POPOTO_CORRUPT, "outer: %s", it.text);
+    popoto__explain(&it, POPOTO_BAD_VALUE, "inner");
+    popoto__explain(&it, POPOTO_CORRUPT, "outer: %s", it.text);
     assert_string_equal(it.text, "outer: inner");
 }
 
@@ -41,7 +41,7 @@ static void test_fail_cuts_between_characters(void **state) {
         }
         text[size] = '\0';
         failure it;
-        popoto__fail(&it, POPOTO_BAD_VALUE, "%s", text);
+        popoto__explain(&it, POPOTO_BAD_VALUE, "%s", text);
         assert_in_range(strlen(it.text), FAILURE_TEXT_SIZE - 4, FAILURE_TEXT_SIZE - 1);
         assert_true(popoto__utf8_valid(it.text, strlen(it.text)));
         assert_memory_equal(it.text, text, strlen(it.text));
