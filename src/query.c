@@ -207,9 +207,8 @@ static popoto_status add_scopes(popoto_db *db, query *it) {
         bool named = false;
         if (scoped == NULL)
             continue;
-        popoto_status status = convert_one(it->of, &one, scoped, &one.value, &db->why);
-        if (status != POPOTO_OK)
-            return status;
+        if (!popoto__field_convert(about, scoped, &one.value))
+            return popoto__scope_unfit(db, it->of, about, scoped);
         for (size_t k = 0; k < given_count; k++) {
             const condition *given = &it->conditions[k];
             if (given->about != about)

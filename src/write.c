@@ -358,8 +358,8 @@ static popoto_status write_batch(batch *it, void *const *objects, size_t count, 
         popoto_status status = finish(it, i);
         if (statuses != NULL)
             statuses[i] = status;
-        if (status != POPOTO_OK && it->run.first.status == POPOTO_OK)
-            it->run.first = db->why;
+        if (status != POPOTO_OK && it->items[i].done.status == POPOTO_OK)
+            popoto__commit_note(&it->run, &it->items[i].done, status);
     }
     if (it->run.first.status != POPOTO_OK)
         db->why = it->run.first;
