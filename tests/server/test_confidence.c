@@ -6,6 +6,7 @@
 #include <math.h>
 #include <popoto.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -650,7 +651,7 @@ static void test_record_without_its_partition_field(void **state) {
 typedef struct mover {
     server *s;
     bool of_key;
-    volatile bool stop;
+    atomic_bool stop;
 } mover;
 
 static void *move_to_and_fro(void *context) {
@@ -660,7 +661,7 @@ static void *move_to_and_fro(void *context) {
     popoto_rows *rows;
     OK(popoto_load(db, &Fact, &f, &rows));
     fact *row = popoto_rows_at(rows, 0);
-    for (int i = 0; !it->stop; i++) {
+    for (int i = 0; !atomic_load(&it->stop); i++) {
         row->owner = i % 2 ? "one" : "two";
         OK(popoto_save(db, &Fact, row));
     }
@@ -684,7 +685,7 @@ static void test_reads_while_the_record_moves(void **state) {
         OK(popoto_confidence_figures(db, &Fact, &f, "trust", &is));
         wrong += is.evidence_count != 1;
     }
-    other.stop = true;
+    atomic_store(&other.stop, true);
     pthread_join(thread, NULL);
     assert_int_equal(0, wrong);
     popoto_close(db);
