@@ -5,7 +5,6 @@
 #include "harness.h"
 
 #include <errno.h>
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -85,10 +84,11 @@ void hand_put_argument(hand *it, const char *data, size_t size) {
 /* Numbers with few decimals, as people and programs mostly make them, by hand; others by printf with
  * all the digits that matter. */
 size_t hand_double_text(double value, char text[32]) {
-    double scaled = value * 10000;
-    if (!(scaled >= 0 && scaled < 1e9) || scaled != floor(scaled) || scaled / 10000 != value)
+    if (!(value >= 0 && value < 100000))
         return (size_t)snprintf(text, 32, "%.17g", value);
-    unsigned number = (unsigned)scaled;
+    unsigned number = (unsigned)(value * 10000 + 0.5);
+    if ((double)number / 10000 != value)
+        return (size_t)snprintf(text, 32, "%.17g", value);
     unsigned whole = number / 10000, part = number % 10000;
     char digits[12], *at = digits + sizeof(digits);
     do
