@@ -256,7 +256,7 @@ static popoto_status check_field(const popoto_model *of, size_t index, const dia
     popoto_type type = field_type(it);
     if ((kinds[it->kind].types >> type & 1U) == 0)
         return popoto__fail(why, POPOTO_BAD_MODEL, "%s.%s: %s %s must be %s, not %s", of->name,
-                            it->name, strchr("AU", kinds[it->kind].word[0]) ? "an" : "a",
+                            it->name, kinds[it->kind].word[0] == 'A' ? "an" : "a",
                             kinds[it->kind].word, kinds[it->kind].allowed, popoto__type_name(type));
     if (it->kind == POPOTO_KIND_AUTO_KEY && of->size != 0 && it->member != POPOTO_MEMBER_ID &&
         !(it->member == POPOTO_MEMBER_ARRAY && it->size >= sizeof(popoto_id)))

@@ -34,7 +34,7 @@ static void assert_as_if_created(server *s, popoto_db *db, const popoto_model *m
 static void test_an_object_created_changed_and_saved_moves(void **state) {
     server *s = *state;
     popoto_db *db = popoto_open(server_url(s), NULL);
-    memory it = { .project = "atlas", .key = "fact1", .content = "x", .certainty = 0.25 };
+    fact it = { .project = "atlas", .key = "fact1", .content = "x", .certainty = 0.25 };
     assert_ok(db, popoto_create(db, &Memory, &it));
     it.project = "hermes";
     assert_ok(db, popoto_save(db, &Memory, &it));
@@ -250,7 +250,7 @@ static void *race_for_users(void *argument) {
     popoto_db *db = popoto_open(it->url, NULL);
     for (int round = 0; round < it->rounds; round++) {
         unsigned dice = it->seed = it->seed * 1103515245U + 12345U;
-        memory one = { .project = exchanges[(dice >> 18) % 3], .key = users[dice >> 20 & 3] };
+        fact one = { .project = exchanges[(dice >> 18) % 3], .key = users[dice >> 20 & 3] };
         popoto_status status = popoto_create(db, &Memory, &one);
         it->done += status == POPOTO_OK || status == POPOTO_EXISTS || status == POPOTO_DUPLICATE;
         if (status == POPOTO_OK && dice >> 22 & 1) {
