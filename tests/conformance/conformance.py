@@ -282,7 +282,7 @@ SORTED_DECIMALS = ["1.5", "0.25", "-7.0", "0.1", "1234567.125", "3.0"]
 
 
 def some_time(r):
-    offset = r.choice([None, 0, 0, 7200, -19800, 3600 * 14])
+    offset = r.choice([None, 0, 0, 7200, -19800, 3600 * 14, 19815, -45])
     at = datetime(r.choice([1000, 1969, 1970, 2020, 2026, 9999]), r.randint(2, 11), r.randint(1, 28), r.randint(0, 23),
                   r.randint(0, 59), r.randint(0, 59), r.choice([0, 1, 500000, 999999, r.randint(0, 999999)]))
     if offset is None:
@@ -1797,6 +1797,15 @@ def a_bool_in_a_number_field(b):
     m = BY_NAME["Values"]
     m.model.create(code=1, must=True)
     check(b.c.hget("Values:1", "must") == b"\xc3", "Popoto: it is a number")
+    check(b.ours.load(m, {"code": 1})[0].startswith("POPOTO_CORRUPT"), "ours: it is read")
+
+
+@known
+def a_time_of_day_with_an_offset(b):
+    """No fault of the data: Python's times of day can have an offset, which popoto_clock has no place for."""
+    m = BY_NAME["Values"]
+    m.model.create(code=1, must=1, hour=clock(1, 2, 3, tzinfo=UTC))
+    check(m.model.query.get(code=1).hour.tzinfo is not None, "Popoto: it has none")
     check(b.ours.load(m, {"code": 1})[0].startswith("POPOTO_CORRUPT"), "ours: it is read")
 
 
