@@ -916,22 +916,24 @@ void popoto__render_hash_size(popoto_text hash, buffer *out) {
     render_text(out, hash);
 }
 
-size_t popoto__render_entry(const model *of, popoto_text record, const size_t *fields, size_t count,
-                            popoto_text hash, buffer *out) {
-    popoto__request_begin(out, 1);
-    popoto__request_text(out, "MULTI");
+static void render_whereabouts(const model *of, popoto_text record, const size_t *fields,
+                               size_t count, buffer *out) {
     popoto__request_begin(out, 2);
     popoto__request_text(out, "EXISTS");
     render_text(out, record);
     if (count > 0)
         popoto__render_fetch_fields(of, fields, count, record, out);
+}
+
+size_t popoto__render_entry(const model *of, popoto_text record, const size_t *fields, size_t count,
+                            popoto_text hash, buffer *out) {
+    render_whereabouts(of, record, fields, count, out);
     if (hash.data != NULL) {
         popoto__request_begin(out, 3);
         popoto__request_text(out, "HGET");
         render_text(out, hash);
         render_text(out, record);
     }
-    popoto__request_begin(out, 1);
-    popoto__request_text(out, "EXEC");
-    return 3 + (size_t)(count > 0) + (size_t)(hash.data != NULL);
+    render_whereabouts(of, record, fields, count, out);
+    return 2 + 2 * (size_t)(count > 0) + (size_t)(hash.data != NULL);
 }
