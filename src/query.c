@@ -109,19 +109,25 @@ static popoto_status convert_list(const model *of, condition *it, const popoto_v
     return POPOTO_OK;
 }
 
+/* A null that stands in keys is in their indexes like any other value. */
+static popoto_status ask_for_null(condition *it, bool wanted) {
+    bool in_keys = it->about->is_key && it->about->declared->null;
+    it->how = wanted && in_keys ? LOOKUP_IS : LOOKUP_ISNULL;
+    it->value = (popoto_value){ .type = POPOTO_NULL };
+    if (it->how == LOOKUP_ISNULL)
+        it->value = popoto_of_bool(wanted);
+    return POPOTO_OK;
+}
+
 static popoto_status convert_operand(const model *of, condition *it, const popoto_value *given,
                                      arena *memory, failure *why) {
-    if (it->how == LOOKUP_IS && given->type == POPOTO_NULL) {
-        it->how = LOOKUP_ISNULL;
-        it->value = popoto_of_bool(true);
-        return POPOTO_OK;
-    }
+    if (it->how == LOOKUP_IS && given->type == POPOTO_NULL)
+        return ask_for_null(it, true);
     if (it->how == LOOKUP_ISNULL) {
         bool is_bool = given->type == POPOTO_BOOL;
         if (!is_bool && !(given->type == POPOTO_INT && (given->as.integer | 1) == 1))
             return bad_operand(of, it, given, "true or false is needed", why);
-        it->value = popoto_of_bool(is_bool ? given->as.boolean : given->as.integer == 1);
-        return POPOTO_OK;
+        return ask_for_null(it, is_bool ? given->as.boolean : given->as.integer == 1);
     }
     if (it->how == LOOKUP_IN || it->how == LOOKUP_BETWEEN)
         return convert_list(of, it, given, memory, why);
@@ -161,7 +167,7 @@ bool popoto__condition_holds(const condition *it, const popoto_value *value) {
     if (it->how == LOOKUP_ISNULL)
         return (value->type == POPOTO_NULL) == with->as.boolean;
     if (value->type == POPOTO_NULL)
-        return false;
+        return it->how == LOOKUP_IS && with->type == POPOTO_NULL;
     switch (it->how) {
     case LOOKUP_IS: return equals(value, with);
     case LOOKUP_IN:
