@@ -528,6 +528,41 @@ static void pause_for(long microseconds) {
     nanosleep(&time, NULL);
 }
 
+/* At any moment, also between the question where an entry belongs and its move. */
+typedef struct forgetter {
+    server *s;
+    atomic_bool stop;
+} forgetter;
+
+static void *forget_all_the_time(void *context) {
+    forgetter *it = context;
+    while (!atomic_load(&it->stop))
+        server_command(it->s, "SCRIPT FLUSH");
+    return NULL;
+}
+
+static void test_server_that_forgets_its_scripts_all_the_time(void **state) {
+    popoto_db *db = opened(*state);
+    popoto_migration_report *report;
+    for (int round = 0; round < 5; round++) {
+        make_facts(db, 600);
+        char *before = strdup(census(*state, FACT_HASHES));
+        forgetter other = { .s = *state };
+        pthread_t thread;
+        assert_int_equal(0, pthread_create(&thread, NULL, forget_all_the_time, &other));
+        popoto_status status = popoto_confidence_migrate(db, &Fact, "trust", NULL, &report);
+        atomic_store(&other.stop, true);
+        pthread_join(thread, NULL);
+        OK(status);
+        assert_int_equal(600, report->migrated);
+        popoto_migration_report_free(report);
+        assert_string_equal(before, census(*state, FACT_HASHES));
+        free(before);
+        server_flush(*state);
+    }
+    popoto_close(db);
+}
+
 static pid_t migrate_in_a_child(server *s) {
     pid_t child = fork();
     assert_true(child >= 0);
@@ -855,6 +890,7 @@ int main(void) {
         server_test(test_progress),
         server_test(test_interrupted_at_every_batch_and_run_again),
         server_test(test_server_that_forgets_its_scripts),
+        server_test(test_server_that_forgets_its_scripts_all_the_time),
         server_test(test_killed_at_random_moments_and_run_again),
         server_test(test_server_that_stops_answering),
         server_test(test_while_writers_update_through_the_new_model),
