@@ -881,16 +881,48 @@ void popoto__render_scores(popoto_text key, const popoto_text *members, size_t c
         render_text(out, members[i]);
 }
 
-void popoto__render_fetch(const model *of, const bool *fetched, popoto_text key, buffer *out) {
+static void render_fetch_head(const model *of, const bool *fetched, buffer *out) {
     size_t count = 0;
     for (size_t i = 0; i < of->field_count; i++)
         count += fetched == NULL || fetched[i];
     popoto__request_begin(out, 2 + count);
     popoto__request_text(out, "HMGET");
-    popoto__request_argument(out, key.data, key.size);
+}
+
+static void render_fetch_tail(const model *of, const bool *fetched, buffer *out) {
     for (size_t i = 0; i < of->field_count; i++)
         if (fetched == NULL || fetched[i])
             popoto__request_argument(out, of->fields[i].name, of->fields[i].name_size);
+}
+
+void popoto__render_fetch(const model *of, const bool *fetched, popoto_text key, buffer *out) {
+    popoto__render_fetches(of, fetched, &key, 1, out);
+}
+
+/* Append out->data[from..from + size) once more. */
+static void repeat(buffer *out, size_t from, size_t size) {
+    char *room = popoto__buffer_grow(out, size);
+    if (room != NULL)
+        memcpy(room, out->data + from, size);
+}
+
+void popoto__render_fetches(const model *of, const bool *fetched, const popoto_text *keys,
+                            size_t count, buffer *out) {
+    if (count == 0)
+        return;
+    /* Only the key tells one command from the next:  [head] $5 key-1 [tail] [head] $5 key-2 [tail] */
+    size_t head = out->size;
+    render_fetch_head(of, fetched, out);
+    size_t head_size = out->size - head;
+    render_text(out, keys[0]);
+    size_t tail = out->size;
+    render_fetch_tail(of, fetched, out);
+    size_t tail_size = out->size - tail;
+    for (size_t i = 1; i < count && !out->failed; i++) {
+        repeat(out, head, head_size);
+        render_text(out, keys[i]);
+        repeat(out, tail, tail_size);
+    }
 }
 
 void popoto__render_fetch_fields(const model *of, const size_t *fields, size_t count,

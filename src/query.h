@@ -127,5 +127,8 @@ void popoto__render_fetch_fields(const model *of, const size_t *fields, size_t c
                                  popoto_text key, buffer *out);
 /* Append HMGET of the fields that are to be fetched. */
 void popoto__render_fetch(const model *of, const bool *fetched, popoto_text key, buffer *out);
+/* The same for many records: `count` commands. */
+void popoto__render_fetches(const model *of, const bool *fetched, const popoto_text *keys,
+                            size_t count, buffer *out);
 
 #endif
