@@ -141,6 +141,10 @@ void hand_make_key(hand_key *key, const char *model, const char *second, size_t 
 
 /* ----- conversation --------------------------------------------------------------------------- */
 
+/* After about each KiB of replies hiredis moves the rest of its buffer to the front: it is given a little
+ * at a time, so that this rest is small. */
+#define MOUTHFUL ((size_t)2048)
+
 void hand_send(hand *it) {
     size_t sent = 0;
     /* The server takes all of it whether or not its replies are read: it keeps those itself. */
@@ -153,27 +157,39 @@ void hand_send(hand *it) {
     it->out_size = 0;
 }
 
-void hand_receive(hand *it, size_t replies, redisReplyObjectFunctions *functions) {
-    redisReader *reader = it->connection->reader;
-    char bytes[16 * 1024];
-    reader->fn = functions;
-    it->error = NULL;
-    for (;;) {
+/* How many replies these bytes bring to their end. */
+static size_t feed(redisReader *reader, const char *bytes, size_t size) {
+    size_t replies = 0;
+    for (size_t part; size > 0; bytes += part, size -= part) {
         void *reply = NULL;
-        while (replies > 0) {
+        part = size < MOUTHFUL ? size : MOUTHFUL;
+        redisReaderFeed(reader, bytes, part);
+        for (;; replies++) {
             if (redisReaderGetReply(reader, &reply) != REDIS_OK)
                 give_up("no valid reply: %s", reader->errstr);
             if (reply == NULL)
                 break;
-            replies--;
         }
-        if (replies == 0)
-            break;
+    }
+    return replies;
+}
+
+/* No more is asked for than is waited for or counted later, so that replies in surplus are the next
+ * part's. */
+void hand_receive(hand *it, size_t replies, redisReplyObjectFunctions *functions) {
+    char bytes[16 * 1024];
+    it->connection->reader->fn = functions;
+    it->error = NULL;
+    size_t ready = it->early < replies ? it->early : replies;
+    it->early -= ready;
+    replies -= ready;
+    while (replies > 0) {
         ssize_t got = recv(it->connection->fd, bytes, sizeof(bytes), 0);
         if (got <= 0 && errno != EINTR)
             give_up("the server is gone");
-        if (got > 0)
-            redisReaderFeed(reader, bytes, (size_t)got);
+        size_t came = got > 0 ? feed(it->connection->reader, bytes, (size_t)got) : 0;
+        it->early = came > replies ? came - replies : 0;
+        replies -= came > replies ? replies : came;
     }
     if (it->error != NULL)
         give_up("the server answered %s", it->error);
