@@ -142,8 +142,11 @@ static bool room_for_names(reading *it, size_t count) {
     return true;
 }
 
+/* Where the index is one of a partition that answers all conditions on names, there is nothing to look
+ * for in them. */
 static void add_name(reading *it, popoto_text name) {
-    if (popoto__query_name_fits(&it->what, name))
+    bool told = it->plan.source == SOURCE_SORTED && !it->plan.names_matter;
+    if (told || popoto__query_name_fits(&it->what, name))
         it->names[it->name_count++] = name;
 }
 
@@ -401,7 +404,8 @@ static popoto_status fetch(reading *it, size_t range, size_t first, size_t count
     it->gone_count = 0;
     it->first = first;
     popoto__buffer_clear(&it->db->request);
-    popoto__render_fetches(it->what.of, it->what.fetched, it->names + first, count, &it->db->request);
+    popoto__render_fetches(it->what.of, it->what.fetched, it->names + first, count,
+                           &it->db->request);
     popoto_status status =
         popoto__db_exchange(it->db, count, false, &it->rows->memory, take_record, it);
     if (status == POPOTO_OK)
