@@ -267,6 +267,28 @@ static size_t page_length(reading *it, size_t wanted) {
     return wanted < it->page ? wanted : it->page;
 }
 
+/* A range that ends within a page is read without scores: they are there for the next page to begin at,
+ * and the server takes several times as long to print them as to find the names. Where the range turns
+ * out to be longer, nothing was read yet (*whole is false). */
+static popoto_status read_whole_range(reading *it, size_t wanted, bool *whole) {
+    *whole = false;
+    if (it->page != PAGE || wanted <= PAGE || it->cursor.size > 0 ||
+        (it->skips_names && it->skip > 0))
+        return POPOTO_OK;
+    popoto__render_names(&it->plan.ranges[it->index], it->what.descending, PAGE, &it->db->request);
+    popoto_status status =
+        popoto__db_exchange(it->db, 1, false, &it->rows->names, take_members, it);
+    popoto__buffer_clear(&it->db->request);
+    *whole = status == POPOTO_OK && it->asked < PAGE;
+    if (*whole) {
+        it->index++;
+        it->finished = it->index >= it->plan.range_count;
+    } else {
+        it->name_count = it->asked = 0;
+    }
+    return status;
+}
+
 /* The next page of a range starts at the last entry's score, and leaves out what was seen of it: by
  * name as long as that is less than a page; else all but a page's worth are skipped, so that entries
  * that were removed meanwhile do not shift unseen ones out of sight. */
@@ -275,6 +297,10 @@ static popoto_status next_range(reading *it, size_t wanted) {
         it->finished = true;
         return POPOTO_OK;
     }
+    bool whole;
+    popoto_status status = read_whole_range(it, wanted, &whole);
+    if (status != POPOTO_OK || whole)
+        return status;
     size_t seen = it->cursor.size ? it->ties : 0;
     bool server_counts = it->skips_names && !it->plan.names_matter && it->plan.range_count == 1 &&
                          it->cursor.size == 0;
@@ -291,7 +317,7 @@ static popoto_status next_range(reading *it, size_t wanted) {
     popoto_text from = { it->cursor.data, it->cursor.size };
     popoto__render_range(&it->plan.ranges[it->index], it->what.descending,
                          it->cursor.size ? &from : NULL, it->passed, count, &it->db->request);
-    popoto_status status = popoto__db_exchange(it->db, 1, false, &it->rows->names, take_range, it);
+    status = popoto__db_exchange(it->db, 1, false, &it->rows->names, take_range, it);
     if (status == POPOTO_OK && it->asked < count) {
         popoto__buffer_clear(&it->cursor);
         it->ties = 0;
