@@ -113,6 +113,7 @@ static void take_over(popoto_db *db, const connected *it) {
     db->server = it->server;
     db->connection = it->connection;
     memset(db->sha, 0, sizeof db->sha);
+    db->knows_permissions = false;
 }
 
 static connected given_up(const popoto_db *db) {
@@ -358,19 +359,63 @@ static popoto_status take_sha(void *context, size_t index, const reply *answer) 
     return POPOTO_OK;
 }
 
-popoto_status popoto__db_load_script(popoto_db *db, script_id which) {
-    loading it = { db, which };
+static popoto_status take_permissions(void *context, size_t index, const reply *answer) {
+    popoto_db *db = context;
+    (void)index;
+    if (answer->type == REPLY_INTEGER) {
+        db->permissions = (int)answer->integer;
+        return POPOTO_OK;
+    }
+    if (answer->type != REPLY_ERROR)
+        return popoto__fail(&db->why, POPOTO_BAD_REPLY,
+                            "a script answered something that no script of ours does");
+    /* Who may not even ask is taken for somebody who may do little, but perhaps that by MULTI. */
+    popoto_status status = popoto__reply_failure(answer, "asking for permissions", &db->why);
+    db->permissions = PERMITTED_TRANSACTIONS;
+    return status == POPOTO_DENIED ? POPOTO_OK : status;
+}
+
+/* These change nothing that it would be harmful to change twice, so they may be tried again like reads. */
+static popoto_status run_aside(popoto_db *db, const char *const *words, size_t count,
+                               reply_handler *handle, void *context) {
     buffer kept = db->request;
     popoto__buffer_init(&db->request, &db->allocator);
-    popoto__request_begin(&db->request, 3);
-    popoto__request_text(&db->request, "SCRIPT");
-    popoto__request_text(&db->request, "LOAD");
-    popoto__request_text(&db->request, popoto__script_text(which));
-    /* Loading a script twice does no harm, so it may be tried again like a read. */
-    popoto_status status = popoto__db_exchange(db, 1, false, NULL, take_sha, &it);
+    popoto__request_begin(&db->request, count);
+    for (size_t i = 0; i < count; i++)
+        popoto__request_text(&db->request, words[i]);
+    popoto_status status = popoto__db_exchange(db, 1, false, NULL, handle, context);
     popoto__buffer_free(&db->request);
     db->request = kept;
     return status;
+}
+
+popoto_status popoto__db_ask_permissions(popoto_db *db) {
+    const char *const words[] = { "EVAL", popoto__script_text(SCRIPT_PERMITTED), "0" };
+    failure kept = db->why;
+    if (db->knows_permissions)
+        return POPOTO_OK;
+    popoto_status status = run_aside(db, words, 3, take_permissions, db);
+    if (status != POPOTO_OK)
+        return status;
+    db->why = kept;
+    db->knows_permissions = true;
+    return POPOTO_OK;
+}
+
+void popoto__db_forget_permissions(popoto_db *db) {
+    db->knows_permissions = false;
+    db->sha[SCRIPT_COMMIT][0] = '\0';
+}
+
+popoto_status popoto__db_load_script(popoto_db *db, script_id which) {
+    loading it = { db, which };
+    popoto_status status = which == SCRIPT_COMMIT ? popoto__db_ask_permissions(db) : POPOTO_OK;
+    if (status != POPOTO_OK)
+        return status;
+    if (which == SCRIPT_COMMIT && (db->permissions & PERMITTED_COMMANDS) == 0)
+        which = SCRIPT_COMMIT_ASKING;
+    const char *const words[] = { "SCRIPT", "LOAD", popoto__script_text(which) };
+    return run_aside(db, words, 3, take_sha, &it);
 }
 
 popoto_text popoto__db_script(const popoto_db *db, script_id which) {

@@ -47,8 +47,10 @@ struct popoto_db {
     row_source *sources;
     uint32_t last_serial;
     char sha[SCRIPT_COUNT][48]; /* empty: not loaded yet */
-    arena scratch;              /* of the call under way */
-    buffer request;             /* of the call under way */
+    bool knows_permissions;
+    int permissions; /* PERMITTED_... */
+    arena scratch;   /* of the call under way */
+    buffer request;  /* of the call under way */
 };
 
 /* An argument of the call is NULL that must not be: `what` names it. */
@@ -61,6 +63,12 @@ popoto_status popoto__db_begin(popoto_db *db, const popoto_model *declared, cons
 /* Send db->request, `count` commands. See popoto__link_exchange; db->why is set on failure. */
 popoto_status popoto__db_exchange(popoto_db *db, size_t count, bool writes, arena *strings,
                                   reply_handler *handle, void *context);
+
+/* Ask, unless known, what this user may do. A server that was told to refuse some of a write's commands
+ * must not run the others. */
+popoto_status popoto__db_ask_permissions(popoto_db *db);
+/* Something was refused: ask anew. */
+void popoto__db_forget_permissions(popoto_db *db);
 
 /* Make the server know a script; `sha` is its name then. */
 popoto_status popoto__db_load_script(popoto_db *db, script_id which);

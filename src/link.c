@@ -536,6 +536,10 @@ static void drop_connection(server_link *it) {
     it->in.reader = NULL;
 }
 
+void popoto__link_drop(server_link *it) {
+    drop_connection(it);
+}
+
 void popoto__link_free(server_link *it) {
     if (it == NULL)
         return;

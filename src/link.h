@@ -78,6 +78,10 @@ popoto_status popoto__link_connect(server_link *it, failure *why);
  * are replies like any other: they go to the handler. */
 popoto_status popoto__link_exchange(server_link *it, const exchange *what, failure *why);
 
+/* Hang up: the state that the server keeps of this connection is not to be used. The next exchange
+ * connects anew. */
+void popoto__link_drop(server_link *it);
+
 /* The number of connections made so far: a change tells the caller that what the server knew of the
  * old connection is gone. */
 uint64_t popoto__link_generation(const server_link *it);

@@ -377,6 +377,11 @@ static popoto_status next_page(reading *it, size_t wanted) {
 static popoto_status take_record(void *context, size_t index, const reply *answer) {
     reading *it = context;
     popoto_text name = it->names[it->first + index];
+    /* A foreign key in the record's place is a problem of that record; anything else is one of the call. */
+    if (answer->type == REPLY_ERROR && !popoto__reply_is_error(answer, "WRONGTYPE"))
+        return popoto__reply_failure(answer, "reading a record", &it->db->why);
+    if (answer->type != REPLY_ERROR && answer->type != REPLY_ARRAY)
+        return fail_reply(it, answer, "reading a record");
     switch (popoto__rows_add(it->rows, &it->what, name, answer)) {
     case ROW_GONE:
         if (it->gone_count < MAX_CLEARED)
