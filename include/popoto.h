@@ -323,6 +323,7 @@ typedef enum popoto_kind {
     POPOTO_KIND_UNIQUE_KEY, /* part of the record's key; no two records of the model share a value */
     POPOTO_KIND_SORTED,     /* kept in a sorted index, for ranges and order */
     POPOTO_KIND_CONFIDENCE, /* Bayesian figures in a companion hash; see section 9 */
+    POPOTO_KIND_TENANT,     /* owns the record: begins every key of it; see section 12 */
 } popoto_kind;
 
 /* How a struct's member holds its value. Chosen by the POPOTO_... macros below, never by hand.
@@ -421,6 +422,7 @@ typedef struct popoto_field {
 #define POPOTO_FIELD(...)      POPOTO__FIELD(POPOTO_KIND_FIELD, __VA_ARGS__, .reserved = 0)
 #define POPOTO_SORTED(...)     POPOTO__FIELD(POPOTO_KIND_SORTED, __VA_ARGS__, .reserved = 0)
 #define POPOTO_CONFIDENCE(...) POPOTO__FIELD(POPOTO_KIND_CONFIDENCE, __VA_ARGS__, .reserved = 0)
+#define POPOTO_TENANT(...) POPOTO__FIELD(POPOTO_KIND_TENANT, __VA_ARGS__, .reserved = 0)
 
 #define POPOTO__FIELD(kind_, struct_, member_, ...)                                                \
     {                                                                                              \
@@ -663,6 +665,8 @@ typedef struct popoto_query_desc {
     size_t limit;         /* at most so many rows; 0: no limit */
     size_t offset;        /* leave out so many first */
     const char *fields;   /* "title,score": fill only these and the key; NULL: all */
+    bool all_tenants;     /* a strict model: of every tenant; without it the filter or a scope must name
+                             one (see section 12) */
     bool allow_scan;      /* look through all the model's records if no index answers a filter */
 } popoto_query_desc;
 

@@ -649,10 +649,10 @@ static popoto_status plan_store(record_write *it, const placement *before, plan 
     plan_hash(it, out);
     plan_expiry(it, out);
     if (it->moves_key)
-        PLAN(out, "SREM", it->of->class_key, it->old_key);
+        PLAN(out, "SREM", popoto__class_key(it->of, before->segments, out->memory), it->old_key);
     /* A record that is replaced under its own name is in the sets already, or would not be there. */
     if (it->moves_key || it->kind != WRITE_REPLACE)
-        PLAN(out, "SADD", it->of->class_key, it->place.key);
+        PLAN(out, "SADD", popoto__class_key(it->of, after.segments, out->memory), it->place.key);
     for (size_t i = 0; i < it->of->field_count && status == POPOTO_OK; i++)
         status = plan_field_index(it, &it->of->fields[i], before, &after, out, why);
     return status;
@@ -667,7 +667,7 @@ static void plan_removal(const model *of, popoto_text key, const placement *befo
         [POPOTO_KIND_CONFIDENCE] = { "HDEL", 4 },
     };
     const record_write place = { .of = of };
-    PLAN(out, "SREM", of->class_key, key);
+    PLAN(out, "SREM", popoto__class_key(of, before->segments, out->memory), key);
     for (size_t i = 0; i < of->field_count; i++) {
         const field *about = &of->fields[i];
         if (about->prefix.data == NULL)

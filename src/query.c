@@ -308,6 +308,8 @@ static const popoto_value *operands(const condition *it, size_t *count) {
 static popoto_status plan_key(query *it, read_plan *out, bool *named, failure *why) {
     popoto_value values[MODEL_MAX_FIELDS];
     *named = false;
+    if (it->of->tenant != NULL)
+        values[it->of->tenant->index] = find_condition(it, it->of->tenant, false)->value;
     for (size_t i = 0; i < it->of->key_count; i++) {
         const condition *is = find_condition(it, &it->of->fields[it->of->keys[i]], false);
         if (is == NULL)
@@ -317,6 +319,25 @@ static popoto_status plan_key(query *it, read_plan *out, bool *named, failure *w
     *named = true;
     out->source = SOURCE_KEY;
     return popoto__key_of_values(it->of, values, it->memory, &out->key, why);
+}
+
+/* A strict model's query is of one tenant, whom its filters or a scope name. */
+static popoto_status set_tenant(query *it, failure *why) {
+    const field *tenant = it->of->tenant;
+    if (tenant == NULL)
+        return POPOTO_OK;
+    const condition *is = find_condition(it, tenant, false);
+    if (is == NULL)
+        return popoto__fail(why, POPOTO_BAD_QUERY,
+                            "%s belongs to tenants: the filter must name one %s exactly, or a scope "
+                            "must; a query of all tenants says .all_tenants = true",
+                            it->of->name.data, tenant->name);
+    it->tenant_segments =
+        popoto__arena_zeroed(it->memory, it->of->field_count, sizeof *it->tenant_segments);
+    if (it->tenant_segments == NULL)
+        return popoto__fail_memory(why);
+    return popoto__segment(it->of, tenant, &is->value, it->memory,
+                           &it->tenant_segments[tenant->index], why);
 }
 
 /* The segments that IS and IN on key fields name, once for all candidates. */
@@ -725,9 +746,11 @@ static void set_order(query *it, read_plan *out) {
 }
 
 popoto_status popoto__query_plan(query *it, read_plan *out, failure *why) {
-    bool named, ranges_exact = true;
+    bool named = false, ranges_exact = true;
     *out = (read_plan){ .source = SOURCE_CLASS };
-    popoto_status status = plan_key(it, out, &named, why);
+    popoto_status status = set_tenant(it, why);
+    if (status == POPOTO_OK)
+        status = plan_key(it, out, &named, why);
     if (status != POPOTO_OK)
         return status;
     const field *sorted = driving_field(it);

@@ -46,6 +46,7 @@ typedef struct query {
     bool fetched
         [MODEL_MAX_FIELDS]; /* to be read: the chosen ones, the key's, the conditions', the order's */
     bool allow_scan;
+    popoto_text *tenant_segments; /* by field, with the tenant's alone; NULL: the model is not strict */
 } query;
 
 /* The description, completed with the scopes of this thread. POPOTO_BAD_QUERY, POPOTO_BAD_SCOPE or

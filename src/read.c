@@ -100,7 +100,9 @@ static popoto_status start(reading *it, popoto_db *db, const popoto_query_desc *
         it->plan.sets = popoto__arena_allocate(memory, sizeof *it->plan.sets);
         if (it->plan.sets == NULL)
             return popoto__fail_memory(&db->why);
-        it->plan.sets[0] = of->class_key;
+        it->plan.sets[0] = popoto__class_key(of, it->what.tenant_segments, memory);
+        if (it->plan.sets[0].data == NULL)
+            return popoto__fail_memory(&db->why);
         it->plan.set_count = 1;
     }
     if (is_stream && it->plan.sort_here && it->what.order != NULL)
