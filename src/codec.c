@@ -558,7 +558,7 @@ static bool set_figure(popoto_confidence *figures, size_t index, const popoto_va
             *counts[index] = value->as.integer;
         return true;
     }
-    if (value->type != POPOTO_FLOAT || isnan(value->as.real))
+    if (value->type != POPOTO_FLOAT || !isfinite(value->as.real))
         return false;
     if (index == 0) {
         figures->confidence = value->as.real;

@@ -67,10 +67,10 @@ static void take_script(commit_batch *it, commit *one, const reply *answer) {
         status = take_refusals(it, one, answer);
         if (status == POPOTO_OK)
             return;
-    } else if (answer->type == REPLY_ERROR) {
-        status = popoto__reply_failure(answer, it->doing, &it->db->why);
     } else if (it->take != NULL) {
         status = it->take(it, one, answer);
+    } else if (answer->type == REPLY_ERROR) {
+        status = popoto__reply_failure(answer, it->doing, &it->db->why);
     } else if (answer->type != REPLY_STATUS) {
         status = popoto__fail(&it->db->why, POPOTO_BAD_REPLY,
                               "a script answered something that no script of ours does");
@@ -188,7 +188,8 @@ void popoto__commit_run(commit_batch *it) {
         if (replies == 0)
             break;
         it->at = it->at_reply = 0;
-        popoto_status status = popoto__db_exchange(it->db, replies, true, NULL, take_reply, it);
+        popoto_status status =
+            popoto__db_exchange(it->db, replies, !it->only_asks, NULL, take_reply, it);
         /* What was not answered shares the fate of the connection. */
         for (size_t i = 0; status != POPOTO_OK && i < it->count; i++)
             if (item_at(it, i)->state == COMMIT_SENT)

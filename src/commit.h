@@ -39,13 +39,14 @@ struct commit_batch {
     size_t stride;
     script_id script;
     const char *doing; /* "storing a record": for sentences */
+    bool only_asks;    /* nothing is written, whatever becomes of the connection */
     failure first;     /* of the first item that failed; status POPOTO_OK: none */
     /* Make one->planned, from one->refusals too where there are any. A status other than POPOTO_OK is
      * the write's outcome. */
     popoto_status (*plan)(commit_batch *it, commit *one);
     /* Append the script's call to db->request. */
     void (*render)(commit_batch *it, commit *one);
-    /* Take the script's answer when it is no refusal and no error; NULL: any status is success. */
+    /* Take the script's answer when it is no refusal, errors included; NULL: any status is success. */
     popoto_status (*take)(commit_batch *it, commit *one, const reply *answer);
     /* Append to db->request what undoes a broken transaction; returns the number of commands. */
     size_t (*undo)(commit_batch *it, commit *one);

@@ -53,6 +53,7 @@ static popoto_status locate(popoto_db *db, const model *of, const void *object, 
 typedef struct update {
     commit done;
     record_write write;
+    placement where;
     confidence_update what;
     popoto_confidence after;
 } update;
@@ -62,16 +63,17 @@ typedef struct update_batch {
     const field *about;
 } update_batch;
 
+/* Of a partition that neither the key nor the object tells, the first try only asks. */
 static popoto_status plan_update(commit_batch *run, commit *one) {
     update *it = (update *)one;
     const field *about = ((update_batch *)run)->about;
-    placement where;
     popoto_status status = popoto__plan_learn(&it->write, &one->planned, one->refusals,
                                               one->refusal_count, &run->db->why);
     if (status == POPOTO_OK)
-        status = popoto__plan_locate(&it->write, &one->planned, &where, &run->db->why);
-    if (status == POPOTO_OK)
-        status = popoto__partition_key(it->write.of, about, where.segments, it->write.memory,
+        status = popoto__plan_locate(&it->write, &one->planned, &it->where, &run->db->why);
+    it->what.hash = (popoto_text){ NULL, 0 };
+    if (status == POPOTO_OK && popoto__partition_is_told(about, &it->where))
+        status = popoto__partition_key(it->write.of, about, it->where.segments, it->write.memory,
                                        &it->what.hash, &run->db->why);
     return status;
 }
@@ -82,11 +84,25 @@ static void render_update(commit_batch *run, commit *one) {
                                    &run->db->request);
 }
 
+static popoto_status corrupt_entry(popoto_db *db, const field *about, popoto_text member) {
+    shown room;
+    return popoto__fail(&db->why, POPOTO_CORRUPT, "%s: its entry for %s is no confidence entry",
+                        popoto__show(&room, member.data, member.size), about->name);
+}
+
 static popoto_status take_entry(commit_batch *run, commit *one, const reply *answer) {
     update *it = (update *)one;
+    const field *about = ((update_batch *)run)->about;
     if (answer->type == REPLY_STRING &&
         popoto__codec_read_confidence(answer->text, answer->size, it->what.initial, &it->after))
         return POPOTO_OK;
+    if (popoto__reply_is_error(answer, "CORRUPTENTRY"))
+        return corrupt_entry(run->db, about, it->what.member);
+    if (answer->type == REPLY_ERROR)
+        return popoto__reply_failure(answer, run->doing, &run->db->why);
+    if (answer->type == REPLY_STATUS && it->what.hash.data == NULL)
+        return popoto__partition_key(it->write.of, about, it->where.segments, it->write.memory,
+                                     &it->what.hash, &run->db->why); /* says what it lacks */
     return popoto__fail(&run->db->why, POPOTO_BAD_REPLY,
                         "a script answered something that no script of ours does");
 }
@@ -183,114 +199,121 @@ popoto_status popoto_confidence_update(popoto_db *db, const popoto_model *declar
 
 /* ----- Reads ---------------------------------------------------------------------------------- */
 
+/* One look at a record and its entry. */
 typedef struct entry_read {
     popoto_db *db;
     const field *about;
-    popoto_text member;
+    record_write write;
+    popoto_text hash; /* where the entry was looked for; data NULL: its place is not known yet */
+    size_t replies;
+    bool refused;
+    bool asks_fields; /* the key alone does not tell the partition */
     bool record_is_there;
-    bool entry_is_there;
+    bool moved; /* the record's partition is another one than was believed */
     popoto_confidence figures;
 } entry_read;
 
-static popoto_status corrupt_entry(popoto_db *db, const field *about, popoto_text member) {
-    shown room;
-    return popoto__fail(&db->why, POPOTO_CORRUPT, "%s: its entry for %s is no confidence entry",
-                        popoto__show(&room, member.data, member.size), about->name);
+static popoto_status take_partition(entry_read *it, const reply *fields) {
+    if (fields->type != REPLY_ARRAY || fields->count != it->about->partition_count)
+        return popoto__fail(&it->db->why, POPOTO_BAD_REPLY,
+                            "the server answered HMGET with no list of the fields asked for");
+    for (size_t i = 0; i < fields->count; i++) {
+        const field *by = &it->write.of->fields[it->about->partition[i]];
+        const reply *one = fields->items[i];
+        popoto_text found = { NULL, 0 };
+        if (by->is_key)
+            continue; /* the key tells it */
+        if (one->type == REPLY_STRING)
+            found = (popoto_text){ one->text, one->size };
+        it->moved = popoto__plan_correct(&it->write, by->index, found) || it->moved;
+    }
+    return POPOTO_OK;
+}
+
+static popoto_status take_answers(entry_read *it, const reply *answer) {
+    size_t expected = 1 + (size_t)it->asks_fields + (it->hash.data != NULL);
+    popoto_status status = POPOTO_OK;
+    if (answer->type != REPLY_ARRAY || answer->count != expected)
+        return popoto__fail(&it->db->why, POPOTO_BAD_REPLY,
+                            "the server answered EXEC with no list of replies");
+    for (size_t i = 0; i < answer->count; i++)
+        if (answer->items[i]->type == REPLY_ERROR)
+            return popoto__reply_failure(answer->items[i], "reading a confidence", &it->db->why);
+    it->record_is_there = answer->items[0]->type == REPLY_INTEGER && answer->items[0]->integer > 0;
+    if (it->asks_fields)
+        status = take_partition(it, answer->items[1]);
+    const reply *entry = answer->items[expected - 1];
+    if (status != POPOTO_OK || it->moved || it->hash.data == NULL || entry->type == REPLY_NULL)
+        return status;
+    if (entry->type != REPLY_STRING ||
+        !popoto__codec_read_confidence(entry->text, entry->size, it->about->initial_confidence,
+                                       &it->figures))
+        return corrupt_entry(it->db, it->about, it->write.old_key);
+    return POPOTO_OK;
 }
 
 static popoto_status take_figures(void *context, size_t index, const reply *answer) {
     entry_read *it = context;
-    if (answer->type == REPLY_ERROR)
+    if (it->refused)
+        return POPOTO_OK; /* EXECABORT, after what caused it */
+    it->refused = answer->type == REPLY_ERROR;
+    if (it->refused)
         return popoto__reply_failure(answer, "reading a confidence", &it->db->why);
-    if (index == 0) {
-        it->record_is_there = answer->type == REPLY_INTEGER && answer->integer > 0;
-        return POPOTO_OK;
-    }
-    if (answer->type == REPLY_NULL)
-        return POPOTO_OK;
-    it->entry_is_there = true;
-    if (answer->type != REPLY_STRING ||
-        !popoto__codec_read_confidence(answer->text, answer->size, it->about->initial_confidence,
-                                       &it->figures))
-        return corrupt_entry(it->db, it->about, it->member);
-    return POPOTO_OK;
+    return index + 1 == it->replies ? take_answers(it, answer) : POPOTO_OK;
 }
 
-typedef struct partition_read {
-    popoto_db *db;
-    record_write *write;
-    const field *about;
-    bool any;
-} partition_read;
-
-static popoto_status take_partition(void *context, size_t index, const reply *answer) {
-    partition_read *it = context;
-    (void)index;
-    if (answer->type == REPLY_ERROR)
-        return popoto__reply_failure(answer, "reading a record", &it->db->why);
-    if (answer->type != REPLY_ARRAY || answer->count != it->about->partition_count)
-        return popoto__fail(&it->db->why, POPOTO_BAD_REPLY,
-                            "the server answered HMGET with no list of the fields asked for");
-    for (size_t i = 0; i < answer->count; i++) {
-        stored_field *stored = &it->write->stored[it->about->partition[i]];
-        const reply *one = answer->items[i];
-        stored->known = true;
-        stored->bytes = (popoto_text){ NULL, 0 };
-        if (one->type == REPLY_STRING) {
-            stored->bytes = (popoto_text){ one->text, one->size };
-            it->any = true;
-        }
-    }
+/* Looks where the record is believed to be. */
+static popoto_status look(entry_read *it) {
+    popoto_db *db = it->db;
+    plan located;
+    placement where;
+    popoto_status status = popoto__plan_locate(&it->write, &located, &where, &db->why);
+    bool told = status == POPOTO_OK && popoto__partition_is_told(it->about, &where);
+    it->hash = (popoto_text){ NULL, 0 };
+    it->moved = false;
+    if (told)
+        status = popoto__partition_key(it->write.of, it->about, where.segments, &db->scratch,
+                                       &it->hash, &db->why);
+    if (status != POPOTO_OK)
+        return status;
+    popoto__buffer_clear(&db->request);
+    it->replies = popoto__render_entry(it->write.of, it->write.old_key, it->about->partition,
+                                       it->asks_fields ? it->about->partition_count : 0, it->hash,
+                                       &db->request);
+    status = popoto__db_exchange(db, it->replies, false, &db->scratch, take_figures, it);
+    if (status != POPOTO_OK)
+        return status;
+    shown room;
+    if (!it->record_is_there)
+        return popoto__fail(&db->why, POPOTO_NOT_FOUND,
+                            "%s is not there: it was deleted, or expired",
+                            popoto__show(&room, it->write.old_key.data, it->write.old_key.size));
+    if (!it->moved && !told) /* says what the record lacks */
+        return popoto__partition_key(it->write.of, it->about, where.segments, &db->scratch,
+                                     &it->hash, &db->why);
     return POPOTO_OK;
 }
 
 /* Where a record's partition is told by fields that are no part of its key, the stored ones count, not
- * those of an object that may be older or newer. */
-static popoto_status read_partition(popoto_db *db, const field *about, record_write *write) {
-    bool told_by_key = true;
-    partition_read it = { .db = db, .write = write, .about = about };
-    for (size_t i = 0; i < about->partition_count; i++)
-        told_by_key = told_by_key && write->of->fields[about->partition[i]].is_key;
-    if (told_by_key)
-        return POPOTO_OK;
-    popoto__buffer_clear(&db->request);
-    popoto__render_fetch_fields(write->of, about->partition, about->partition_count, write->old_key,
-                                &db->request);
-    popoto_status status = popoto__db_exchange(db, 1, false, &db->scratch, take_partition, &it);
-    shown room;
-    if (status == POPOTO_OK && !it.any)
-        return popoto__fail(&db->why, POPOTO_NOT_FOUND,
-                            "%s is not there: it was deleted, or expired",
-                            popoto__show(&room, write->old_key.data, write->old_key.size));
-    return status;
-}
+ * those of an object that may be older or newer; each look after the first is due to somebody who moved
+ * the record since the one before. */
+#define MAX_LOOKS 1000
 
 static popoto_status read_figures(popoto_db *db, const model *of, const field *about,
                                   const void *object, popoto_confidence *figures) {
-    record_write write;
-    plan located;
-    placement where;
-    popoto_text hash;
-    popoto_status status = locate(db, of, object, &write);
-    if (status == POPOTO_OK)
-        status = read_partition(db, about, &write);
-    if (status == POPOTO_OK)
-        status = popoto__plan_locate(&write, &located, &where, &db->why);
-    if (status == POPOTO_OK)
-        status = popoto__partition_key(of, about, where.segments, &db->scratch, &hash, &db->why);
-    if (status != POPOTO_OK)
-        return status;
-    entry_read it = { .db = db, .about = about, .member = write.old_key };
+    entry_read it = { .db = db, .about = about };
     it.figures.confidence = about->initial_confidence;
-    popoto__buffer_clear(&db->request);
-    popoto__render_entry(write.old_key, hash, &db->request);
-    status = popoto__db_exchange(db, 2, false, NULL, take_figures, &it);
-    if (status == POPOTO_OK && !it.record_is_there && !it.entry_is_there) {
-        shown room;
+    for (size_t i = 0; i < about->partition_count; i++)
+        it.asks_fields = it.asks_fields || !of->fields[about->partition[i]].is_key;
+    popoto_status status = locate(db, of, object, &it.write);
+    if (status == POPOTO_OK)
+        status = look(&it);
+    for (size_t looks = 1; status == POPOTO_OK && it.moved && looks < MAX_LOOKS; looks++)
+        status = look(&it);
+    if (status == POPOTO_OK && it.moved)
         status =
-            popoto__fail(&db->why, POPOTO_NOT_FOUND, "%s is not there: it was deleted, or expired",
-                         popoto__show(&room, write.old_key.data, write.old_key.size));
-    }
+            popoto__fail(&db->why, POPOTO_CHANGED,
+                         "others kept moving the same record: given up after %d tries", MAX_LOOKS);
     if (status == POPOTO_OK)
         *figures = it.figures;
     return status;
@@ -417,7 +440,55 @@ typedef struct scan {
     popoto_confidence *figures;
     size_t count;
     popoto_text corrupt; /* the first member whose entry is none; data NULL: none */
+    const model *of;
+    popoto_text *own; /* by field: what the scopes say of the key's fields; NULL: nothing */
+    arena own_memory;
 } scan;
+
+/* Scopes on fields that are no part of the partition: the members' names tell whose they are, or nothing
+ * does. */
+static popoto_status keep_to_scopes(scan *it) {
+    popoto_db *db = it->db;
+    for (size_t i = 0; i < it->of->field_count; i++) {
+        const field *by = &it->of->fields[i];
+        const popoto_value *given = popoto__scope_value(db, by);
+        popoto_value value = { POPOTO_NULL, { 0 } };
+        shown room;
+        if (given == NULL || popoto__partitioned_by(it->about, by))
+            continue;
+        if (!by->is_key)
+            return popoto__fail(&db->why, POPOTO_BAD_SCOPE,
+                                "%s.%s is not partitioned by %s, so that a scan cannot keep to the "
+                                "scope that this thread is in, %s = %s",
+                                it->of->name.data, it->about->name, by->name, by->name,
+                                popoto__show_value(&room, given));
+        popoto_status status = popoto__scope_complete(db, it->of, by, &value);
+        if (it->own == NULL)
+            it->own = popoto__arena_zeroed(&it->own_memory, it->of->field_count, sizeof *it->own);
+        if (status == POPOTO_OK && it->own == NULL)
+            status = popoto__fail_memory(&db->why);
+        if (status == POPOTO_OK)
+            status = popoto__segment(it->of, by, &value, &it->own_memory, &it->own[i], &db->why);
+        if (status != POPOTO_OK)
+            return status;
+    }
+    return POPOTO_OK;
+}
+
+/* POPOTO_NOT_FOUND: the member is another tenant's. */
+static popoto_status check_own(scan *it, popoto_text member) {
+    placement where;
+    if (it->own == NULL)
+        return POPOTO_OK;
+    if (!popoto__placement_of_key(it->of, member, &it->memory, &where))
+        return where.segments == NULL ? popoto__fail_memory(&it->db->why) : POPOTO_NOT_FOUND;
+    for (size_t i = 0; i < it->of->field_count; i++)
+        if (it->own[i].data != NULL &&
+            (it->own[i].size != where.segments[i].size ||
+             memcmp(it->own[i].data, where.segments[i].data, it->own[i].size) != 0))
+            return POPOTO_NOT_FOUND;
+    return POPOTO_OK;
+}
 
 static popoto_status take_scan(void *context, size_t index, const reply *answer) {
     scan *it = context;
@@ -439,6 +510,11 @@ static popoto_status take_scan(void *context, size_t index, const reply *answer)
     for (size_t i = 0; i < entries->count; i += 2) {
         const reply *member = entries->items[i], *entry = entries->items[i + 1];
         popoto_text name = { member->text, member->size };
+        popoto_status own = check_own(it, name);
+        if (own == POPOTO_NOT_FOUND)
+            continue;
+        if (own != POPOTO_OK)
+            return own;
         if (entry->type == REPLY_STRING &&
             popoto__codec_read_confidence(entry->text, entry->size, it->about->initial_confidence,
                                           &it->figures[it->count]))
@@ -498,16 +574,20 @@ popoto_status popoto_confidence_scan(popoto_db *db, const popoto_confidence_scan
         status = partition_values(db, of, about, desc->where, count, &made);
     if (status != POPOTO_OK)
         return status;
-    scan it = { .db = db, .about = about };
+    scan it = { .db = db, .about = about, .of = of };
     popoto__arena_init(&it.memory, &db->allocator);
+    popoto__arena_init(&it.own_memory, &db->allocator);
     popoto__buffer_init(&it.cursor, &db->allocator);
     popoto_text hash;
     status = popoto__db_hand_out(db, made,
                                  &hash); /* the callback's own calls empty the scratch memory */
     if (status == POPOTO_OK)
+        status = keep_to_scopes(&it);
+    if (status == POPOTO_OK)
         status = scan_all(&it, hash, desc);
     popoto_free(db, hash.data);
     popoto__arena_free(&it.memory);
+    popoto__arena_free(&it.own_memory);
     popoto__buffer_free(&it.cursor);
     return status;
 }

@@ -54,6 +54,7 @@ void popoto_free(popoto_db *db, const void *block) {
 /* One server with all that belongs to being connected to it. */
 typedef struct connected {
     arena memory;
+    bool known; /* the address was understood, and `to` holds it */
     address to;
     embedded *server;
     server_link *connection;
@@ -97,6 +98,7 @@ static popoto_status connect_to(popoto_db *db, const char *url, connected *it) {
             &db->why, POPOTO_BAD_URL,
             "no address: \"embedded:\", \"unix:/path\" or \"redis://host\" is needed");
     popoto_status status = popoto__url_parse(url, &it->memory, &it->to, &db->why);
+    it->known = status == POPOTO_OK;
     if (status == POPOTO_OK)
         status = prepare_server(db, it);
     if (status == POPOTO_OK)
@@ -113,7 +115,7 @@ static void take_over(popoto_db *db, const connected *it) {
 }
 
 static connected given_up(const popoto_db *db) {
-    return (connected){ db->address_memory, db->to, db->server, db->connection };
+    return (connected){ db->address_memory, db->has_address, db->to, db->server, db->connection };
 }
 
 popoto_db *popoto_open(const char *url, const popoto_options *options) {
@@ -137,8 +139,13 @@ popoto_db *popoto_open(const char *url, const popoto_options *options) {
         }
     }
     popoto_status status = connect_to(db, url, &server);
-    db->has_address = status != POPOTO_BAD_URL;
+    db->has_address = server.known;
     take_over(db, &server);
+    /* An address that is not known cannot be tried again. */
+    if (status == POPOTO_NO_MEMORY && !server.known) {
+        popoto_close(db);
+        return NULL;
+    }
     if (!popoto__model_has_dialect(chosen.dialect)) {
         db->has_address = false;
         popoto__explain(&db->why, POPOTO_BAD_ARGUMENT, "unknown dialect %d", (int)chosen.dialect);

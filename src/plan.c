@@ -11,10 +11,12 @@
  *     for each:  absent K | present K | field K name bytes | lacks K name | unique K member member
  *     commit:      for each command:  name, how many arguments follow, how many of them are keys,
  *                                     K..., argument...
- *     confidence:  K of the companion hash, member, signal, initial confidence, evidence cap
+ *     confidence:  K of the companion hash, member, signal, initial confidence, evidence cap;
+ *                  or nothing, only to ask
  *
- * The answer is OK (commit) or the new entry (confidence); or, if some expectation does not hold, a
- * flat list: expectation (from 1), what was found (false for nothing), expectation, ...
+ * The answer is OK (commit) or the new entry (confidence), or NOTHING where there was no command or no
+ * entry for MERGE to move; or, if some expectation does not hold, a flat list: expectation (from 1), what
+ * was found (false for nothing), expectation, ...
  *
  * `commit` checks the type of every key that it will write to before it writes to the first, because
  * what a script did before an error stays done. MOVE is no command of the server's: it moves a hash's
@@ -54,12 +56,19 @@
  * of the prior and its signals (see popoto_confidence), so the sum of the signals is known from it, and
  * the prior counts once. Counts above the cap weigh as the cap, which is then an approximation. */
 #define SCRIPT_ENTRIES                                                                            \
+    "local function figure(is, item, default)\n"                                                  \
+    "  if is == nil then is = item end\n"                                                         \
+    "  if is == nil then is = default end\n"                                                      \
+    "  return type(is) == 'number' and is - is == 0 and is < 2 ^ 63 and is\n"                     \
+    "end\n"                                                                                       \
+    "local function alone(ok, ...)\n"                                                             \
+    "  return ok and select('#', ...) == 1 and type((...)) == 'table' and (...)\n"                \
+    "end\n"                                                                                       \
     "local function read_entry(bytes, initial)\n"                                                 \
-    "  local ok, is = pcall(cmsgpack.unpack, bytes)\n"                                            \
-    "  if not ok or type(is) ~= 'table' then return nil end\n"                                    \
-    "  local it = {tonumber(is.confidence or is[1] or initial),\n"                                \
-    "    tonumber(is.evidence_count or is[2] or 0), tonumber(is.corroborations or is[3] or 0),\n" \
-    "    tonumber(is.contradictions or is[4] or 0)}\n"                                            \
+    "  local is = alone(pcall(cmsgpack.unpack, bytes))\n"                                         \
+    "  if not is or #is > 4 then return nil end\n"                                                \
+    "  local it = {figure(is.confidence, is[1], initial), figure(is.evidence_count, is[2], 0),\n" \
+    "    figure(is.corroborations, is[3], 0), figure(is.contradictions, is[4], 0)}\n"             \
     "  if it[1] and it[2] and it[3] and it[4] then return it end\n"                               \
     "end\n"                                                                                       \
     "local function pack_entry(confidence, count, pro, contra)\n"                                 \
@@ -80,7 +89,7 @@ static const char *const scripts[SCRIPT_COUNT] = {
     "local types = {HSET = 'hash', HSETNX = 'hash', HDEL = 'hash', MOVE = 'hash', MERGE = 'hash',\n"
     "  SADD = 'set',\n"
     "  SREM = 'set', ZADD = 'zset', ZREM = 'zset'}\n"
-    "local first = at\n"
+    "local first, outcome = at, at <= #ARGV and 'OK' or 'NOTHING'\n"
     "while at <= #ARGV do\n"
     "  local want = types[ARGV[at]]\n"
     "  if want then\n"
@@ -120,6 +129,8 @@ static const char *const scripts[SCRIPT_COUNT] = {
     "    if a then\n"
     "      redis.call('HSET', to, member, b and merge(a, b, initial, cap) or here)\n"
     "      redis.call('HDEL', key, member)\n"
+    "    else\n"
+    "      outcome = 'NOTHING'\n"
     "    end\n"
     "  elseif keys == 2 then\n"
     "    redis.call(name, key, KEYS[tonumber(ARGV[at + 4])], unpack(ARGV, rest, last))\n"
@@ -128,10 +139,11 @@ static const char *const scripts[SCRIPT_COUNT] = {
     "  end\n"
     "  at = at + 2 + count\n"
     "end\n"
-    "return redis.status_reply('OK')\n",
+    "return redis.status_reply(outcome)\n",
 
     /* The rule is that of Popoto 1.10 (CAPPED_BAYESIAN_UPDATE_LUA); see popoto_confidence. */
     [SCRIPT_CONFIDENCE] = SCRIPT_EXPECTATIONS SCRIPT_ENTRIES
+    "if at > #ARGV then return redis.status_reply('NOTHING') end\n"
     "local key, member = KEYS[tonumber(ARGV[at])], ARGV[at + 1]\n"
     "local signal, initial = tonumber(ARGV[at + 2]), tonumber(ARGV[at + 3])\n"
     "local cap = tonumber(ARGV[at + 4])\n"
@@ -139,7 +151,7 @@ static const char *const scripts[SCRIPT_COUNT] = {
     "local it = bytes and read_entry(bytes, initial)\n"
     "if bytes and not it then return redis.error_reply('CORRUPTENTRY in ' .. key) end\n"
     "it = it or {initial, 0, 0, 0}\n"
-    "local n = math.min(it[2] + 1, cap)\n"
+    "local n = math.max(1, math.min(it[2] + 1, cap))\n"
     "local side = signal >= 0.5 and 3 or 4\n"
     "it[1] = it[1] + (signal - it[1]) / (n + 1)\n"
     "it[2] = it[2] + 1\n"
@@ -346,12 +358,15 @@ void popoto__plan_render_confidence(const plan *it, const confidence_update *upd
                                     popoto_text sha, buffer *out) {
     key_list list;
     char number[CODEC_DOUBLE_SIZE];
-    if (!list_keys(it, &update->hash, &list)) {
+    bool asks = update->hash.data == NULL;
+    if (!list_keys(it, asks ? NULL : &update->hash, &list)) {
         out->failed = true;
         return;
     }
-    render_evalsha(&list, sha, count_expectation_arguments(it) + 5, out);
+    render_evalsha(&list, sha, count_expectation_arguments(it) + (asks ? 0 : 5), out);
     render_expectations(it, &list, out);
+    if (asks)
+        return;
     popoto__request_integer(out, (int64_t)key_index(&list, update->hash));
     popoto__request_argument(out, update->member.data, update->member.size);
     popoto__request_argument(out, number, popoto__codec_double_text(update->signal, number));
@@ -507,13 +522,19 @@ static popoto_status place_after(record_write *it, const placement *before, plac
     return POPOTO_OK;
 }
 
+bool popoto__partition_is_told(const field *about, const placement *where) {
+    for (size_t i = 0; i < about->partition_count; i++)
+        if (where->segments[about->partition[i]].data == NULL)
+            return false;
+    return true;
+}
+
 /* The key of a field's index for a placement; data NULL where the placement has no such partition
  * (the stored record lacks the field). */
 static popoto_text index_of(plan *out, const record_write *it, const field *about,
                             const placement *place) {
-    for (size_t i = 0; i < about->partition_count; i++)
-        if (place->segments[about->partition[i]].data == NULL)
-            return (popoto_text){ NULL, 0 };
+    if (!popoto__partition_is_told(about, place))
+        return (popoto_text){ NULL, 0 };
     popoto_text key = popoto__index_key(it->of, about, place->segments, out->memory);
     out->failed = out->failed || key.data == NULL;
     return key;
@@ -750,6 +771,13 @@ popoto_status popoto__plan_write(record_write *it, plan *out, failure *why) {
     if (status == POPOTO_OK && out->failed)
         status = popoto__fail_memory(why);
     return status;
+}
+
+bool popoto__plan_correct(record_write *it, size_t field_index, popoto_text found) {
+    if (same(believed(it, field_index), found))
+        return false;
+    it->stored[field_index] = (stored_field){ true, found };
+    return true;
 }
 
 popoto_status popoto__plan_locate(record_write *it, plan *out, placement *where, failure *why) {

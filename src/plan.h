@@ -74,7 +74,7 @@ size_t popoto__plan_render_commands(const plan *it, buffer *out);
 void popoto__plan_render_commit(const plan *it, popoto_text sha, buffer *out);
 /* Append EVALSHA of the confidence script: the plan's expectations, then one update. */
 typedef struct confidence_update {
-    popoto_text hash;   /* the companion hash */
+    popoto_text hash;   /* the companion hash; data NULL: only ask whether the expectations hold */
     popoto_text member; /* the record's key */
     double signal;
     double initial;
@@ -132,8 +132,17 @@ bool popoto__write_stores(const record_write *it, size_t field_index);
 /* The plan from what is known so far. */
 popoto_status popoto__plan_write(record_write *it, plan *out, failure *why);
 
-/* WRITE_TOUCH: expectations alone, and where the record stands if they hold. */
+/* WRITE_TOUCH: expectations alone, and where the record stands if they hold. What the object does not
+ * tell is expected to be missing, so that the first refusal tells it; until then where->segments lacks
+ * it. */
 popoto_status popoto__plan_locate(record_write *it, plan *out, placement *where, failure *why);
+
+/* Take over what a field of the stored record was read as (data NULL: it lacks it); `found` must outlive
+ * the write. Whether that is news. */
+bool popoto__plan_correct(record_write *it, size_t field_index, popoto_text found);
+
+/* Whether a placement has all segments of a field's partition. */
+bool popoto__partition_is_told(const field *about, const placement *where);
 
 /* What the script answers when an expectation does not hold. */
 typedef struct refusal {

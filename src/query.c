@@ -940,12 +940,22 @@ void popoto__render_hash_size(popoto_text hash, buffer *out) {
     render_text(out, hash);
 }
 
-void popoto__render_entry(popoto_text record, popoto_text hash, buffer *out) {
+size_t popoto__render_entry(const model *of, popoto_text record, const size_t *fields, size_t count,
+                            popoto_text hash, buffer *out) {
+    popoto__request_begin(out, 1);
+    popoto__request_text(out, "MULTI");
     popoto__request_begin(out, 2);
     popoto__request_text(out, "EXISTS");
     render_text(out, record);
-    popoto__request_begin(out, 3);
-    popoto__request_text(out, "HGET");
-    render_text(out, hash);
-    render_text(out, record);
+    if (count > 0)
+        popoto__render_fetch_fields(of, fields, count, record, out);
+    if (hash.data != NULL) {
+        popoto__request_begin(out, 3);
+        popoto__request_text(out, "HGET");
+        render_text(out, hash);
+        render_text(out, record);
+    }
+    popoto__request_begin(out, 1);
+    popoto__request_text(out, "EXEC");
+    return 3 + (size_t)(count > 0) + (size_t)(hash.data != NULL);
 }

@@ -118,8 +118,11 @@ void popoto__render_scores(popoto_text key, const popoto_text *members, size_t c
 void popoto__render_hash_scan(popoto_text hash, popoto_text cursor, const char *pattern,
                               buffer *out);
 void popoto__render_hash_size(popoto_text hash, buffer *out);
-/* Two commands: whether the record is there, and its entry in a companion hash. */
-void popoto__render_entry(popoto_text record, popoto_text hash, buffer *out);
+/* At one moment (MULTI, EXEC): whether the record is there, what it has in these fields, and its entry in
+ * a companion hash (data NULL: that is not asked). Returns how many replies that brings; the last one has
+ * the answers. */
+size_t popoto__render_entry(const model *of, popoto_text record, const size_t *fields, size_t count,
+                            popoto_text hash, buffer *out);
 /* HMGET of these fields, in this order. */
 void popoto__render_fetch_fields(const model *of, const size_t *fields, size_t count,
                                  popoto_text key, buffer *out);

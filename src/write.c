@@ -100,8 +100,7 @@ static popoto_status accept_values(batch *it, item *one, bool is_new) {
         if (is_new && value->type == POPOTO_NULL)
             *value = about->declared->default_value;
         if (about->kind == POPOTO_KIND_CONFIDENCE &&
-            (value->type == POPOTO_NULL ||
-             (is_new && value->type == POPOTO_FLOAT && value->as.real == 0)))
+            (value->type == POPOTO_NULL || (value->type == POPOTO_FLOAT && value->as.real == 0)))
             *value = popoto_of_float(about->initial_confidence);
         popoto_value given = *value;
         popoto_status status = popoto__field_accept(it->of, about, &given, value, &it->db->why);

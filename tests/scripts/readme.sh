@@ -2,7 +2,8 @@
 # The documentation keeps its word.
 #
 # README.md: its first ```c block with a main() is examples/first.c, compiles as it stands without a
-# warning, and prints what the next ```text block says.
+# warning, and prints what the next ```text block says. So it does as README.md tells to build it against
+# the installed library: with its cc line and with its ```cmake block.
 #
 # docs/guide.md and docs/keys.md: every ```c block is compiled and run, and what it prints is compared.
 # A chapter ("## ...") is one program. A block that begins with a definition (typedef, static, #...)
@@ -93,7 +94,8 @@ is_first_example() {
 names_commands() {
     local verb
     while read -r verb; do
-        NO_COLOR=1 "$root/run" help | grep -qE "^ +\./run $verb( |$)" || {
+        # (No grep -q: it would end before ./run has said all.)
+        NO_COLOR=1 "$root/run" help | grep -E "^ +\./run $verb( |$)" >"$work/verb" || {
             echo "./run has no command $verb"
             return 1
         }
@@ -115,7 +117,7 @@ links() {
             esac
             [ -e "$path" ] || { echo "$file: $target leads nowhere"; return 1; }
             [ -z "$anchor" ] || sed -n 's/^#* //p' "$path" | tr '[:upper:] ' '[:lower:]-' |
-                tr -cd '[:alnum:]_\n-' | grep -qx -e "$anchor" || {
+                tr -cd '[:alnum:]_\n-' | grep -x -e "$anchor" >"$work/anchor" || {
                 echo "$file: $target: no such heading"
                 return 1
             }
@@ -128,6 +130,34 @@ if [ "$failed" -eq 0 ]; then
     check 'its program is examples/first.c' is_first_example
     check 'its program compiles without a warning' compile "$work/program.c" "$work/program"
     check 'its program prints what it says' run "$work/program" "$work/expected.txt" README.md
+fi
+# The library where README.md installs it, but for the prefix.
+install_library() {
+    cmake --install "$build" --prefix "$work/prefix" || return 1
+    mkdir -p "$work/first" && cp "$work/program.c" "$work/first/first.c" || return 1
+    libraries=$(dirname "$(find "$work/prefix" -name 'libpopoto.so' | head -n 1)")
+    export PKG_CONFIG_PATH=$libraries/pkgconfig${PKG_CONFIG_PATH:+:$PKG_CONFIG_PATH}
+    export CMAKE_PREFIX_PATH=$work/prefix
+}
+
+built_with_pkg_config() {
+    grep '^cc .*pkg-config' "$readme" >"$work/first/cc.sh" || { echo "there is no cc line"; return 1; }
+    (cd "$work/first" && bash -e cc.sh) || return 1
+    rm -rf "$XDG_DATA_HOME"
+    LD_LIBRARY_PATH=$libraries run "$work/first/first" "$work/expected.txt" README.md
+}
+
+built_with_cmake() {
+    awk '/^```/ { inside = $0 == "```cmake"; next } inside' "$readme" >"$work/first/CMakeLists.txt"
+    cmake -S "$work/first" -B "$work/first/build" -G Ninja && cmake --build "$work/first/build" || return 1
+    rm -rf "$XDG_DATA_HOME"
+    run "$work/first/build/first" "$work/expected.txt" README.md
+}
+
+if [ "$failed" -eq 0 ]; then
+    check 'the library installs' install_library
+    check 'its program builds with its cc line, and runs' built_with_pkg_config
+    check 'its program builds with its CMake lines, and runs' built_with_cmake
 fi
 check 'README.md names only commands that ./run has' names_commands "$readme"
 check 'the links of README.md lead somewhere' links "$readme"

@@ -1,0 +1,1349 @@
+/* Confidence, against a real server: the rule itself compared with a second implementation, entries of
+ * other writers, moves between partitions, scans, keys, and what happens when things go wrong. */
+#include "failing_allocator.h"
+#include "server.h"
+
+#include <math.h>
+#include <popoto.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+/* ----- models --------------------------------------------------------------------------------- */
+
+/* The partition is told by the key. */
+typedef struct memory {
+    popoto_object object;
+    const char *project;
+    const char *key;
+    double certainty;
+} memory;
+
+static const popoto_field memory_fields[] = {
+    POPOTO_KEY(memory, project),
+    POPOTO_UNIQUE_KEY(memory, key),
+    POPOTO_CONFIDENCE(memory, certainty, .partition_by = "project"),
+};
+static const popoto_model Memory = POPOTO_MODEL("Memory", memory, memory_fields);
+
+static const popoto_field open_fields[] = {
+    POPOTO_KEY(memory, project),
+    POPOTO_UNIQUE_KEY(memory, key),
+    POPOTO_CONFIDENCE(memory, certainty),
+};
+static const popoto_model Open = POPOTO_MODEL("Open", memory, open_fields);
+
+/* The partition is told by fields that are no part of the key. */
+typedef struct fact {
+    popoto_object object;
+    const char *id;
+    const char *owner;
+    int64_t shelf;
+    double trust;
+} fact;
+
+static const popoto_field fact_fields[] = {
+    POPOTO_KEY(fact, id),
+    POPOTO_FIELD(fact, owner),
+    POPOTO_FIELD(fact, shelf),
+    POPOTO_CONFIDENCE(fact, trust, .partition_by = "owner,shelf"),
+};
+static const popoto_model Fact = POPOTO_MODEL("Fact", fact, fact_fields);
+
+static const popoto_field bare_fact_fields[] = {
+    POPOTO_KEY(fact, id),
+    POPOTO_FIELD(fact, owner),
+    POPOTO_CONFIDENCE(fact, trust),
+};
+static const popoto_model BareFact = POPOTO_MODEL("BareFact", fact, bare_fact_fields);
+
+/* ----- helpers -------------------------------------------------------------------------------- */
+
+#define OK(call)            assert_call(db, POPOTO_OK, (call), __LINE__)
+#define FAILS(status, call) assert_call(db, (status), (call), __LINE__)
+
+static void assert_call(popoto_db *db, popoto_status expected, popoto_status status, int line) {
+    if (status == expected)
+        return;
+    print_message("line %d: %s instead of %s: %s\n", line, popoto_status_name(status),
+                  popoto_status_name(expected), popoto_error(db));
+    fail();
+}
+
+static popoto_db *opened(server *s) {
+    popoto_db *db = popoto_open(server_url(s), NULL);
+    assert_int_equal(POPOTO_OK, popoto_error_status(db));
+    return db;
+}
+
+/* The rule, written a second time. */
+static void learn(popoto_confidence *it, double signal, int64_t cap) {
+    int64_t n = it->evidence_count + 1;
+    if (n > cap)
+        n = cap;
+    it->confidence += (signal - it->confidence) / (double)(n + 1);
+    it->confidence = it->confidence < 0 ? 0 : it->confidence > 1 ? 1 : it->confidence;
+    it->evidence_count++;
+    if (signal >= 0.5)
+        it->corroborations++;
+    else
+        it->contradictions++;
+}
+
+static void assert_figures(const popoto_confidence *expected, const popoto_confidence *is) {
+    assert_true(expected->confidence == is->confidence);
+    assert_int_equal(expected->evidence_count, is->evidence_count);
+    assert_int_equal(expected->corroborations, is->corroborations);
+    assert_int_equal(expected->contradictions, is->contradictions);
+}
+
+static uint64_t random_state = 0x9E3779B97F4A7C15;
+
+static uint64_t random_number(void) {
+    random_state ^= random_state << 13;
+    random_state ^= random_state >> 7;
+    random_state ^= random_state << 17;
+    return random_state;
+}
+
+static double random_signal(void) {
+    static const double special[] = { 0, 1, 0.5, 0.49999999999999994, 5e-324, 1 - 1e-16 };
+    uint64_t choice = random_number() % 12;
+    if (choice < sizeof(special) / sizeof(*special))
+        return special[choice];
+    return (double)(random_number() >> 11) / 9007199254740992.0;
+}
+
+#define ATLAS  "$ConfidencF:Memory:certainty:data:atlas"
+#define HERMES "$ConfidencF:Memory:certainty:data:hermes"
+
+/* ----- the rule ------------------------------------------------------------------------------- */
+
+/* All combinations of caps and priors that are told apart; a model each. */
+static void follow_rule(popoto_db *db, double declared, int64_t declared_cap) {
+    const popoto_field fields[] = {
+        POPOTO_KEY(memory, project),
+        POPOTO_KEY(memory, key),
+        POPOTO_CONFIDENCE(memory, certainty, .partition_by = "project",
+                          .initial_confidence = declared, .evidence_cap = declared_cap),
+    };
+    const popoto_model model = POPOTO_MODEL("Rule", memory, fields);
+    double prior = declared == 0 ? 0.5 : declared < 0 ? 0 : declared;
+    int64_t cap = declared_cap == 0 ? 20 : declared_cap;
+    memory m = { .project = "atlas", .key = "a" };
+    popoto_confidence expected = { .confidence = prior }, is;
+    double got, sum = prior;
+    OK(popoto_create(db, &model, &m));
+    OK(popoto_confidence_get(db, &model, &m, "certainty", &got));
+    assert_true(got == prior);
+    for (int i = 0; i < 60; i++) {
+        double signal = random_signal();
+        sum += signal;
+        learn(&expected, signal, cap);
+        OK(popoto_confidence_update(db, &model, &m, "certainty", signal, &is));
+        assert_figures(&expected, &is);
+        OK(popoto_confidence_figures(db, &model, &m, "certainty", &is));
+        assert_figures(&expected, &is);
+        /* Up to the cap it is the mean of the prior and all signals. */
+        if (i + 1 <= cap)
+            assert_true(fabs(is.confidence - sum / (i + 2)) < 1e-12);
+    }
+    OK(popoto_confidence_get(db, &model, &m, "certainty", &got));
+    assert_true(got == expected.confidence);
+    OK(popoto_delete(db, &model, &m));
+}
+
+static void test_rule_for_every_cap_and_prior(void **state) {
+    static const double priors[] = { 0, POPOTO_ZERO, 0.1, 0.5, 0.9, 1 };
+    static const int64_t caps[] = { 0, 1, 2, 20, 1000000 };
+    for (size_t p = 0; p < sizeof(priors) / sizeof(*priors); p++)
+        for (size_t c = 0; c < sizeof(caps) / sizeof(*caps); c++) {
+            popoto_db *db = opened(*state); /* models must outlive the db that knows them */
+            follow_rule(db, priors[p], caps[c]);
+            popoto_close(db);
+        }
+    assert_string_equal("", server_dump(*state));
+}
+
+static void test_signals_at_the_edges(void **state) {
+    popoto_db *db = opened(*state);
+    memory m = { .project = "atlas", .key = "a" };
+    popoto_confidence is;
+    OK(popoto_create(db, &Memory, &m));
+    OK(popoto_confidence_update(db, &Memory, &m, "certainty", 0.5, &is));
+    assert_int_equal(1, is.corroborations); /* 0.5 corroborates */
+    OK(popoto_confidence_update(db, &Memory, &m, "certainty", nextafter(0.5, 0), &is));
+    assert_int_equal(1, is.contradictions);
+    OK(popoto_confidence_update(db, &Memory, &m, "certainty", -0.0, &is));
+    assert_int_equal(2, is.contradictions);
+    for (int i = 0; i < 200; i++)
+        OK(popoto_confidence_update(db, &Memory, &m, "certainty", 1, &is));
+    assert_true(is.confidence > 0.99 && is.confidence <= 1);
+    for (int i = 0; i < 2000; i++)
+        OK(popoto_confidence_update(db, &Memory, &m, "certainty", 0, NULL));
+    OK(popoto_confidence_figures(db, &Memory, &m, "certainty", &is));
+    assert_true(is.confidence >= 0 && is.confidence < 1e-9);
+    assert_int_equal(203 + 2000, is.evidence_count);
+    OK(popoto_delete(db, &Memory, &m));
+    popoto_close(db);
+}
+
+static void test_refused_signals_change_nothing(void **state) {
+    static const double refused[] = {
+        -0.1, 1.1, NAN, INFINITY, -INFINITY, -5e-324, 1.0000000000000002
+    };
+    popoto_db *db = opened(*state);
+    memory m = { .project = "atlas", .key = "a" };
+    popoto_confidence after;
+    OK(popoto_create(db, &Memory, &m));
+    OK(popoto_confidence_update(db, &Memory, &m, "certainty", 0.9, NULL));
+    char *before = strdup(server_dump(*state));
+    for (size_t i = 0; i < sizeof(refused) / sizeof(*refused); i++) {
+        after.evidence_count = 77;
+        FAILS(POPOTO_BAD_VALUE,
+              popoto_confidence_update(db, &Memory, &m, "certainty", refused[i], &after));
+        assert_int_equal(0, after.evidence_count); /* an output is always set */
+        assert_non_null(
+            strstr(popoto_error(db), "Memory.certainty: a signal is a number between 0 and 1"));
+    }
+    FAILS(POPOTO_BAD_VALUE, popoto_confidence_update(db, &Memory, &m, "certainty", -0.1, NULL));
+    assert_string_equal("Memory.certainty: a signal is a number between 0 and 1, not -0.1",
+                        popoto_error(db));
+    assert_string_equal(before, server_dump(*state));
+    free(before);
+    OK(popoto_delete(db, &Memory, &m));
+    popoto_close(db);
+}
+
+/* ----- missing records ------------------------------------------------------------------------ */
+
+static void test_no_record_no_entry(void **state) {
+    popoto_db *db = opened(*state);
+    memory m = { .project = "atlas", .key = "never" };
+    fact f = { .id = "never", .owner = "atlas", .shelf = 1 };
+    popoto_confidence is = { .evidence_count = 9 };
+    double got = 7;
+    FAILS(POPOTO_NOT_FOUND, popoto_confidence_update(db, &Memory, &m, "certainty", 0.9, &is));
+    assert_int_equal(0, is.evidence_count);
+    assert_non_null(strstr(popoto_error(db), "'Memory:atlas:never' is not there"));
+    FAILS(POPOTO_NOT_FOUND, popoto_confidence_figures(db, &Memory, &m, "certainty", &is));
+    FAILS(POPOTO_NOT_FOUND, popoto_confidence_get(db, &Memory, &m, "certainty", &got));
+    assert_true(got == 0);
+    FAILS(POPOTO_NOT_FOUND, popoto_confidence_update(db, &Fact, &f, "trust", 0.9, NULL));
+    FAILS(POPOTO_NOT_FOUND, popoto_confidence_get(db, &Fact, &f, "trust", &got));
+    assert_string_equal("", server_dump(*state));
+    popoto_close(db);
+}
+
+static void test_deleted_record_leaves_no_entry(void **state) {
+    popoto_db *db = opened(*state);
+    memory m = { .project = "atlas", .key = "a" };
+    fact f = { .id = "a", .owner = "atlas", .shelf = 1 };
+    OK(popoto_create(db, &Memory, &m));
+    OK(popoto_create(db, &Fact, &f));
+    OK(popoto_confidence_update(db, &Memory, &m, "certainty", 0.9, NULL));
+    OK(popoto_confidence_update(db, &Fact, &f, "trust", 0.9, NULL));
+    OK(popoto_delete(db, &Memory, &m));
+    OK(popoto_delete(db, &Fact, &f));
+    assert_string_equal("", server_dump(*state));
+    FAILS(POPOTO_NOT_FOUND, popoto_confidence_update(db, &Memory, &m, "certainty", 0.9, NULL));
+    assert_string_equal("", server_dump(*state));
+    /* A record of that name starts anew. */
+    popoto_confidence is;
+    OK(popoto_create(db, &Memory, &m));
+    OK(popoto_confidence_figures(db, &Memory, &m, "certainty", &is));
+    assert_figures(&(popoto_confidence){ .confidence = 0.5 }, &is);
+    OK(popoto_delete(db, &Memory, &m));
+    popoto_close(db);
+}
+
+/* A record that lacks the entry (it was stored before the field was declared, or by another program). */
+static void test_record_without_entry_has_the_initial_figures(void **state) {
+    popoto_db *db = opened(*state);
+    memory m = { .project = "atlas", .key = "a" };
+    popoto_confidence is, expected = { .confidence = 0.5 };
+    OK(popoto_create(db, &Memory, &m));
+    server_command(*state, "DEL " ATLAS);
+    OK(popoto_confidence_figures(db, &Memory, &m, "certainty", &is));
+    assert_figures(&expected, &is);
+    assert_string_equal("0", server_command(*state, "EXISTS " ATLAS)); /* reading writes nothing */
+    learn(&expected, 0.8, 20);
+    OK(popoto_confidence_update(db, &Memory, &m, "certainty", 0.8, &is));
+    assert_figures(&expected, &is);
+    OK(popoto_delete(db, &Memory, &m));
+    popoto_close(db);
+}
+
+/* ----- entries of other writers --------------------------------------------------------------- */
+
+#define NAME_CONFIDENCE \
+    "\xaa"              \
+    "confidence"
+#define NAME_EVIDENCE \
+    "\xae"            \
+    "evidence_count"
+#define NAME_PRO \
+    "\xae"       \
+    "corroborations"
+#define NAME_CONTRA \
+    "\xae"          \
+    "contradictions"
+#define BYTES(text) \
+    { text, sizeof(text) - 1 }
+
+typedef struct foreign {
+    popoto_text bytes;
+    popoto_confidence figures;
+} foreign;
+
+static const foreign foreign_entries[] = {
+    /* clang-format off */
+    /* msgpack.packb of Popoto's get_default entry */
+    { BYTES("\x84" NAME_CONFIDENCE "\xcb\x3f\xe0\x00\x00\x00\x00\x00\x00" NAME_EVIDENCE "\x00"
+            NAME_PRO "\x00" NAME_CONTRA "\x00"), { 0.5, 0, 0, 0 } },
+    /* cmsgpack.pack in Popoto's Lua: any order, whole numbers as integers, short floats */
+    { BYTES("\x84" NAME_CONTRA "\x01" NAME_CONFIDENCE "\xca\x3f\x40\x00\x00" NAME_PRO "\x02"
+            NAME_EVIDENCE "\x03"), { 0.75, 3, 2, 1 } },
+    { BYTES("\x84" NAME_EVIDENCE "\x02" NAME_PRO "\x02" NAME_CONTRA "\x00" NAME_CONFIDENCE "\x01"),
+      { 1, 2, 2, 0 } },
+    { BYTES("\x84" NAME_EVIDENCE "\x02" NAME_PRO "\x00" NAME_CONTRA "\x02" NAME_CONFIDENCE "\x00"),
+      { 0, 2, 0, 2 } },
+    /* counts as floats, and of any width */
+    { BYTES("\x84" NAME_CONFIDENCE "\xca\x3e\x80\x00\x00" NAME_EVIDENCE "\xcb\x40\x08\x00\x00\x00\x00\x00\x00"
+            NAME_PRO "\xca\x3f\x80\x00\x00" NAME_CONTRA "\xcd\x00\x02"), { 0.25, 3, 1, 2 } },
+    { BYTES("\x84" NAME_CONFIDENCE "\xca\x3e\x80\x00\x00" NAME_EVIDENCE "\xce\x00\x01\x11\x70"
+            NAME_PRO "\xcd\x11\x70" NAME_CONTRA "\xcf\x00\x00\x00\x00\x00\x01\x00\x00"),
+      { 0.25, 70000, 4464, 65536 } },
+    /* the four figures as an array, and fewer of them */
+    { BYTES("\x94\xca\x3f\x40\x00\x00\x04\x03\x01"), { 0.75, 4, 3, 1 } },
+    { BYTES("\x94\x01\x01\x01\x00"), { 1, 1, 1, 0 } },
+    { BYTES("\x91\xca\x3f\x40\x00\x00"), { 0.75, 0, 0, 0 } },
+    /* names that came later, or are not there yet */
+    { BYTES("\x82" NAME_CONFIDENCE "\xca\x3f\x40\x00\x00" NAME_EVIDENCE "\x07"), { 0.75, 7, 0, 0 } },
+    { BYTES("\x85" NAME_CONFIDENCE "\xca\x3f\x40\x00\x00" NAME_EVIDENCE "\x07" NAME_PRO "\x04"
+            NAME_CONTRA "\x03" "\xac" "last_updated" "\xcb\x41\xd9\x54\xfc\x40\x00\x00\x00"),
+      { 0.75, 7, 4, 3 } },
+    { BYTES("\x81" NAME_EVIDENCE "\x02"), { 0.5, 2, 0, 0 } },
+    { BYTES("\x80"), { 0.5, 0, 0, 0 } },
+    /* clang-format on */
+};
+
+static void test_entries_of_other_writers(void **state) {
+    popoto_db *db = opened(*state);
+    memory m = { .project = "atlas", .key = "a" };
+    OK(popoto_create(db, &Memory, &m));
+    for (size_t i = 0; i < sizeof(foreign_entries) / sizeof(*foreign_entries); i++) {
+        const foreign *entry = &foreign_entries[i];
+        popoto_confidence expected = entry->figures, is;
+        double signal = random_signal();
+        server_command(*state, "HSET " ATLAS " Memory:atlas:a %b", entry->bytes.data,
+                       entry->bytes.size);
+        OK(popoto_confidence_figures(db, &Memory, &m, "certainty", &is));
+        assert_figures(&expected, &is);
+        learn(&expected, signal, 20);
+        OK(popoto_confidence_update(db, &Memory, &m, "certainty", signal, &is));
+        assert_figures(&expected, &is);
+        OK(popoto_confidence_figures(db, &Memory, &m, "certainty", &is));
+        assert_figures(&expected, &is);
+    }
+    OK(popoto_delete(db, &Memory, &m));
+    popoto_close(db);
+}
+
+/* What is stored is what msgpack.unpackb and cmsgpack.unpack make a map of the four names of. */
+static void test_entries_for_other_readers(void **state) {
+    popoto_db *db = opened(*state);
+    memory m = { .project = "atlas", .key = "a" };
+    static const char read[] = "local e = cmsgpack.unpack(redis.call('HGET', KEYS[1], ARGV[1])) "
+                               "local names = {} for k in pairs(e) do names[#names + 1] = k end "
+                               "table.sort(names) return table.concat(names, ' ') .. ' ' .. "
+                               "e.confidence .. ' ' .. e.evidence_count .. ' ' .. "
+                               "e.corroborations .. ' ' .. e.contradictions";
+    OK(popoto_create(db, &Memory, &m));
+    assert_string_equal("confidence contradictions corroborations evidence_count 0.5 0 0 0",
+                        server_command(*state, "EVAL %s 1 " ATLAS " Memory:atlas:a", read));
+    OK(popoto_confidence_update(db, &Memory, &m, "certainty", 0.9, NULL));
+    assert_string_equal("confidence contradictions corroborations evidence_count 0.7 1 1 0",
+                        server_command(*state, "EVAL %s 1 " ATLAS " Memory:atlas:a", read));
+    OK(popoto_delete(db, &Memory, &m));
+    popoto_close(db);
+}
+
+static const popoto_text corrupt_entries[] = {
+    /* clang-format off */
+    BYTES(""),
+    BYTES("hello"),
+    BYTES("0.5"),
+    BYTES("\xc0"),
+    BYTES("\xcb\x3f\xe0\x00\x00\x00\x00\x00\x00"),
+    BYTES("{\"confidence\": 0.5}"),
+    BYTES("\x84" NAME_CONFIDENCE "\xcb\x3f\xe0"),
+    BYTES("\x81" NAME_CONFIDENCE "\xc3"),
+    BYTES("\x81" NAME_CONFIDENCE "\xa3" "0.5"),
+    BYTES("\x81" NAME_EVIDENCE "\xa1" "1"),
+    BYTES("\x81" NAME_CONFIDENCE "\x90"),
+    BYTES("\x81" NAME_CONFIDENCE "\xcb\x7f\xf8\x00\x00\x00\x00\x00\x00"),
+    BYTES("\x81" NAME_EVIDENCE "\xcb\x7f\xf0\x00\x00\x00\x00\x00\x00"),
+    BYTES("\x81" NAME_CONFIDENCE "\x01" "trailing"),
+    BYTES("\x95\x01\x01\x01\x00\x00"),
+    /* clang-format on */
+};
+
+/* Reads, updates and scans agree on what is no entry, and leave it alone. */
+static bool count_entry(void *context, popoto_text member, const popoto_confidence *figures) {
+    (void)member;
+    (void)figures;
+    ++*(size_t *)context;
+    return true;
+}
+
+static void test_corrupt_entry_is_left_as_it_is(void **state) {
+    popoto_db *db = opened(*state);
+    memory m = { .project = "atlas", .key = "a" }, other = { .project = "atlas", .key = "b" };
+    OK(popoto_create(db, &Memory, &m));
+    OK(popoto_create(db, &Memory, &other));
+    for (size_t i = 0; i < sizeof(corrupt_entries) / sizeof(*corrupt_entries); i++) {
+        popoto_confidence is = { .evidence_count = 9 };
+        size_t count = 0;
+        popoto_signal signals[] = { { .object = &m, .signal = 0.9 },
+                                    { .object = &other, .signal = 0.9 } };
+        server_command(*state, "HSET " ATLAS " Memory:atlas:a %b", corrupt_entries[i].data,
+                       corrupt_entries[i].size);
+        char *before = strdup(server_command(*state, "HGET " ATLAS " Memory:atlas:a"));
+        FAILS(POPOTO_CORRUPT, popoto_confidence_figures(db, &Memory, &m, "certainty", &is));
+        assert_int_equal(0, is.evidence_count);
+        assert_non_null(strstr(popoto_error(db), "Memory:atlas:a"));
+        FAILS(POPOTO_CORRUPT, popoto_confidence_update(db, &Memory, &m, "certainty", 0.9, &is));
+        assert_int_equal(0, is.evidence_count);
+        assert_non_null(strstr(popoto_error(db), "Memory:atlas:a"));
+        assert_non_null(strstr(popoto_error(db), "certainty"));
+        /* The others of the pipeline and of the scan are not concerned. */
+        FAILS(POPOTO_CORRUPT, popoto_confidence_update_many(db, &Memory, "certainty", signals, 2));
+        assert_int_equal(POPOTO_CORRUPT, signals[0].status);
+        assert_int_equal(POPOTO_OK, signals[1].status);
+        assert_int_equal(i + 1, signals[1].after.evidence_count);
+        FAILS(POPOTO_CORRUPT,
+              popoto_confidence_scan(
+                  db, &(popoto_confidence_scan_desc){ .model = &Memory,
+                                                      .field = "certainty",
+                                                      .where = { POPOTO_IS("project", "atlas") },
+                                                      .callback = count_entry,
+                                                      .context = &count }));
+        assert_int_equal(1, count);
+        assert_non_null(strstr(popoto_error(db), "Memory:atlas:a"));
+        assert_string_equal(before, server_command(*state, "HGET " ATLAS " Memory:atlas:a"));
+        free(before);
+    }
+    OK(popoto_delete(db, &Memory, &m));
+    OK(popoto_delete(db, &Memory, &other));
+    popoto_close(db);
+}
+
+static void test_another_type_at_the_companion_key(void **state) {
+    popoto_db *db = opened(*state);
+    memory m = { .project = "atlas", .key = "a" };
+    popoto_confidence is;
+    size_t count = 0;
+    OK(popoto_create(db, &Memory, &m));
+    server_command(*state, "DEL " ATLAS);
+    server_command(*state, "SET " ATLAS " precious");
+    FAILS(POPOTO_CORRUPT, popoto_confidence_update(db, &Memory, &m, "certainty", 0.9, NULL));
+    FAILS(POPOTO_CORRUPT, popoto_confidence_figures(db, &Memory, &m, "certainty", &is));
+    FAILS(POPOTO_CORRUPT, popoto_confidence_scan(db, &(popoto_confidence_scan_desc){
+                                                         .model = &Memory,
+                                                         .field = "certainty",
+                                                         .where = { POPOTO_IS("project", "atlas") },
+                                                         .callback = count_entry,
+                                                         .context = &count }));
+    assert_string_equal("precious", server_command(*state, "GET " ATLAS));
+    server_command(*state, "DEL " ATLAS);
+    OK(popoto_delete(db, &Memory, &m));
+    popoto_close(db);
+}
+
+/* ----- many at once --------------------------------------------------------------------------- */
+
+#define MANY 700 /* more than one pipeline */
+
+static void test_update_many_with_mixed_outcomes(void **state) {
+    popoto_db *db = opened(*state);
+    static memory objects[MANY];
+    static char keys[MANY][16];
+    static popoto_signal signals[MANY + 3];
+    for (size_t i = 0; i < MANY; i++) {
+        snprintf(keys[i], sizeof(keys[i]), "k%zu", i);
+        objects[i] = (memory){ .project = i % 2 ? "atlas" : "hermes", .key = keys[i] };
+        signals[i] = (popoto_signal){ .object = &objects[i], .signal = (double)(i % 11) / 10 };
+        if (i % 10 == 3)
+            signals[i].signal = NAN;
+        if (i % 10 != 5)
+            OK(popoto_create(db, &Memory, &objects[i]));
+    }
+    signals[MANY] = (popoto_signal){ .object = NULL, .signal = 0.5 };
+    signals[MANY + 1] = (popoto_signal){ .object = &objects[0], .signal = 1 };
+    signals[MANY + 2] = (popoto_signal){ .object = &objects[0], .signal = 0 };
+    FAILS(POPOTO_BAD_VALUE,
+          popoto_confidence_update_many(db, &Memory, "certainty", signals, MANY + 3));
+    assert_string_equal("Memory.certainty: a signal is a number between 0 and 1, not nan",
+                        popoto_error(db)); /* the first that failed */
+    for (size_t i = 0; i < MANY; i++) {
+        popoto_confidence expected = { .confidence = 0.5 };
+        if (i % 10 == 3 || i % 10 == 5) {
+            assert_int_equal(i % 10 == 3 ? POPOTO_BAD_VALUE : POPOTO_NOT_FOUND, signals[i].status);
+            assert_figures(&(popoto_confidence){ 0 }, &signals[i].after);
+            continue;
+        }
+        assert_int_equal(POPOTO_OK, signals[i].status);
+        learn(&expected, signals[i].signal, 20);
+        assert_figures(&expected, &signals[i].after);
+    }
+    assert_int_equal(POPOTO_BAD_ARGUMENT, signals[MANY].status);
+    /* The same record thrice in one call: one after the other. */
+    assert_int_equal(2, signals[MANY + 1].after.evidence_count);
+    assert_int_equal(3, signals[MANY + 2].after.evidence_count);
+    OK(popoto_confidence_update_many(db, &Memory, "certainty", NULL, 0));
+    FAILS(POPOTO_BAD_ARGUMENT, popoto_confidence_update_many(db, &Memory, "certainty", NULL, 1));
+    FAILS(POPOTO_BAD_ARGUMENT, popoto_confidence_update_many(db, &Memory, "project", signals, 2));
+    assert_int_equal(POPOTO_BAD_ARGUMENT, signals[0].status);
+    assert_string_equal("Memory has no CONFIDENCE field 'project'", popoto_error(db));
+    popoto_close(db);
+    server_flush(*state);
+}
+
+/* ----- records that move ---------------------------------------------------------------------- */
+
+static const char *hash_of(server *s, const char *member) {
+    static char found[256];
+    char *dump = strdup(server_dump(s));
+    found[0] = '\0';
+    char *key = NULL;
+    for (char *line = strtok(dump, "\n"); line != NULL; line = strtok(NULL, "\n")) {
+        if (line[0] != ' ')
+            key = line;
+        else if (key != NULL && strncmp(key, "$ConfidencF:", 12) == 0 &&
+                 strncmp(line + 2, member, strlen(member)) == 0 && line[2 + strlen(member)] == ' ')
+            snprintf(found + strlen(found), sizeof(found) - strlen(found), "%s%.*s",
+                     found[0] ? " " : "", (int)strcspn(key, " "), key);
+    }
+    free(dump);
+    return found;
+}
+
+static void test_key_change_carries_the_entry(void **state) {
+    popoto_db *db = opened(*state);
+    memory m = { .project = "atlas", .key = "a" };
+    popoto_confidence is, expected = { .confidence = 0.5 };
+    OK(popoto_create(db, &Memory, &m));
+    learn(&expected, 0.9, 20);
+    OK(popoto_confidence_update(db, &Memory, &m, "certainty", 0.9, NULL));
+    char *at_home = strdup(server_dump(*state));
+    m.project = "hermes"; /* the partition, and the key */
+    OK(popoto_save(db, &Memory, &m));
+    assert_null(strstr(server_dump(*state), "atlas"));
+    assert_string_equal(HERMES, hash_of(*state, "Memory:hermes:a"));
+    OK(popoto_confidence_figures(db, &Memory, &m, "certainty", &is));
+    assert_figures(&expected, &is);
+    m.key = "b"; /* the key alone */
+    OK(popoto_save(db, &Memory, &m));
+    assert_null(strstr(server_dump(*state), ":hermes:a"));
+    OK(popoto_confidence_figures(db, &Memory, &m, "certainty", &is));
+    assert_figures(&expected, &is);
+    m = (memory){ .object = m.object, .project = "atlas", .key = "a" };
+    OK(popoto_save(db, &Memory, &m));
+    assert_string_equal(at_home, server_dump(*state));
+    free(at_home);
+    /* An object whose key members were changed and not saved: the record is where it was. */
+    m.project = "hermes";
+    learn(&expected, 0.1, 20);
+    OK(popoto_confidence_update(db, &Memory, &m, "certainty", 0.1, &is));
+    assert_figures(&expected, &is);
+    assert_string_equal(ATLAS, hash_of(*state, "Memory:atlas:a"));
+    OK(popoto_confidence_figures(db, &Memory, &m, "certainty", &is));
+    assert_figures(&expected, &is);
+    OK(popoto_delete(db, &Memory, &m));
+    popoto_close(db);
+}
+
+static void test_partition_change_carries_the_entry(void **state) {
+    popoto_db *db = opened(*state);
+    fact f = { .id = "a", .owner = "atlas", .shelf = 1 };
+    popoto_confidence is, expected = { .confidence = 0.5 };
+    OK(popoto_create(db, &Fact, &f));
+    learn(&expected, 0.9, 20);
+    OK(popoto_confidence_update(db, &Fact, &f, "trust", 0.9, NULL));
+    assert_string_equal("$ConfidencF:Fact:trust:data:atlas:1", hash_of(*state, "Fact:a"));
+    f.owner = "hermes";
+    OK(popoto_save(db, &Fact, &f));
+    assert_string_equal("$ConfidencF:Fact:trust:data:hermes:1", hash_of(*state, "Fact:a"));
+    f.shelf = 2;
+    OK(popoto_save_with(db, &Fact, &f, &(popoto_save_desc){ .only = "shelf" }));
+    assert_string_equal("$ConfidencF:Fact:trust:data:hermes:2", hash_of(*state, "Fact:a"));
+    OK(popoto_confidence_figures(db, &Fact, &f, "trust", &is));
+    assert_figures(&expected, &is);
+    OK(popoto_delete(db, &Fact, &f));
+    assert_string_equal("", server_dump(*state));
+    popoto_close(db);
+}
+
+/* Somebody else moved the record since this object was loaded: the stored partition counts. */
+static void test_stale_object_finds_the_right_hash(void **state) {
+    popoto_db *db = opened(*state), *other = opened(*state);
+    fact f = { .id = "a", .owner = "atlas", .shelf = 1 };
+    popoto_confidence is, expected = { .confidence = 0.5 };
+    OK(popoto_create(db, &Fact, &f));
+    fact stale = f, blank = { .id = "a" };
+    for (int64_t shelf = 2; shelf < 6; shelf++) {
+        double signal = random_signal();
+        f.owner = shelf % 2 ? "atlas" : "hermes";
+        f.shelf = shelf;
+        OK(popoto_save(db, &Fact, &f));
+        learn(&expected, signal, 20);
+        OK(popoto_confidence_update(other, &Fact, &stale, "trust", signal, &is));
+        assert_figures(&expected, &is);
+        learn(&expected, signal, 20);
+        OK(popoto_confidence_update(other, &Fact, &blank, "trust", signal, &is));
+        assert_figures(&expected, &is);
+        char hash[80];
+        snprintf(hash, sizeof(hash), "$ConfidencF:Fact:trust:data:%s:%d", f.owner, (int)shelf);
+        assert_string_equal(hash, hash_of(*state, "Fact:a"));
+        OK(popoto_confidence_figures(other, &Fact, &stale, "trust", &is));
+        assert_figures(&expected, &is);
+        OK(popoto_confidence_figures(other, &Fact, &blank, "trust", &is));
+        assert_figures(&expected, &is);
+    }
+    OK(popoto_delete(db, &Fact, &f));
+    FAILS(POPOTO_NOT_FOUND, popoto_confidence_update(db, &Fact, &stale, "trust", 1, NULL));
+    popoto_close(other);
+    popoto_close(db);
+}
+
+/* A stored record whose partition cannot be told is no missing one. */
+static void test_record_without_its_partition_field(void **state) {
+    popoto_db *db = opened(*state);
+    fact f = { .id = "a", .owner = "atlas", .shelf = 1 };
+    popoto_confidence is;
+    OK(popoto_create(db, &Fact, &f));
+    server_command(*state, "HDEL Fact:a owner shelf");
+    FAILS(POPOTO_CORRUPT, popoto_confidence_update(db, &Fact, &f, "trust", 0.9, NULL));
+    assert_non_null(strstr(popoto_error(db), "lacks owner"));
+    FAILS(POPOTO_CORRUPT, popoto_confidence_figures(db, &Fact, &f, "trust", &is));
+    assert_non_null(strstr(popoto_error(db), "lacks owner"));
+    server_command(*state, "HSET Fact:a owner %b shelf %b",
+                   "\xa5"
+                   "atlas",
+                   (size_t)6, "\xa1x", (size_t)2);
+    FAILS(POPOTO_CORRUPT, popoto_confidence_update(db, &Fact, &f, "trust", 0.9, NULL));
+    FAILS(POPOTO_CORRUPT, popoto_confidence_figures(db, &Fact, &f, "trust", &is));
+    assert_string_equal("1", server_command(*state, "EXISTS $ConfidencF:Fact:trust:data:atlas:1"));
+    popoto_close(db);
+    server_flush(*state);
+}
+
+/* One thread moves the record to and fro while another one reads: no read finds a figure of nowhere. */
+typedef struct mover {
+    server *s;
+    bool of_key;
+    volatile bool stop;
+} mover;
+
+static void *move_to_and_fro(void *context) {
+    mover *it = context;
+    popoto_db *db = opened(it->s);
+    fact f = { .id = "a", .owner = "one", .shelf = 1 };
+    popoto_rows *rows;
+    OK(popoto_load(db, &Fact, &f, &rows));
+    fact *row = popoto_rows_at(rows, 0);
+    for (int i = 0; !it->stop; i++) {
+        row->owner = i % 2 ? "one" : "two";
+        OK(popoto_save(db, &Fact, row));
+    }
+    popoto_rows_free(rows);
+    popoto_close(db);
+    return NULL;
+}
+
+static void test_reads_while_the_record_moves(void **state) {
+    popoto_db *db = opened(*state);
+    fact f = { .id = "a", .owner = "one", .shelf = 1 };
+    popoto_confidence is, expected = { .confidence = 0.5 };
+    mover other = { .s = *state };
+    pthread_t thread;
+    OK(popoto_create(db, &Fact, &f));
+    learn(&expected, 0.9, 20);
+    OK(popoto_confidence_update(db, &Fact, &f, "trust", 0.9, NULL));
+    assert_int_equal(0, pthread_create(&thread, NULL, move_to_and_fro, &other));
+    int wrong = 0;
+    for (int i = 0; i < 4000; i++) {
+        OK(popoto_confidence_figures(db, &Fact, &f, "trust", &is));
+        wrong += is.evidence_count != 1;
+    }
+    other.stop = true;
+    pthread_join(thread, NULL);
+    assert_int_equal(0, wrong);
+    popoto_close(db);
+    server_flush(*state);
+}
+
+/* ----- scans ---------------------------------------------------------------------------------- */
+
+typedef struct seen {
+    popoto_db *db;
+    const popoto_model *model;
+    size_t count;
+    size_t stop_after;
+    popoto_text only; /* what members must begin with */
+    failing_allocator *memory;
+    size_t most;
+    char *marks; /* by number behind the last colon */
+} seen;
+
+static bool see(void *context, popoto_text member, const popoto_confidence *figures) {
+    seen *it = context;
+    assert_int_equal('\0', member.data[member.size]);
+    assert_true(figures->confidence >= 0 && figures->confidence <= 1);
+    if (it->only.data != NULL) {
+        assert_true(member.size >= it->only.size);
+        assert_memory_equal(it->only.data, member.data, it->only.size);
+    }
+    if (it->marks != NULL)
+        it->marks[strtoul(strrchr(member.data, ':') + 1, NULL, 10)] = 1;
+    if (it->memory != NULL && it->memory->live_bytes > it->most)
+        it->most = it->memory->live_bytes;
+    return ++it->count != it->stop_after;
+}
+
+static popoto_status scan(popoto_db *db, const popoto_model *model, const char *project,
+                          const char *pattern, seen *to) {
+    popoto_confidence_scan_desc desc = {
+        .model = model, .field = "certainty", .pattern = pattern, .callback = see, .context = to
+    };
+    if (project != NULL)
+        desc.where[0] = (popoto_filter)POPOTO_IS("project", project);
+    return popoto_confidence_scan(db, &desc);
+}
+
+static void test_scan_by_pattern_and_partition(void **state) {
+    static const char *const projects[] = { "atlas", "hermes", "at*", "a:b", "[at]las", "-" };
+    popoto_db *db = opened(*state);
+    for (size_t p = 0; p < 6; p++)
+        for (int i = 0; i < 3; i++) {
+            char key[32];
+            snprintf(key, sizeof(key), "%zu/%d", p, i);
+            OK(popoto_create(db, &Memory, (&(memory){ .project = projects[p], .key = key })));
+            OK(popoto_create(db, &Open, (&(memory){ .project = projects[p], .key = key })));
+        }
+    for (size_t p = 0; p < 6; p++) {
+        seen all = { 0 };
+        OK(scan(db, &Memory, projects[p], NULL, &all));
+        assert_int_equal(3, all.count); /* glob characters in a name are only characters */
+    }
+    seen atlas = { .only = BYTES("Open:atlas:") }, every = { 0 }, none = { 0 }, one = { 0 },
+         escaped = { .only = BYTES("Open:at/*:") };
+    OK(scan(db, &Open, NULL, "Open:atlas:*", &atlas));
+    assert_int_equal(3, atlas.count);
+    OK(scan(db, &Open, NULL, NULL, &every));
+    assert_int_equal(18, every.count);
+    OK(scan(db, &Open, NULL, "Open:nobody:*", &none));
+    OK(scan(db, &Open, NULL, "", &none));
+    OK(scan(db, &Memory, "nobody", NULL, &none));
+    assert_int_equal(0, none.count);
+    OK(scan(db, &Memory, "hermes", "*//2", &one));
+    assert_int_equal(1, one.count);
+    OK(scan(db, &Open, NULL, "Open:at/\\**", &escaped));
+    assert_int_equal(3, escaped.count);
+    popoto_close(db);
+    server_flush(*state);
+}
+
+static void test_scan_of_tenants_with_nul_and_newline(void **state) {
+    typedef struct {
+        popoto_object object;
+        popoto_text project;
+        popoto_text key;
+        double certainty;
+    } odd;
+    static const popoto_field fields[] = {
+        POPOTO_KEY(odd, project),
+        POPOTO_KEY(odd, key),
+        POPOTO_CONFIDENCE(odd, certainty, .partition_by = "project"),
+    };
+    static const popoto_model Odd = POPOTO_MODEL("Odd", odd, fields);
+    static const popoto_text names[] = { BYTES("a\0b"), BYTES("a\0c"), BYTES("a"),
+                                         BYTES("a\nb"), BYTES("a%sb"), BYTES("") };
+    popoto_db *db = opened(*state);
+    for (size_t i = 0; i < 6; i++) {
+        odd o = { .project = names[i], .key = names[5 - i] };
+        popoto_confidence is;
+        popoto_text key;
+        OK(popoto_create(db, &Odd, &o));
+        for (size_t n = 0; n <= i; n++)
+            OK(popoto_confidence_update(db, &Odd, &o, "certainty", 1, &is));
+        assert_int_equal(i + 1, is.evidence_count);
+        OK(popoto_confidence_key(db, &Odd, &o, "certainty", &key));
+        assert_int_equal(strlen("$ConfidencF:Odd:certainty:data:") + names[i].size, key.size);
+        assert_memory_equal(names[i].data, key.data + key.size - names[i].size, names[i].size);
+        assert_string_equal("1", server_command(*state, "HLEN %b", key.data, key.size));
+        popoto_free(db, key.data);
+    }
+    for (size_t i = 0; i < 6; i++) {
+        seen all = { 0 };
+        popoto_confidence_scan_desc desc = { .model = &Odd,
+                                             .field = "certainty",
+                                             .callback = see,
+                                             .context = &all,
+                                             .where = { POPOTO_IS("project", names[i]) } };
+        OK(popoto_confidence_scan(db, &desc));
+        assert_int_equal(1, all.count);
+    }
+    popoto_close(db);
+    server_flush(*state);
+}
+
+static void seed(server *s, const char *hash, const char *prefix, int count) {
+    static const char script[] =
+        "local e = cmsgpack.pack({confidence = 0.75, evidence_count = 2, corroborations = 2, "
+        "contradictions = 0}) for i = 0, ARGV[2] - 1 do "
+        "redis.call('HSET', KEYS[1], ARGV[1] .. i, e) end return 1";
+    assert_string_equal("1", server_command(s, "EVAL %s 1 %s %s %d", script, hash, prefix, count));
+}
+
+static void test_scan_of_a_large_hash_in_bounded_memory(void **state) {
+    failing_allocator counted;
+    failing_allocator_init(&counted, 0);
+    popoto_options options = { .allocator = counted.allocator };
+    popoto_db *db = popoto_open(server_url(*state), &options);
+    const size_t count = 100000;
+    seed(*state, "$ConfidencF:Open:certainty:data", "Open:atlas:", (int)count);
+    seen all = { .memory = &counted, .marks = calloc(count, 1) };
+    OK(scan(db, &Open, NULL, NULL, &all));
+    assert_true(all.count >= count);
+    size_t distinct = 0;
+    for (size_t i = 0; i < count; i++)
+        distinct += (size_t)all.marks[i];
+    assert_int_equal(count, distinct);
+    assert_true(all.most < (size_t)1 << 20);
+    /* A hash so large is not read whole to find a few. */
+    seen few = { .memory = &counted };
+    OK(scan(db, &Open, NULL, "Open:atlas:7777?", &few));
+    assert_int_equal(10, few.count);
+    free(all.marks);
+    popoto_close(db);
+    assert_int_equal(0, counted.live_blocks);
+    server_flush(*state);
+}
+
+static void test_scan_stopped_by_its_callback(void **state) {
+    popoto_db *db = opened(*state);
+    seed(*state, "$ConfidencF:Open:certainty:data", "Open:atlas:", 2000);
+    for (size_t n = 1; n <= 2000; n += 333) {
+        seen some = { .stop_after = n };
+        FAILS(POPOTO_STOPPED, scan(db, &Open, NULL, NULL, &some));
+        assert_int_equal(n, some.count);
+    }
+    popoto_close(db);
+    server_flush(*state);
+}
+
+/* The callback may use the db, a scan in a scan included. */
+static bool use_db(void *context, popoto_text member, const popoto_confidence *figures) {
+    seen *it = context;
+    popoto_db *db = it->db;
+    char copy[64];
+    snprintf(copy, sizeof(copy), "%s", member.data);
+    memory m = { .project = "atlas", .key = copy + strlen("Memory:atlas:") };
+    popoto_confidence is;
+    OK(popoto_confidence_figures(db, &Memory, &m, "certainty", &is));
+    assert_figures(figures, &is);
+    OK(popoto_confidence_update(db, &Memory, &m, "certainty", 1, NULL));
+    FAILS(POPOTO_BAD_VALUE, popoto_confidence_update(db, &Memory, &m, "certainty", 2, NULL));
+    seen inner = { 0 };
+    if (it->count % 100 == 0) {
+        OK(scan(db, &Memory, "atlas", "*", &inner));
+        assert_true(inner.count >= 300);
+    }
+    assert_string_equal(copy, member.data);
+    it->count++;
+    return true;
+}
+
+static void test_scan_whose_callback_uses_the_db(void **state) {
+    popoto_db *db = opened(*state);
+    static memory objects[300];
+    static char keys[300][60];
+    for (size_t i = 0; i < 300; i++) {
+        snprintf(keys[i], sizeof(keys[i]), "a-rather-long-key-so-that-the-hash-is-a-table-%zu", i);
+        objects[i] = (memory){ .project = "atlas", .key = keys[i] };
+        OK(popoto_create(db, &Memory, &objects[i]));
+    }
+    seen all = { .db = db };
+    OK(popoto_confidence_scan(
+        db, &(popoto_confidence_scan_desc){ .model = &Memory,
+                                            .field = "certainty",
+                                            .where = { POPOTO_IS("project", "atlas") },
+                                            .callback = use_db,
+                                            .context = &all }));
+    assert_true(all.count >= 300);
+    popoto_close(db);
+    server_flush(*state);
+}
+
+static void test_scan_refuses_what_makes_no_sense(void **state) {
+    popoto_db *db = opened(*state);
+    popoto_confidence_scan_desc desc = { .model = &Memory, .field = "certainty" };
+    assert_int_equal(POPOTO_BAD_ARGUMENT, popoto_confidence_scan(NULL, &desc));
+    FAILS(POPOTO_BAD_ARGUMENT, popoto_confidence_scan(db, NULL));
+    FAILS(POPOTO_BAD_ARGUMENT, popoto_confidence_scan(db, &desc));
+    desc.callback = see;
+    FAILS(POPOTO_BAD_ARGUMENT, popoto_confidence_scan(db, &desc));
+    assert_string_equal("Memory.certainty is partitioned by project: a value for project is needed",
+                        popoto_error(db));
+    desc.field = "key";
+    FAILS(POPOTO_BAD_ARGUMENT, popoto_confidence_scan(db, &desc));
+    desc.field = NULL;
+    FAILS(POPOTO_BAD_ARGUMENT, popoto_confidence_scan(db, &desc));
+    desc.model = NULL;
+    FAILS(POPOTO_BAD_ARGUMENT, popoto_confidence_scan(db, &desc));
+    desc = (popoto_confidence_scan_desc){ .model = &Memory,
+                                          .field = "certainty",
+                                          .callback = see,
+                                          .where = { POPOTO_IS("project__in", POPOTO_LIST("a")) } };
+    FAILS(POPOTO_BAD_ARGUMENT, popoto_confidence_scan(db, &desc));
+    desc.where[0] = (popoto_filter)POPOTO_IS("project", 7);
+    FAILS(POPOTO_BAD_VALUE, popoto_confidence_scan(db, &desc));
+    popoto_close(db);
+}
+
+/* ----- scopes --------------------------------------------------------------------------------- */
+
+static void test_scopes_complete_the_partition(void **state) {
+    popoto_db *db = opened(*state);
+    memory m = { .key = "a" }, foreigner = { .project = "hermes", .key = "b" };
+    popoto_text key;
+    popoto_confidence is;
+    seen all = { 0 };
+    OK(popoto_create(db, &Memory, &foreigner));
+    OK(popoto_scope_enter(db, "project", "atlas"));
+    OK(popoto_create(db, &Memory, &m));
+    OK(popoto_confidence_update(db, &Memory, &m, "certainty", 0.9, &is));
+    assert_int_equal(1, is.evidence_count);
+    assert_string_equal(ATLAS, hash_of(*state, "Memory:atlas:a"));
+    OK(popoto_confidence_figures(db, &Memory, &m, "certainty", &is));
+    assert_int_equal(1, is.evidence_count);
+    OK(scan(db, &Memory, NULL, NULL, &all));
+    OK(scan(db, &Memory, "atlas", NULL, &all));
+    assert_int_equal(2, all.count);
+    OK(popoto_confidence_key(db, &Memory, &m, "certainty", &key));
+    assert_string_equal(ATLAS, key.data);
+    popoto_free(db, key.data);
+    OK(popoto_confidence_key_from_values(db, &Memory, "certainty", NULL, 0, &key));
+    assert_string_equal(ATLAS, key.data);
+    popoto_free(db, key.data);
+    /* Another tenant's name is refused, wherever it stands. */
+    char *before = strdup(server_dump(*state));
+    popoto_filter hermes = POPOTO_IS("project", "hermes");
+    popoto_signal signals[] = { { .object = &foreigner, .signal = 1 },
+                                { .object = &m, .signal = 2 } };
+    double got;
+    FAILS(POPOTO_BAD_SCOPE,
+          popoto_confidence_update(db, &Memory, &foreigner, "certainty", 0.9, &is));
+    assert_non_null(strstr(popoto_error(db), "hermes"));
+    FAILS(POPOTO_BAD_SCOPE, popoto_confidence_update_many(db, &Memory, "certainty", signals, 2));
+    FAILS(POPOTO_BAD_SCOPE, popoto_confidence_figures(db, &Memory, &foreigner, "certainty", &is));
+    FAILS(POPOTO_BAD_SCOPE, popoto_confidence_get(db, &Memory, &foreigner, "certainty", &got));
+    FAILS(POPOTO_BAD_SCOPE, scan(db, &Memory, "hermes", NULL, &all));
+    FAILS(POPOTO_BAD_SCOPE, popoto_confidence_key(db, &Memory, &foreigner, "certainty", &key));
+    assert_null(key.data);
+    FAILS(POPOTO_BAD_SCOPE,
+          popoto_confidence_key_from_values(db, &Memory, "certainty", &hermes, 1, &key));
+    assert_null(key.data);
+    assert_string_equal(before, server_dump(*state));
+    free(before);
+    OK(popoto_scope_leave(db));
+    OK(popoto_confidence_update(db, &Memory, &foreigner, "certainty", 0.9, &is));
+    FAILS(POPOTO_BAD_ARGUMENT, scan(db, &Memory, NULL, NULL, &all));
+    popoto_close(db);
+    server_flush(*state);
+}
+
+/* One hash for all tenants: in a scope, only the own tenant's entries are shown. */
+static void test_scope_holds_in_an_unpartitioned_scan(void **state) {
+    popoto_db *db = opened(*state);
+    memory a = { .project = "atlas", .key = "a" }, b = { .project = "hermes", .key = "b" },
+           c = { .project = "atlas:x", .key = "c" };
+    fact f = { .id = "f", .owner = "atlas" };
+    OK(popoto_create(db, &Open, &a));
+    OK(popoto_create(db, &Open, &b));
+    OK(popoto_create(db, &Open, &c));
+    OK(popoto_create(db, &BareFact, &f));
+    server_command(*state, "HSET $ConfidencF:Open:certainty:data stranger %b", "\x80", (size_t)1);
+    OK(popoto_scope_enter(db, "project", "atlas"));
+    seen own = { .only = BYTES("Open:atlas:a") };
+    OK(scan(db, &Open, NULL, NULL, &own));
+    OK(scan(db, &Open, NULL, "Open:*", &own));
+    assert_int_equal(2, own.count);
+    OK(popoto_scope_leave(db));
+    /* Whose entries these are, their names do not tell. */
+    OK(popoto_scope_enter(db, "owner", "hermes"));
+    seen none = { 0 };
+    popoto_confidence_scan_desc desc = {
+        .model = &BareFact, .field = "trust", .callback = see, .context = &none
+    };
+    FAILS(POPOTO_BAD_SCOPE, popoto_confidence_scan(db, &desc));
+    assert_int_equal(0, none.count);
+    OK(popoto_scope_leave(db));
+    OK(popoto_confidence_scan(db, &desc));
+    assert_int_equal(1, none.count);
+    popoto_close(db);
+    server_flush(*state);
+}
+
+/* ----- keys ----------------------------------------------------------------------------------- */
+
+static void assert_key(popoto_db *db, const char *expected, const popoto_filter *values,
+                       size_t count, const popoto_model *model, const char *field) {
+    popoto_text key;
+    OK(popoto_confidence_key_from_values(db, model, field, values, count, &key));
+    assert_int_equal(strlen(expected), key.size);
+    assert_string_equal(expected, key.data);
+    popoto_free(db, key.data);
+}
+
+static void refuse_key(popoto_db *db, const char *sentence, const popoto_filter *values,
+                       size_t count, const popoto_model *model, const char *field) {
+    popoto_text key = { "untouched", 9 };
+    popoto_status status = popoto_confidence_key_from_values(db, model, field, values, count, &key);
+    assert_true(status == POPOTO_BAD_ARGUMENT || status == POPOTO_BAD_VALUE);
+    assert_null(key.data);
+    assert_int_equal(0, key.size);
+    assert_string_equal(sentence, popoto_error(db));
+}
+
+static void test_keys_from_values(void **state) {
+    popoto_db *db = opened(*state);
+    assert_key(db, ATLAS, (popoto_filter[]){ POPOTO_IS("project", "atlas") }, 1, &Memory,
+               "certainty");
+    assert_key(db, "$ConfidencF:Memory:certainty:data:a{&#58;}b",
+               (popoto_filter[]){ POPOTO_IS("project", "a:b") }, 1, &Memory, "certainty");
+    assert_key(db, "$ConfidencF:Memory:certainty:data:project-a",
+               (popoto_filter[]){ POPOTO_IS("project", "project-a") }, 1, &Memory, "certainty");
+    assert_key(db, "$ConfidencF:Open:certainty:data", NULL, 0, &Open, "certainty");
+    /* In the declared order, whatever the order they are given in; numbers as keys write them. */
+    assert_key(db, "$ConfidencF:Fact:trust:data:atlas:7",
+               (popoto_filter[]){ POPOTO_IS("shelf", 7), POPOTO_IS("owner", "atlas") }, 2, &Fact,
+               "trust");
+    refuse_key(db, "Memory.certainty is partitioned by project: a value for project is needed",
+               NULL, 0, &Memory, "certainty");
+    refuse_key(db, "Fact.trust is partitioned by owner,shelf: a value for shelf is needed",
+               (popoto_filter[]){ POPOTO_IS("owner", "atlas") }, 1, &Fact, "trust");
+    refuse_key(db, "Memory.certainty is partitioned by project: no value of 'key' is needed",
+               (popoto_filter[]){ POPOTO_IS("key", "a") }, 1, &Memory, "certainty");
+    refuse_key(db,
+               "Memory.certainty is partitioned by project: no value of 'project__in' is needed",
+               (popoto_filter[]){ POPOTO_IS("project__in", "a") }, 1, &Memory, "certainty");
+    refuse_key(db, "Memory.certainty is partitioned by project: no value of (NULL) is needed",
+               (popoto_filter[]){ { NULL, { POPOTO_NULL, { 0 } } } }, 1, &Memory, "certainty");
+    refuse_key(db, "Open.certainty is partitioned by nothing: no value of 'project' is needed",
+               (popoto_filter[]){ POPOTO_IS("project", "a") }, 1, &Open, "certainty");
+    refuse_key(db, "Memory has no CONFIDENCE field 'nonsense'", NULL, 0, &Memory, "nonsense");
+    refuse_key(db, "Memory has no CONFIDENCE field (NULL)", NULL, 0, &Memory, NULL);
+    refuse_key(db, "Memory has no CONFIDENCE field 'project'", NULL, 0, &Memory, "project");
+    refuse_key(db, "values are needed, and NULL was given", NULL, 1, &Memory, "certainty");
+    refuse_key(db, "a model is needed, and NULL was given", NULL, 0, NULL, "certainty");
+    refuse_key(db, "Memory.project is null: a key needs a value",
+               (popoto_filter[]){ POPOTO_IS("project", (const char *)NULL) }, 1, &Memory,
+               "certainty");
+    refuse_key(db, "Memory.project cannot be 7: it holds text",
+               (popoto_filter[]){ POPOTO_IS("project", 7) }, 1, &Memory, "certainty");
+    popoto_close(db);
+}
+
+static void test_keys_from_objects(void **state) {
+    popoto_db *db = opened(*state);
+    popoto_text key = { "untouched", 9 };
+    memory m = { .project = "atlas" };
+    fact f = { .owner = "atlas", .shelf = -3 };
+    OK(popoto_confidence_key(db, &Memory, &m, "certainty", &key));
+    assert_string_equal(ATLAS, key.data);
+    popoto_free(db, key.data);
+    OK(popoto_confidence_key(db, &Fact, &f, "trust", &key));
+    assert_string_equal("$ConfidencF:Fact:trust:data:atlas:-3", key.data);
+    popoto_free(db, key.data);
+    m.project = NULL;
+    FAILS(POPOTO_BAD_VALUE, popoto_confidence_key(db, &Memory, &m, "certainty", &key));
+    assert_null(key.data);
+    assert_string_equal("Memory.project is null: a key needs a value", popoto_error(db));
+    FAILS(POPOTO_BAD_ARGUMENT, popoto_confidence_key(db, &Memory, NULL, "certainty", &key));
+    assert_string_equal("an object is needed, and NULL was given", popoto_error(db));
+    FAILS(POPOTO_BAD_ARGUMENT, popoto_confidence_key(db, &Memory, &m, "key", &key));
+    assert_string_equal("Memory has no CONFIDENCE field 'key'", popoto_error(db));
+    popoto_close(db);
+}
+
+static void test_every_call_without_its_arguments(void **state) {
+    popoto_db *db = opened(*state);
+    memory m = { .project = "atlas", .key = "a" };
+    popoto_confidence is = { .evidence_count = 9 };
+    popoto_text key = { "untouched", 9 };
+    double got = 7;
+    assert_int_equal(POPOTO_BAD_ARGUMENT,
+                     popoto_confidence_update(NULL, &Memory, &m, "certainty", 1, &is));
+    assert_int_equal(POPOTO_BAD_ARGUMENT,
+                     popoto_confidence_figures(NULL, &Memory, &m, "certainty", &is));
+    assert_int_equal(POPOTO_BAD_ARGUMENT,
+                     popoto_confidence_get(NULL, &Memory, &m, "certainty", &got));
+    assert_int_equal(POPOTO_BAD_ARGUMENT,
+                     popoto_confidence_key(NULL, &Memory, &m, "certainty", &key));
+    assert_int_equal(POPOTO_BAD_ARGUMENT,
+                     popoto_confidence_key_from_values(NULL, &Memory, "certainty", NULL, 0, &key));
+    assert_int_equal(0, is.evidence_count);
+    assert_null(key.data);
+    assert_true(got == 0);
+    FAILS(POPOTO_BAD_ARGUMENT, popoto_confidence_update(db, &Memory, NULL, "certainty", 1, &is));
+    FAILS(POPOTO_BAD_ARGUMENT, popoto_confidence_figures(db, &Memory, NULL, "certainty", &is));
+    FAILS(POPOTO_BAD_ARGUMENT, popoto_confidence_figures(db, &Memory, &m, "certainty", NULL));
+    FAILS(POPOTO_BAD_ARGUMENT, popoto_confidence_get(db, &Memory, &m, "certainty", NULL));
+    FAILS(POPOTO_BAD_ARGUMENT, popoto_confidence_key(db, &Memory, &m, "certainty", NULL));
+    FAILS(POPOTO_BAD_ARGUMENT,
+          popoto_confidence_key_from_values(db, &Memory, "certainty", NULL, 0, NULL));
+    m.key = NULL;
+    FAILS(POPOTO_BAD_VALUE, popoto_confidence_update(db, &Memory, &m, "certainty", 1, &is));
+    FAILS(POPOTO_BAD_VALUE, popoto_confidence_figures(db, &Memory, &m, "certainty", &is));
+    popoto_close(db);
+}
+
+/* ----- memory that runs out -------------------------------------------------------------------- */
+
+typedef popoto_status operation(popoto_db *db);
+
+static popoto_status update_memory(popoto_db *db) {
+    memory m = { .project = "atlas", .key = "a" };
+    popoto_confidence is;
+    popoto_status status = popoto_confidence_update(db, &Memory, &m, "certainty", 0.9, &is);
+    assert_true(status == POPOTO_OK || is.evidence_count == 0);
+    return status;
+}
+
+static popoto_status update_stale_fact(popoto_db *db) {
+    fact f = { .id = "a", .owner = "elsewhere", .shelf = 9 };
+    return popoto_confidence_update(db, &Fact, &f, "trust", 0.9, NULL);
+}
+
+static popoto_status update_both(popoto_db *db) {
+    memory a = { .project = "atlas", .key = "a" }, b = { .project = "hermes", .key = "b" };
+    popoto_signal signals[] = { { .object = &a, .signal = 0.9 }, { .object = &b, .signal = 0.1 } };
+    popoto_status status = popoto_confidence_update_many(db, &Memory, "certainty", signals, 2);
+    for (size_t i = 0; i < 2; i++)
+        assert_true(signals[i].status == POPOTO_OK || signals[i].status == POPOTO_NO_MEMORY ||
+                    signals[i].status == POPOTO_UNKNOWN_OUTCOME);
+    return status;
+}
+
+static popoto_status read_memory(popoto_db *db) {
+    memory m = { .project = "atlas", .key = "a" };
+    double got;
+    return popoto_confidence_get(db, &Memory, &m, "certainty", &got);
+}
+
+static popoto_status read_fact(popoto_db *db) {
+    fact f = { .id = "a", .owner = "elsewhere", .shelf = 9 };
+    popoto_confidence is;
+    return popoto_confidence_figures(db, &Fact, &f, "trust", &is);
+}
+
+static popoto_status scan_memory(popoto_db *db) {
+    seen all = { 0 };
+    popoto_status status = scan(db, &Memory, "atlas", "Memory:*", &all);
+    assert_true(status != POPOTO_OK || all.count == 1);
+    return status;
+}
+
+static popoto_status scan_scoped(popoto_db *db) {
+    seen all = { 0 };
+    popoto_status status = popoto_scope_enter(db, "project", "atlas");
+    if (status != POPOTO_OK)
+        return status;
+    status = scan(db, &Open, NULL, NULL, &all);
+    assert_true(status != POPOTO_OK || all.count == 1);
+    assert_int_equal(POPOTO_OK, popoto_scope_leave(db));
+    return status;
+}
+
+static popoto_status make_keys(popoto_db *db) {
+    memory m = { .project = "atlas", .key = "a" };
+    popoto_filter atlas = POPOTO_IS("project", "atlas");
+    popoto_text one, other;
+    popoto_status status = popoto_confidence_key(db, &Memory, &m, "certainty", &one);
+    assert_true((status == POPOTO_OK) == (one.data != NULL));
+    if (status == POPOTO_OK) {
+        status = popoto_confidence_key_from_values(db, &Memory, "certainty", &atlas, 1, &other);
+        assert_true((status == POPOTO_OK) == (other.data != NULL));
+        popoto_free(db, other.data);
+    }
+    popoto_free(db, one.data);
+    return status;
+}
+
+static void test_every_allocation_failing_in_turn(void **state) {
+    static operation *const operations[] = { update_memory, update_stale_fact, update_both,
+                                             read_memory,   read_fact,         scan_memory,
+                                             scan_scoped,   make_keys };
+    popoto_db *setup = opened(*state), *db = setup;
+    memory a = { .project = "atlas", .key = "a" }, b = { .project = "hermes", .key = "b" };
+    memory open = { .project = "atlas", .key = "a" };
+    fact f = { .id = "a", .owner = "atlas", .shelf = 1 };
+    OK(popoto_create(db, &Memory, &a));
+    OK(popoto_create(db, &Memory, &b));
+    OK(popoto_create(db, &Open, &open));
+    OK(popoto_create(db, &Fact, &f));
+    for (size_t o = 0; o < sizeof(operations) / sizeof(*operations); o++)
+        for (size_t n = 1;; n++) {
+            failing_allocator counted;
+            failing_allocator_init(&counted, n);
+            popoto_options options = { .allocator = counted.allocator };
+            db = popoto_open(server_url(*state), &options);
+            popoto_status status = db == NULL ? POPOTO_NO_MEMORY : operations[o](db);
+            /* Without memory for an answer, what became of a write is not known. */
+            if (!counted.failed)
+                OK(status);
+            else if (status != POPOTO_OK) /* some allocations are only welcome */
+                assert_true(status == POPOTO_NO_MEMORY || status == POPOTO_UNKNOWN_OUTCOME);
+            if (db != NULL && status == POPOTO_NO_MEMORY && operations[o] != scan_scoped)
+                OK(operations[o](db)); /* and the next time it is there again */
+            popoto_close(db);
+            assert_int_equal(0, counted.live_blocks);
+            if (!counted.failed)
+                break;
+            assert_true(n < 500);
+        }
+    popoto_close(setup);
+    server_flush(*state);
+}
+
+/* ----- servers that forget, threads ------------------------------------------------------------ */
+
+static void test_scripts_that_the_server_forgot(void **state) {
+    popoto_db *db = opened(*state);
+    memory a = { .project = "atlas", .key = "a" }, b = { .project = "hermes", .key = "b" };
+    fact f = { .id = "a", .owner = "atlas", .shelf = 1 };
+    popoto_confidence is;
+    OK(popoto_create(db, &Memory, &a));
+    OK(popoto_create(db, &Memory, &b));
+    OK(popoto_create(db, &Fact, &f));
+    for (int i = 1; i <= 3; i++) {
+        popoto_signal signals[] = { { .object = &a, .signal = 1 },
+                                    { .object = &b, .signal = 1 },
+                                    { .object = &a, .signal = 1 } };
+        server_command(*state, "SCRIPT FLUSH");
+        OK(popoto_confidence_update_many(db, &Memory, "certainty", signals, 3));
+        assert_int_equal(2 * i, signals[2].after.evidence_count);
+        server_command(*state, "SCRIPT FLUSH");
+        fact stale = { .id = "a", .owner = "elsewhere" };
+        OK(popoto_confidence_update(db, &Fact, &stale, "trust", 1, &is));
+        assert_int_equal(i, is.evidence_count);
+    }
+    popoto_close(db);
+    server_flush(*state);
+}
+
+#define THREADS 4
+#define UPDATES 250
+#define SHARED  3
+
+typedef struct worker {
+    server *s;
+    unsigned number;
+    int64_t acknowledged[SHARED];
+} worker;
+
+static void *update_shared(void *context) {
+    worker *it = context;
+    popoto_db *db = opened(it->s);
+    static const char *const keys[SHARED] = { "a", "b", "c" };
+    for (unsigned i = 0; i < UPDATES; i++) {
+        memory objects[SHARED];
+        popoto_signal signals[SHARED];
+        for (size_t k = 0; k < SHARED; k++) {
+            objects[k] = (memory){ .project = "atlas", .key = keys[k] };
+            signals[k] = (popoto_signal){ .object = &objects[k], .signal = (i + it->number) % 2 };
+        }
+        OK(popoto_confidence_update_many(db, &Memory, "certainty", signals, SHARED));
+        for (size_t k = 0; k < SHARED; k++)
+            it->acknowledged[k] += signals[k].status == POPOTO_OK;
+    }
+    popoto_close(db);
+    return NULL;
+}
+
+static void test_threads_update_the_same_records(void **state) {
+    popoto_db *db = opened(*state);
+    static const char *const keys[SHARED] = { "a", "b", "c" };
+    memory objects[SHARED];
+    for (size_t k = 0; k < SHARED; k++) {
+        objects[k] = (memory){ .project = "atlas", .key = keys[k] };
+        OK(popoto_create(db, &Memory, &objects[k]));
+    }
+    worker workers[THREADS];
+    pthread_t threads[THREADS];
+    for (unsigned t = 0; t < THREADS; t++) {
+        workers[t] = (worker){ .s = *state, .number = t };
+        assert_int_equal(0, pthread_create(&threads[t], NULL, update_shared, &workers[t]));
+    }
+    for (unsigned t = 0; t < THREADS; t++)
+        pthread_join(threads[t], NULL);
+    for (size_t k = 0; k < SHARED; k++) {
+        popoto_confidence is;
+        int64_t acknowledged = 0;
+        for (unsigned t = 0; t < THREADS; t++)
+            acknowledged += workers[t].acknowledged[k];
+        OK(popoto_confidence_figures(db, &Memory, &objects[k], "certainty", &is));
+        assert_int_equal(THREADS * UPDATES, acknowledged);
+        assert_int_equal(acknowledged, is.evidence_count);
+        assert_int_equal(acknowledged / 2, is.corroborations);
+        assert_int_equal(acknowledged / 2, is.contradictions);
+    }
+    popoto_close(db);
+    server_flush(*state);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        server_test(test_rule_for_every_cap_and_prior),
+        server_test(test_signals_at_the_edges),
+        server_test(test_refused_signals_change_nothing),
+        server_test(test_no_record_no_entry),
+        server_test(test_deleted_record_leaves_no_entry),
+        server_test(test_record_without_entry_has_the_initial_figures),
+        server_test(test_entries_of_other_writers),
+        server_test(test_entries_for_other_readers),
+        server_test(test_corrupt_entry_is_left_as_it_is),
+        server_test(test_another_type_at_the_companion_key),
+        server_test(test_update_many_with_mixed_outcomes),
+        server_test(test_key_change_carries_the_entry),
+        server_test(test_partition_change_carries_the_entry),
+        server_test(test_stale_object_finds_the_right_hash),
+        server_test(test_record_without_its_partition_field),
+        server_test(test_reads_while_the_record_moves),
+        server_test(test_scan_by_pattern_and_partition),
+        server_test(test_scan_of_tenants_with_nul_and_newline),
+        server_test(test_scan_of_a_large_hash_in_bounded_memory),
+        server_test(test_scan_stopped_by_its_callback),
+        server_test(test_scan_whose_callback_uses_the_db),
+        server_test(test_scan_refuses_what_makes_no_sense),
+        server_test(test_scopes_complete_the_partition),
+        server_test(test_scope_holds_in_an_unpartitioned_scan),
+        server_test(test_keys_from_values),
+        server_test(test_keys_from_objects),
+        server_test(test_every_call_without_its_arguments),
+        server_test(test_every_allocation_failing_in_turn),
+        server_test(test_scripts_that_the_server_forgot),
+        server_test(test_threads_update_the_same_records),
+    };
+    return cmocka_run_group_tests(tests, server_group_start, server_group_stop);
+}
