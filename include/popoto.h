@@ -422,7 +422,7 @@ typedef struct popoto_field {
 #define POPOTO_FIELD(...)      POPOTO__FIELD(POPOTO_KIND_FIELD, __VA_ARGS__, .reserved = 0)
 #define POPOTO_SORTED(...)     POPOTO__FIELD(POPOTO_KIND_SORTED, __VA_ARGS__, .reserved = 0)
 #define POPOTO_CONFIDENCE(...) POPOTO__FIELD(POPOTO_KIND_CONFIDENCE, __VA_ARGS__, .reserved = 0)
-#define POPOTO_TENANT(...) POPOTO__FIELD(POPOTO_KIND_TENANT, __VA_ARGS__, .reserved = 0)
+#define POPOTO_TENANT(...)     POPOTO__FIELD(POPOTO_KIND_TENANT, __VA_ARGS__, .reserved = 0)
 
 #define POPOTO__FIELD(kind_, struct_, member_, ...)                                                \
     {                                                                                              \
@@ -665,9 +665,9 @@ typedef struct popoto_query_desc {
     size_t limit;         /* at most so many rows; 0: no limit */
     size_t offset;        /* leave out so many first */
     const char *fields;   /* "title,score": fill only these and the key; NULL: all */
-    bool all_tenants;     /* a strict model: of every tenant; without it the filter or a scope must name
+    bool all_tenants; /* a strict model: of every tenant; without it the filter or a scope must name
                              one (see section 12) */
-    bool allow_scan;      /* look through all the model's records if no index answers a filter */
+    bool allow_scan;  /* look through all the model's records if no index answers a filter */
 } popoto_query_desc;
 
 typedef struct popoto_rows popoto_rows;
@@ -837,6 +837,28 @@ POPOTO_API popoto_status popoto_scope_enter_value(popoto_db *db, const char *fie
 
 /* Leave the innermost scope of this thread. POPOTO_BAD_ARGUMENT if there is none. */
 POPOTO_API popoto_status popoto_scope_leave(popoto_db *db);
+
+/* ===== 12. Strict tenants ===================================================================== */
+
+/* A model whose owner is declared with POPOTO_TENANT instead of POPOTO_KEY is strict:
+ *
+ *   - every key of it begins with the tenant in braces, {project-a}:Episode:abc123, indexes and all, so
+ *     that one tenant's keys are one slot of a Redis Cluster and one access-control pattern;
+ *   - every call names one tenant, by the object, by a filter or by a scope; one that names none, or
+ *     two, is refused before anything is sent;
+ *   - unique values are unique within the tenant, and every index is the tenant's own, so that
+ *     partition_by need not name it.
+ *
+ * A tenant is text, bytes or an integer, and never empty. */
+
+/* Called for each tenant; return false to stop (the call then returns POPOTO_STOPPED). The value holds
+ * during the call. */
+typedef bool popoto_tenant_callback(void *context, const popoto_value *tenant);
+
+/* Every tenant that has records of a strict model, by looking through all keys of the database in small
+ * steps: for operators. */
+POPOTO_API popoto_status popoto_tenants(popoto_db *db, const popoto_model *model,
+                                        popoto_tenant_callback *callback, void *context);
 
 /* ===== 11. Memory ============================================================================ */
 

@@ -23,6 +23,9 @@ typedef struct row_source {
 } row_source;
 
 /* The keys of objects that are the caller's own, in a ring of bytes: the latest so many. */
+/* How many tenants a db remembers to have put on the list of tenants. */
+#define NOTED_TENANTS 256
+
 #define KEY_LOG_SIZE ((size_t)1 << 18)
 
 typedef struct key_log {
@@ -45,9 +48,10 @@ struct popoto_db {
     key_log log;
     row_source *sources;
     uint32_t last_serial;
-    char sha[SCRIPT_COUNT][48]; /* empty: not loaded yet */
-    arena scratch;              /* of the call under way */
-    buffer request;             /* of the call under way */
+    uint64_t noted_tenants[NOTED_TENANTS]; /* digests, each at its own place */
+    char sha[SCRIPT_COUNT][48];            /* empty: not loaded yet */
+    arena scratch;                         /* of the call under way */
+    buffer request;                        /* of the call under way */
 };
 
 /* The start of every call on a model: checks the arguments, empties the scratch memory, compiles the

@@ -155,7 +155,7 @@ static popoto_status read_page(migration *it) {
 
 /* The end of a partition's key, "atlas": what tells it from the unpartitioned one. */
 static popoto_text partition_name(const migration *it, popoto_text hash) {
-    size_t skipped = it->about->prefix.size + 1;
+    size_t skipped = it->hash.size + 1;
     return (popoto_text){ hash.data + skipped, hash.size - skipped };
 }
 
@@ -280,7 +280,7 @@ static popoto_status prepare_move(migration *it, popoto_text member, popoto_valu
 static popoto_status take_outcome(migration *it, const move *one) {
     popoto_status status = one->done.status;
     bool noted = true;
-    if (status == POPOTO_OK && one->to.size > it->about->prefix.size) {
+    if (status == POPOTO_OK && one->to.size > it->hash.size) {
         it->moved++;
         it->result->public.migrated++;
         noted = count_partition(it->result, partition_name(it, one->to));
@@ -378,6 +378,28 @@ static popoto_status run(migration *it) {
     return status;
 }
 
+/* The unpartitioned hash: of the model, or, where it is strict, of the tenant whose scope this is. Its
+ * name is kept in the db's own memory, because the scratch memory goes with each batch. */
+static popoto_status name_hash(migration *it) {
+    popoto_text segments[MODEL_MAX_FIELDS];
+    const field *tenant = it->of->tenant;
+    popoto_value value = { POPOTO_NULL, { 0 } };
+    popoto_status status = POPOTO_OK;
+    if (tenant != NULL)
+        status = popoto__scope_complete(it->db, it->of, tenant, &value);
+    if (status == POPOTO_OK && tenant != NULL && value.type == POPOTO_NULL)
+        status = popoto__fail(&it->db->why, POPOTO_BAD_ARGUMENT,
+                              "%s belongs to tenants: enter the scope of the %s to be migrated",
+                              it->of->name.data, tenant->name);
+    if (status == POPOTO_OK && tenant != NULL)
+        status = popoto__segment(it->of, tenant, &value, &it->result->memory,
+                                 &segments[tenant->index], &it->db->why);
+    if (status == POPOTO_OK)
+        it->hash = popoto__unpartitioned_key(it->of, it->about, segments, &it->result->memory);
+    return status == POPOTO_OK && it->hash.data == NULL ? popoto__fail_memory(&it->db->why)
+                                                        : status;
+}
+
 popoto_status popoto_confidence_migrate(popoto_db *db, const popoto_model *declared,
                                         const char *name, const popoto_migration_desc *desc,
                                         popoto_migration_report **out) {
@@ -393,7 +415,6 @@ popoto_status popoto_confidence_migrate(popoto_db *db, const popoto_model *decla
                               it.of->name.data, it.about->name);
     if (status != POPOTO_OK)
         return status;
-    it.hash = it.about->prefix;
     it.result = popoto__allocate_zeroed(&db->allocator, 1, sizeof *it.result);
     if (it.result == NULL)
         return popoto__fail_memory(&db->why);
@@ -401,7 +422,9 @@ popoto_status popoto_confidence_migrate(popoto_db *db, const popoto_model *decla
     popoto__arena_init(&it.result->memory, &it.result->allocator);
     popoto__arena_init(&it.page, &db->allocator);
     popoto__buffer_init(&it.cursor, &db->allocator);
-    status = run(&it);
+    status = name_hash(&it);
+    if (status == POPOTO_OK)
+        status = run(&it);
     list_partitions(it.result);
     *out = &it.result->public;
     popoto__buffer_free(&it.cursor);

@@ -440,7 +440,8 @@ popoto_status popoto__model_compile(const popoto_model *declared, popoto_dialect
         return popoto__fail_memory(why);
     it->declared = declared;
     it->name = (popoto_text){ declared->name, strlen(declared->name) };
-    it->class_prefix = joined(memory, (const char *[]){ how->class_prefix, ":", declared->name }, 3);
+    it->class_prefix =
+        joined(memory, (const char *[]){ how->class_prefix, ":", declared->name }, 3);
     it->escapes = how->escapes;
     it->null_segment = how->null_segment;
     it->field_count = declared->field_count;
@@ -532,14 +533,13 @@ static popoto_status bad_value(const model *of, const field *it, const popoto_va
 static popoto_status accept_null(const model *of, const field *it, failure *why) {
     if (it->declared->null)
         return POPOTO_OK;
-    return popoto__fail(why, POPOTO_BAD_VALUE, "%s.%s is null: %s", of->name.data, it->name,
-                        it->kind == POPOTO_KIND_TENANT
-                            ? "every call names its tenant; set it, or enter its scope"
-                        : it->is_key       ? "a key needs a value"
-                        : it->is_partition ? "it names the record's partition"
-                        : it->kind == POPOTO_KIND_FIELD
-                            ? "give it a value, or declare it .null = true"
-                            : "it needs a value");
+    return popoto__fail(
+        why, POPOTO_BAD_VALUE, "%s.%s is null: %s", of->name.data, it->name,
+        it->kind == POPOTO_KIND_TENANT  ? "every call names its tenant; set it, or enter its scope"
+        : it->is_key                    ? "a key needs a value"
+        : it->is_partition              ? "it names the record's partition"
+        : it->kind == POPOTO_KIND_FIELD ? "give it a value, or declare it .null = true"
+                                        : "it needs a value");
 }
 
 popoto_status popoto__field_accept(const model *of, const field *it, const popoto_value *given,
@@ -793,6 +793,11 @@ popoto_status popoto__placement_set(const model *of, placement *it, size_t field
 
 popoto_text popoto__class_key(const model *of, const popoto_text *segments, arena *memory) {
     return with_segments(of, segments, of->class_prefix, NULL, 0, memory);
+}
+
+popoto_text popoto__unpartitioned_key(const model *of, const field *it, const popoto_text *segments,
+                                      arena *memory) {
+    return with_segments(of, segments, it->prefix, NULL, 0, memory);
 }
 
 popoto_text popoto__index_key(const model *of, const field *it, const popoto_text *segments,

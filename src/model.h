@@ -116,6 +116,10 @@ popoto_status popoto__segment(const model *of, const field *it, const popoto_val
 popoto_status popoto__partition_key(const model *of, const field *it, const popoto_text *segments,
                                     arena *memory, popoto_text *out, failure *why);
 
+/* The key that a companion hash would have without a partition. data NULL: no memory. */
+popoto_text popoto__unpartitioned_key(const model *of, const field *it, const popoto_text *segments,
+                                      arena *memory);
+
 /* The key of the set of all records: of the model, or of the placement's tenant. data NULL: no memory. */
 popoto_text popoto__class_key(const model *of, const popoto_text *segments, arena *memory);
 

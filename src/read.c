@@ -2,6 +2,7 @@
  * fetched in pipelines, entries of records that are gone cleared away. Builds no command. */
 #include "commit.h"
 #include "rows.h"
+#include "tenant.h"
 
 #include <string.h>
 
@@ -22,8 +23,10 @@ typedef struct reading {
     read_plan plan;
     popoto_rows *rows;
     size_t page;
-    bool in_steps;    /* sets are read by SSCAN */
-    bool finished;    /* the source has no more candidates */
+    bool in_steps;         /* sets are read by SSCAN */
+    bool finished;         /* the source has no more candidates */
+    popoto_value *tenants; /* a query of all tenants: those, and how many of them were read */
+    size_t tenant_count, tenant;
     bool skips_names; /* the candidates are the answer, so that an offset is counted by them */
     size_t skip;      /* candidates, or rows of a stream, that are still to be left out */
     size_t grown;     /* how long a page of a range is by now */
@@ -83,6 +86,55 @@ static popoto_status choose_source(reading *it) {
     return status;
 }
 
+/* From the conditions to a source whose first page can be read. */
+static popoto_status plan_source(reading *it) {
+    const model *of = it->what.of;
+    popoto_status status = popoto__query_plan(&it->what, &it->plan, &it->db->why);
+    bool needs_range = it->page == STREAM_PAGE && it->what.order != NULL;
+    if (status == POPOTO_OK && it->plan.has_choice && !needs_range)
+        status = choose_source(it);
+    if (status != POPOTO_OK)
+        return status;
+    if (it->plan.source == SOURCE_CLASS) {
+        it->plan.sets = popoto__arena_allocate(it->what.memory, sizeof *it->plan.sets);
+        if (it->plan.sets == NULL)
+            return popoto__fail_memory(&it->db->why);
+        it->plan.sets[0] = popoto__class_key(of, it->what.tenant_segments, it->what.memory);
+        if (it->plan.sets[0].data == NULL)
+            return popoto__fail_memory(&it->db->why);
+        it->plan.set_count = 1;
+    }
+    it->finished = false;
+    it->index = 0;
+    it->ties = 0;
+    popoto__buffer_clear(&it->cursor);
+    it->skips_names = it->plan.exact && !it->plan.sort_here && it->plan.source != SOURCE_KEY &&
+                      it->what.each_tenant == NULL && of->declared->time_to_live == 0;
+    return POPOTO_OK;
+}
+
+/* Of all tenants, one after the other. At the end `finished` stays true. */
+static popoto_status next_tenant(reading *it) {
+    if (it->tenant == it->tenant_count)
+        return POPOTO_OK;
+    it->what.each_tenant->value = it->tenants[it->tenant++];
+    return plan_source(it);
+}
+
+static bool is_over(const reading *it) {
+    return it->finished && it->tenant == it->tenant_count;
+}
+
+static popoto_status plan_first(reading *it) {
+    if (it->what.each_tenant == NULL)
+        return plan_source(it);
+    popoto_status status =
+        popoto__tenants_read(it->db, it->what.of, it->what.memory, &it->tenants, &it->tenant_count);
+    it->plan.sort_here = it->what.order != NULL;
+    it->finished = true;
+    return status == POPOTO_OK ? next_tenant(it) : status;
+}
+
 static popoto_status start(reading *it, popoto_db *db, const popoto_query_desc *desc,
                            const model *of, arena *memory, bool is_stream) {
     *it = (reading){ .db = db, .page = is_stream ? STREAM_PAGE : PAGE };
@@ -90,21 +142,9 @@ static popoto_status start(reading *it, popoto_db *db, const popoto_query_desc *
     popoto__buffer_init(&it->last, &db->allocator);
     popoto_status status = popoto__query_parse(db, of, desc, memory, &it->what);
     if (status == POPOTO_OK)
-        status = popoto__query_plan(&it->what, &it->plan, &db->why);
-    bool needs_range = is_stream && it->what.order != NULL;
-    if (status == POPOTO_OK && it->plan.has_choice && !needs_range)
-        status = choose_source(it);
+        status = plan_first(it);
     if (status != POPOTO_OK)
         return status;
-    if (it->plan.source == SOURCE_CLASS) {
-        it->plan.sets = popoto__arena_allocate(memory, sizeof *it->plan.sets);
-        if (it->plan.sets == NULL)
-            return popoto__fail_memory(&db->why);
-        it->plan.sets[0] = popoto__class_key(of, it->what.tenant_segments, memory);
-        if (it->plan.sets[0].data == NULL)
-            return popoto__fail_memory(&db->why);
-        it->plan.set_count = 1;
-    }
     if (is_stream && it->plan.sort_here && it->what.order != NULL)
         return popoto__fail(
             &db->why, POPOTO_BAD_QUERY,
@@ -113,8 +153,6 @@ static popoto_status start(reading *it, popoto_db *db, const popoto_query_desc *
             of->name.data, it->what.order->name);
     it->in_steps = is_stream || (!it->plan.sort_here && it->what.limit <= SMALL_LIMIT &&
                                  it->what.offset <= SMALL_LIMIT);
-    it->skips_names = it->plan.exact && !it->plan.sort_here && it->plan.source != SOURCE_KEY &&
-                      of->declared->time_to_live == 0;
     it->skip = it->what.offset;
     it->rows = popoto__rows_new(db, of);
     if (it->rows == NULL)
@@ -440,8 +478,12 @@ static void skip_names(reading *it) {
 static popoto_status read_all(reading *it) {
     popoto_status status = POPOTO_OK;
     it->keeps_names = true;
-    while (status == POPOTO_OK && !it->finished && wanted(it) > 0) {
+    while (status == POPOTO_OK && !is_over(it) && wanted(it) > 0) {
         size_t range = it->index, at = 0;
+        if (it->finished) {
+            status = next_tenant(it);
+            continue;
+        }
         size_t more = wanted(it) < SIZE_MAX - it->skip ? wanted(it) + it->skip : SIZE_MAX;
         status = next_page(it, more);
         skip_names(it);
@@ -623,7 +665,7 @@ static popoto_status count_sizes(reading *it, size_t *count) {
 static popoto_status count_rows(reading *it, size_t *count) {
     popoto_status status = POPOTO_OK;
     size_t total = 0;
-    while (status == POPOTO_OK && !it->finished) {
+    while (status == POPOTO_OK && !it->finished) { /* of this tenant */
         size_t range = it->index, at = 0;
         status = next_page(it, SIZE_MAX);
         while (status == POPOTO_OK && at < it->name_count) {
@@ -656,8 +698,17 @@ popoto_status popoto_count(popoto_db *db, const popoto_query_desc *desc, size_t 
     plain.offset = 0;
     plain.fields = "";
     status = start(&it, db, &plain, of, &db->scratch, false);
-    if (status == POPOTO_OK)
-        status = sizes_answer(&it) ? count_sizes(&it, count) : count_rows(&it, count);
+    while (status == POPOTO_OK && !is_over(&it)) {
+        size_t part = 0;
+        if (it.finished)
+            status = next_tenant(&it);
+        if (status == POPOTO_OK)
+            status = sizes_answer(&it) ? count_sizes(&it, &part) : count_rows(&it, &part);
+        it.finished = true;
+        *count += part;
+    }
+    if (status != POPOTO_OK)
+        *count = 0;
     popoto_rows_free(it.rows);
     stop(&it);
     return status;
@@ -718,8 +769,14 @@ popoto_status popoto_stream_next(popoto_stream *stream, void **row) {
             *row = popoto_rows_at(rows, index);
             return POPOTO_OK;
         }
-        if (it->finished)
+        if (is_over(it))
             return POPOTO_OK;
+        if (it->finished) {
+            popoto_status status = next_tenant(it);
+            if (status != POPOTO_OK)
+                return status;
+            continue;
+        }
         popoto__rows_reset(rows);
         stream->at = stream->at_problem = 0;
         size_t range = it->index;

@@ -2,7 +2,7 @@
  * what the object then remembers. A write that the server refuses is planned again from what it found
  * there; see plan. Never builds a key or a command. */
 #include "commit.h"
-#include "query.h"
+#include "tenant.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -350,6 +350,10 @@ static popoto_status write_batch(batch *it, void *const *objects, size_t count, 
             popoto__commit_settle(&it->run, &it->items[i].done, status);
     }
     popoto__commit_run(&it->run);
+    for (size_t i = 0; it->of->tenant != NULL && asked != WRITE_DELETE && i < count; i++)
+        if (it->items[i].done.status == POPOTO_OK)
+            popoto__tenant_note(db, it->of,
+                                it->items[i].write.place.segments[it->of->tenant->index]);
     for (size_t i = 0; i < count; i++) {
         popoto_status status = finish(it, i);
         if (statuses != NULL)
