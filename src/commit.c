@@ -132,13 +132,31 @@ static popoto_status render(commit_batch *it, commit *one) {
     } else {
         if (db->sha[it->script][0] == '\0') {
             popoto_status status = popoto__db_load_script(db, it->script);
-            if (status != POPOTO_OK)
+            if (status != POPOTO_OK) {
+                it->lost = status; /* nothing was sent; no other item would fare better */
                 return status;
+            }
         }
         it->render(it, one);
         one->replies = 1;
     }
     return db->request.failed ? popoto__fail_memory(&db->why) : POPOTO_OK;
+}
+
+popoto_status popoto__commit_not_sent(popoto_status lost) {
+    return lost == POPOTO_UNKNOWN_OUTCOME ? POPOTO_DISCONNECTED : lost;
+}
+
+/* What was not answered shares the fate of the connection; what was refused is not tried again. */
+static void settle_lost(commit_batch *it, popoto_status status) {
+    it->lost = status;
+    for (size_t i = 0; i < it->count; i++) {
+        commit *one = item_at(it, i);
+        if (one->state == COMMIT_SENT)
+            popoto__commit_settle(it, one, status);
+        else if (one->state != COMMIT_DONE && one->state != COMMIT_BROKEN)
+            popoto__commit_settle(it, one, popoto__commit_not_sent(status));
+    }
 }
 
 /* Plan and render what is to be sent; how many replies that will bring. */
@@ -157,6 +175,10 @@ static size_t render_round(commit_batch *it) {
         popoto_status status = it->plan(it, one);
         if (status == POPOTO_OK)
             status = render(it, one);
+        if (it->lost != POPOTO_OK) {
+            settle_lost(it, it->lost);
+            return 0;
+        }
         one->refusal_count = 0;
         if (status == POPOTO_OK) {
             one->state = COMMIT_SENT;
@@ -190,10 +212,10 @@ void popoto__commit_run(commit_batch *it) {
         it->at = it->at_reply = 0;
         popoto_status status =
             popoto__db_exchange(it->db, replies, !it->only_asks, NULL, take_reply, it);
-        /* What was not answered shares the fate of the connection. */
-        for (size_t i = 0; status != POPOTO_OK && i < it->count; i++)
-            if (item_at(it, i)->state == COMMIT_SENT)
-                popoto__commit_settle(it, item_at(it, i), status);
+        if (status != POPOTO_OK) {
+            settle_lost(it, status);
+            break;
+        }
     }
     for (size_t i = 0; i < it->count; i++) {
         commit *one = item_at(it, i);

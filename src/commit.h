@@ -50,11 +50,14 @@ struct commit_batch {
     popoto_status (*take)(commit_batch *it, commit *one, const reply *answer);
     /* Append to db->request what undoes a broken transaction; returns the number of commands. */
     size_t (*undo)(commit_batch *it, commit *one);
+    popoto_status lost;  /* how the connection failed; POPOTO_OK: it did not */
     size_t at, at_reply; /* while replies are taken: whose comes next */
 };
 
 /* The outcome of an item that is never sent, or is after all. */
 void popoto__commit_settle(commit_batch *it, commit *one, popoto_status status);
+/* What became of a write that was not sent because the connection failed so before. */
+popoto_status popoto__commit_not_sent(popoto_status lost);
 /* Run all that are not settled; afterwards all are. */
 void popoto__commit_run(commit_batch *it);
 

@@ -35,10 +35,13 @@ static popoto_status locate(popoto_db *db, const model *of, const void *object, 
     *out =
         (record_write){ .of = of, .kind = WRITE_TOUCH, .memory = &db->scratch, .values = values };
     popoto_status status = popoto__db_values(db, of, object, values);
+    if (status == POPOTO_OK && !popoto__scope_pins(db, of, &out->pinned))
+        status = popoto__fail_memory(&db->why);
     if (status == POPOTO_OK)
         status = popoto__key_of_values(of, values, &db->scratch, &current, &db->why);
     if (status == POPOTO_OK)
-        status = popoto__db_old_key(db, popoto__object_header(of, object), current, &out->old_key);
+        status =
+            popoto__db_old_key(db, of, popoto__object_header(of, object), current, &out->old_key);
     if (status != POPOTO_OK)
         return status;
     if (out->old_key.data == NULL)

@@ -54,8 +54,8 @@ void popoto_free(popoto_db *db, const void *block) {
 /* One server with all that belongs to being connected to it. */
 typedef struct connected {
     arena memory;
-    bool known; /* the address was understood, and `to` holds it */
     address to;
+    bool has_address; /* it was understood, and `to` holds it */
     embedded *server;
     server_link *connection;
 } connected;
@@ -98,7 +98,7 @@ static popoto_status connect_to(popoto_db *db, const char *url, connected *it) {
             &db->why, POPOTO_BAD_URL,
             "no address: \"embedded:\", \"unix:/path\" or \"redis://host\" is needed");
     popoto_status status = popoto__url_parse(url, &it->memory, &it->to, &db->why);
-    it->known = status == POPOTO_OK;
+    it->has_address = status == POPOTO_OK;
     if (status == POPOTO_OK)
         status = prepare_server(db, it);
     if (status == POPOTO_OK)
@@ -109,13 +109,14 @@ static popoto_status connect_to(popoto_db *db, const char *url, connected *it) {
 static void take_over(popoto_db *db, const connected *it) {
     db->address_memory = it->memory;
     db->to = it->to;
+    db->has_address = it->has_address;
     db->server = it->server;
     db->connection = it->connection;
     memset(db->sha, 0, sizeof db->sha);
 }
 
 static connected given_up(const popoto_db *db) {
-    return (connected){ db->address_memory, db->has_address, db->to, db->server, db->connection };
+    return (connected){ db->address_memory, db->to, db->has_address, db->server, db->connection };
 }
 
 popoto_db *popoto_open(const char *url, const popoto_options *options) {
@@ -138,17 +139,19 @@ popoto_db *popoto_open(const char *url, const popoto_options *options) {
             return NULL;
         }
     }
-    popoto_status status = connect_to(db, url, &server);
-    db->has_address = server.known;
+    popoto_status status = POPOTO_OK;
+    if (popoto__model_has_dialect(chosen.dialect)) {
+        status = connect_to(db, url, &server);
+    } else {
+        server = (connected){ .server = NULL };
+        popoto__arena_init(&server.memory, &db->allocator);
+        popoto__explain(&db->why, POPOTO_BAD_ARGUMENT, "unknown dialect %d", (int)chosen.dialect);
+    }
     take_over(db, &server);
-    /* An address that is not known cannot be tried again. */
-    if (status == POPOTO_NO_MEMORY && !server.known) {
+    db->unusable = db->why;
+    if (!db->has_address && status == POPOTO_NO_MEMORY) {
         popoto_close(db);
         return NULL;
-    }
-    if (!popoto__model_has_dialect(chosen.dialect)) {
-        db->has_address = false;
-        popoto__explain(&db->why, POPOTO_BAD_ARGUMENT, "unknown dialect %d", (int)chosen.dialect);
     }
     return db;
 }
@@ -178,6 +181,10 @@ popoto_status popoto_switch(popoto_db *db, const char *url) {
     if (db == NULL)
         return POPOTO_BAD_ARGUMENT;
     connected fresh;
+    if (!popoto__model_has_dialect(db->options.dialect)) {
+        db->why = db->unusable;
+        return db->why.status;
+    }
     popoto_status status = connect_to(db, url, &fresh);
     if (status != POPOTO_OK) {
         disconnect(&fresh);
@@ -186,7 +193,6 @@ popoto_status popoto_switch(popoto_db *db, const char *url) {
     connected old = given_up(db);
     disconnect(&old);
     take_over(db, &fresh);
-    db->has_address = true;
     return POPOTO_OK;
 }
 
@@ -194,11 +200,10 @@ popoto_status popoto_switch(popoto_db *db, const char *url) {
 static popoto_status ensure_server(popoto_db *db) {
     if (db->connection != NULL)
         return POPOTO_OK;
-    if (!db->has_address)
-        return db->why.status == POPOTO_OK
-                   ? popoto__fail(&db->why, POPOTO_BAD_URL,
-                                  "this db was opened with no usable address")
-                   : db->why.status;
+    if (!db->has_address) {
+        db->why = db->unusable;
+        return db->why.status;
+    }
     connected it = given_up(db);
     popoto_status status = prepare_server(db, &it);
     db->server = it.server;
@@ -241,6 +246,12 @@ static popoto_status find_model(popoto_db *db, const popoto_model *declared, con
     return POPOTO_OK;
 }
 
+popoto_status popoto__db_needs(popoto_db *db, const char *what) {
+    return db == NULL ? POPOTO_BAD_ARGUMENT
+                      : popoto__fail(&db->why, POPOTO_BAD_ARGUMENT,
+                                     "%s is needed, and NULL was given", what);
+}
+
 popoto_status popoto__db_begin(popoto_db *db, const popoto_model *declared, const model **of) {
     *of = NULL;
     if (db == NULL)
@@ -261,7 +272,7 @@ popoto_status popoto_record_new(popoto_db *db, const popoto_model *declared,
                                 popoto_record **record) {
     const model *of;
     if (record == NULL)
-        return POPOTO_BAD_ARGUMENT;
+        return popoto__db_needs(db, "a place for the record");
     *record = NULL;
     popoto_status status = popoto__db_begin(db, declared, &of);
     if (status != POPOTO_OK)
@@ -452,18 +463,27 @@ static bool recall_row(popoto_db *db, uint64_t origin, popoto_text *key) {
     return false;
 }
 
-popoto_status popoto__db_old_key(popoto_db *db, const popoto_object *header, popoto_text current,
-                                 popoto_text *old) {
+static bool recall(popoto_db *db, const popoto_object *header, popoto_text *key) {
+    bool found = header->origin & ORIGIN_ROW ? recall_row(db, header->origin, key)
+                                             : recall_logged(db, header->origin, key);
+    return found && popoto__digest(key->data, key->size) == header->key;
+}
+
+bool popoto__db_recalls(popoto_db *db, const popoto_object *header) {
+    popoto_text key;
+    return recall(db, header, &key);
+}
+
+popoto_status popoto__db_old_key(popoto_db *db, const model *of, const popoto_object *header,
+                                 popoto_text current, popoto_text *old) {
     *old = (popoto_text){ NULL, 0 };
     if (header->key == 0)
         return POPOTO_OK;
     *old = current;
     if (popoto__digest(current.data, current.size) == header->key)
         return POPOTO_OK;
-    bool found = header->origin & ORIGIN_ROW ? recall_row(db, header->origin, old)
-                                             : recall_logged(db, header->origin, old);
-    if (found && popoto__digest(old->data, old->size) == header->key)
-        return POPOTO_OK;
+    if (recall(db, header, old))
+        return popoto__scope_check_key(db, of, *old);
     shown room;
     *old = (popoto_text){ NULL, 0 };
     return popoto__fail(

@@ -40,6 +40,7 @@ struct popoto_db {
     arena memory;         /* goes with the db */
     arena address_memory; /* goes with the server */
     bool has_address;
+    failure unusable; /* what is wrong where there is no address */
     address to;
     embedded *server;
     server_link *connection;
@@ -53,6 +54,9 @@ struct popoto_db {
     arena scratch;                         /* of the call under way */
     buffer request;                        /* of the call under way */
 };
+
+/* An argument of the call is NULL that must not be: `what` names it. */
+popoto_status popoto__db_needs(popoto_db *db, const char *what);
 
 /* The start of every call on a model: checks the arguments, empties the scratch memory, compiles the
  * model when it is new. */
@@ -76,8 +80,10 @@ uint64_t popoto__db_remember(popoto_db *db, popoto_text key);
 /* The key that the object is stored under: `current`, what its members say now, or a former one.
  * old->data NULL: it was never saved. POPOTO_BAD_ARGUMENT: its key changed and the former one is
  * no longer remembered. */
-popoto_status popoto__db_old_key(popoto_db *db, const popoto_object *header, popoto_text current,
-                                 popoto_text *old);
+popoto_status popoto__db_old_key(popoto_db *db, const model *of, const popoto_object *header,
+                                 popoto_text current, popoto_text *old);
+/* Whether the key that the object is stored under is still remembered. */
+bool popoto__db_recalls(popoto_db *db, const popoto_object *header);
 
 void popoto__db_add_source(popoto_db *db, row_source *source);
 void popoto__db_remove_source(row_source *source);
@@ -106,6 +112,10 @@ popoto_status popoto__scope_complete(popoto_db *db, const model *of, const field
 const popoto_value *popoto__scope_value(const popoto_db *db, const field *about);
 popoto_status popoto__scope_refuse(popoto_db *db, const model *of, const field *about,
                                    const popoto_value *named, const popoto_value *scoped);
+/* POPOTO_BAD_SCOPE where a record's key names another tenant than the scopes of this thread. */
+popoto_status popoto__scope_check_key(popoto_db *db, const model *of, popoto_text key);
+/* Which fields the scopes of this thread name, in the scratch memory; NULL: none. False: no memory. */
+bool popoto__scope_pins(popoto_db *db, const model *of, const bool **pinned);
 void popoto__scopes_free(popoto_db *db);
 
 #endif

@@ -235,6 +235,9 @@ static popoto_status check_options(const popoto_model *of, const popoto_field *i
     if (it->kind == POPOTO_KIND_AUTO_KEY && it->generate != POPOTO_UUID4 &&
         it->generate != POPOTO_ULID)
         return bad_field(of, it, why, ".generate must be POPOTO_UUID4 or POPOTO_ULID");
+    if (it->kind == POPOTO_KIND_AUTO_KEY && it->max_length != 0 &&
+        it->max_length < (it->generate == POPOTO_ULID ? 26 : 32))
+        return bad_field(of, it, why, ".max_length is below the length of a generated key");
     if (it->kind != POPOTO_KIND_AUTO_KEY && it->generate != POPOTO_UUID4)
         return bad_field(of, it, why, ".generate is for AUTO_KEY fields");
     return POPOTO_OK;
@@ -355,11 +358,11 @@ static popoto_status set_partition(model *of, field *it, arena *memory, failure 
 }
 
 static popoto_status set_default(model *of, field *it, failure *why) {
-    popoto_value taken;
     if (it->declared->default_value.type == POPOTO_NULL)
         return POPOTO_OK;
     failure inner;
-    if (popoto__field_accept(of, it, &it->declared->default_value, &taken, &inner) != POPOTO_OK)
+    if (popoto__field_accept(of, it, &it->declared->default_value, &it->default_value, &inner) !=
+        POPOTO_OK)
         return popoto__fail(why, POPOTO_BAD_MODEL, "the default value does not fit: %.400s",
                             inner.text);
     return POPOTO_OK;
@@ -504,6 +507,8 @@ popoto_status popoto__model_choose(const model *of, const char *list, bool *chos
 
 bool popoto__field_convert(const field *it, const popoto_value *given, popoto_value *taken) {
     *taken = *given;
+    if (given->type == POPOTO_ANY) /* no value has that type: see popoto_of_unsigned */
+        return false;
     if (it->type == given->type || it->type == POPOTO_ANY || given->type == POPOTO_NULL)
         return true;
     if (it->type == POPOTO_FLOAT && given->type == POPOTO_INT &&

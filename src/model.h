@@ -34,6 +34,7 @@ typedef struct field {
     bool raw_partition; /* the partition's values stand in its key as they are, not escaped */
     double initial_confidence;
     int64_t evidence_cap;
+    popoto_value default_value; /* in the field's type */
 } field;
 
 struct model {

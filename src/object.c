@@ -320,6 +320,15 @@ static popoto_status prepare_fields(popoto_record *record) {
     return POPOTO_OK;
 }
 
+static bool is_too_deep(const popoto_value *value, int room) {
+    if (value->type < POPOTO_LIST || value->type > POPOTO_MAP)
+        return false;
+    for (size_t i = 0; room > 0 && i < value->as.list.count; i++)
+        if (is_too_deep(&value->as.list.items[i], room - 1))
+            return true;
+    return room == 0;
+}
+
 popoto_status popoto_record_set(popoto_record *record, const char *name, popoto_value value) {
     if (record == NULL || name == NULL)
         return POPOTO_BAD_ARGUMENT;
@@ -338,7 +347,7 @@ popoto_status popoto_record_set(popoto_record *record, const char *name, popoto_
     popoto__arena_init(&fresh, &record->allocator);
     if (!popoto__value_copy(&fresh, &converted, &copy)) {
         popoto__arena_free(&fresh);
-        return POPOTO_NO_MEMORY;
+        return is_too_deep(&converted, VALUE_MAX_DEPTH) ? POPOTO_BAD_VALUE : POPOTO_NO_MEMORY;
     }
     popoto__arena_free(&record->fields[index]);
     record->fields[index] = fresh;

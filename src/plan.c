@@ -8,7 +8,8 @@
 /* Arguments of both scripts, in ARGV (K is an index into KEYS):
  *
  *     number of expectations
- *     for each:  absent K | present K | field K name bytes | lacks K name | unique K member member
+ *     for each:  absent K | present K | field K name bytes | lacks K name |
+ *                    unique K how many members member...
  *     commit:      for each command:  name, how many arguments follow, how many of them are keys,
  *                                     K..., argument...
  *     confidence:  K of the companion hash, member, signal, initial confidence, evidence cap;
@@ -21,35 +22,37 @@
  * `commit` checks the type of every key that it will write to before it writes to the first, because
  * what a script did before an error stays done. MOVE is no command of the server's: it moves a hash's
  * entry to another hash and name, if it is there. */
-#define SCRIPT_EXPECTATIONS                                                                   \
-    "local at, found = 2, {}\n"                                                               \
-    "local function refuse(i, what)\n"                                                        \
-    "  found[#found + 1] = i\n"                                                               \
-    "  found[#found + 1] = what\n"                                                            \
-    "end\n"                                                                                   \
-    "for i = 1, tonumber(ARGV[1]) do\n"                                                       \
-    "  local kind, key = ARGV[at], KEYS[tonumber(ARGV[at + 1])]\n"                            \
-    "  if kind == 'absent' then\n"                                                            \
-    "    if redis.call('EXISTS', key) == 1 then refuse(i, false) end\n"                       \
-    "    at = at + 2\n"                                                                       \
-    "  elseif kind == 'present' then\n"                                                       \
-    "    if redis.call('EXISTS', key) == 0 then refuse(i, false) end\n"                       \
-    "    at = at + 2\n"                                                                       \
-    "  elseif kind == 'field' then\n"                                                         \
-    "    local is = redis.call('HGET', key, ARGV[at + 2])\n"                                  \
-    "    if is ~= ARGV[at + 3] then refuse(i, is) end\n"                                      \
-    "    at = at + 4\n"                                                                       \
-    "  elseif kind == 'lacks' then\n"                                                         \
-    "    local is = redis.call('HGET', key, ARGV[at + 2])\n"                                  \
-    "    if is then refuse(i, is) end\n"                                                      \
-    "    at = at + 3\n"                                                                       \
-    "  else\n"                                                                                \
-    "    for _, member in ipairs(redis.call('SMEMBERS', key)) do\n"                           \
-    "      if member ~= ARGV[at + 2] and member ~= ARGV[at + 3] then refuse(i, member) end\n" \
-    "    end\n"                                                                               \
-    "    at = at + 4\n"                                                                       \
-    "  end\n"                                                                                 \
-    "end\n"                                                                                   \
+#define SCRIPT_EXPECTATIONS                                                           \
+    "local at, found = 2, {}\n"                                                       \
+    "local function refuse(i, what)\n"                                                \
+    "  found[#found + 1] = i\n"                                                       \
+    "  found[#found + 1] = what\n"                                                    \
+    "end\n"                                                                           \
+    "for i = 1, tonumber(ARGV[1]) do\n"                                               \
+    "  local kind, key = ARGV[at], KEYS[tonumber(ARGV[at + 1])]\n"                    \
+    "  if kind == 'absent' then\n"                                                    \
+    "    if redis.call('EXISTS', key) == 1 then refuse(i, false) end\n"               \
+    "    at = at + 2\n"                                                               \
+    "  elseif kind == 'present' then\n"                                               \
+    "    if redis.call('EXISTS', key) == 0 then refuse(i, false) end\n"               \
+    "    at = at + 2\n"                                                               \
+    "  elseif kind == 'field' then\n"                                                 \
+    "    local is = redis.call('HGET', key, ARGV[at + 2])\n"                          \
+    "    if is ~= ARGV[at + 3] then refuse(i, is) end\n"                              \
+    "    at = at + 4\n"                                                               \
+    "  elseif kind == 'lacks' then\n"                                                 \
+    "    local is = redis.call('HGET', key, ARGV[at + 2])\n"                          \
+    "    if is then refuse(i, is) end\n"                                              \
+    "    at = at + 3\n"                                                               \
+    "  else\n"                                                                        \
+    "    local allowed = {}\n"                                                        \
+    "    for m = 1, tonumber(ARGV[at + 2]) do allowed[ARGV[at + 2 + m]] = true end\n" \
+    "    for _, member in ipairs(redis.call('SMEMBERS', key)) do\n"                   \
+    "      if not allowed[member] then refuse(i, member) end\n"                       \
+    "    end\n"                                                                       \
+    "    at = at + 3 + tonumber(ARGV[at + 2])\n"                                      \
+    "  end\n"                                                                         \
+    "end\n"                                                                           \
     "if #found > 0 then return found end\n"
 
 /* A confidence entry as its four figures, or nil; and two entries of one record as one: each is the mean
@@ -87,7 +90,7 @@
 static const char *const scripts[SCRIPT_COUNT] = {
     [SCRIPT_COMMIT] = SCRIPT_EXPECTATIONS SCRIPT_ENTRIES
     "local types = {HSET = 'hash', HSETNX = 'hash', HDEL = 'hash', MOVE = 'hash', MERGE = 'hash',\n"
-    "  SADD = 'set',\n"
+    "  DEL = 'hash', RENAME = 'hash', SADD = 'set',\n"
     "  SREM = 'set', ZADD = 'zset', ZREM = 'zset'}\n"
     "local first, outcome = at, at <= #ARGV and 'OK' or 'NOTHING'\n"
     "while at <= #ARGV do\n"
@@ -290,27 +293,32 @@ static const struct {
     [EXPECT_ABSENT] = { "absent", "absent", 0, 0 },
     [EXPECT_PRESENT] = { "present", "present", 0, 0 },
     [EXPECT_FIELD] = { "field", "lacks", 2, 1 },
-    [EXPECT_UNIQUE] = { "unique", "unique", 2, 2 },
+    [EXPECT_UNIQUE] = { "unique", "unique", 1, 1 }, /* and the members */
 };
 
 static size_t expectation_arguments(const expectation *it) {
-    return 2 + (it->value.data == NULL ? expect_rules[it->kind].texts_for_nothing
-                                       : expect_rules[it->kind].texts);
+    return 2 + it->member_count +
+           (it->value.data == NULL ? expect_rules[it->kind].texts_for_nothing
+                                   : expect_rules[it->kind].texts);
 }
 
 static void render_expectations(const plan *it, key_list *list, buffer *out) {
     popoto__request_integer(out, (int64_t)it->expectation_count);
     for (size_t i = 0; i < it->expectation_count; i++) {
         const expectation *what = &it->expectations[i];
-        size_t texts = expectation_arguments(what) - 2;
+        size_t texts = expectation_arguments(what) - 2 - what->member_count;
         popoto__request_text(out, what->value.data == NULL
                                       ? expect_rules[what->kind].word_for_nothing
                                       : expect_rules[what->kind].word);
         popoto__request_integer(out, (int64_t)key_index(list, what->key));
-        if (texts > 0)
+        if (what->kind == EXPECT_UNIQUE)
+            popoto__request_integer(out, (int64_t)what->member_count);
+        else if (texts > 0)
             popoto__request_argument(out, what->field.data, what->field.size);
         if (texts > 1)
             popoto__request_argument(out, what->value.data, what->value.size);
+        for (size_t m = 0; m < what->member_count; m++)
+            popoto__request_argument(out, what->members[m].data, what->members[m].size);
     }
 }
 
@@ -401,7 +409,8 @@ static popoto_status encode_values(record_write *it, failure *why) {
         shown room;
         /* Of a record that is not being stored only what tells its partition is of interest. */
         if ((it->kind == WRITE_DELETE || it->kind == WRITE_TOUCH) &&
-            (!it->of->fields[i].is_partition || it->of->fields[i].is_key))
+            (!it->of->fields[i].is_partition || it->of->fields[i].is_key) &&
+            (it->pinned == NULL || !it->pinned[i]))
             continue;
         popoto__buffer_clear(&bytes);
         if (!popoto__codec_write(&bytes, &it->values[i], &reason) && !bytes.failed)
@@ -475,6 +484,8 @@ static popoto_status stored_value(const record_write *it, size_t field_index, po
  * its entry has to be written anew. */
 static bool relies_on(const record_write *it, const field *about, bool entry_moves) {
     if (it->if_unchanged && it->stored[about->index].known)
+        return true;
+    if (it->pinned != NULL && it->pinned[about->index] && !about->is_key)
         return true;
     if (about->is_partition && !about->is_key)
         return true;
@@ -702,14 +713,32 @@ static void plan_removal(const model *of, popoto_text key, const placement *befo
 
 /* ----- Writes of records: the expectations ---------------------------------------------------- */
 
+/* Who may stand in a unique set: the record by its new name and its old one, and expired ones that are
+ * on their way out. */
+static const popoto_text *possible_members(const record_write *it, size_t about, size_t *count) {
+    popoto_text *members =
+        popoto__arena_allocate(it->memory, (2 + it->stale_count) * sizeof *members);
+    if (members == NULL)
+        return NULL;
+    members[0] = it->place.key;
+    members[1] = it->old_key;
+    *count = 2;
+    for (size_t i = 0; i < it->stale_count; i++)
+        if (it->stale[i].about == about)
+            members[(*count)++] = it->stale[i].member;
+    return members;
+}
+
 static void expect_unique(const record_write *it, const placement *after, plan *out) {
     for (size_t i = 0; i < it->of->field_count; i++) {
         const field *about = &it->of->fields[i];
         if (about->kind != POPOTO_KIND_UNIQUE_KEY || (it->kind == WRITE_REPLACE && !it->moves_key))
             continue;
-        popoto_text set = index_of(out, it, about, after);
-        popoto__plan_expect(out,
-                            (expectation){ EXPECT_UNIQUE, set, it->place.key, it->old_key, i });
+        expectation holders = { .kind = EXPECT_UNIQUE, .about = i };
+        holders.key = index_of(out, it, about, after);
+        holders.members = possible_members(it, i, &holders.member_count);
+        out->failed = out->failed || holders.members == NULL;
+        popoto__plan_expect(out, holders);
     }
     /* Members whose records have expired hold nothing: they go, if they are still gone. */
     for (size_t i = 0; i < it->stale_count; i++) {
@@ -734,11 +763,11 @@ static void expect_fields(const record_write *it, bool entries_move, plan *out) 
     for (size_t i = 0; i < it->of->field_count; i++) {
         const field *about = &it->of->fields[i];
         if (relies_on(it, about, entries_move))
-            popoto__plan_expect(out, (expectation){ EXPECT_FIELD,
-                                                    it->old_key,
-                                                    { about->name, about->name_size },
-                                                    believed(it, i),
-                                                    i });
+            popoto__plan_expect(out, (expectation){ .kind = EXPECT_FIELD,
+                                                    .key = it->old_key,
+                                                    .field = { about->name, about->name_size },
+                                                    .value = believed(it, i),
+                                                    .about = i });
     }
 }
 
@@ -809,7 +838,12 @@ static popoto_status learn_absent(const record_write *it, const expectation *wha
 static popoto_status learn_field(record_write *it, const expectation *what, popoto_text found,
                                  failure *why) {
     stored_field *field_now = &it->stored[what->about];
-    shown room;
+    shown room, value;
+    if (it->pinned != NULL && it->pinned[what->about] && found.data != NULL)
+        return popoto__fail(
+            why, POPOTO_BAD_SCOPE, "%s has another %s than the scope that this thread is in, %s",
+            popoto__show(&room, what->key.data, what->key.size), it->of->fields[what->about].name,
+            popoto__show_value(&value, &it->values[what->about]));
     if (it->if_unchanged)
         return popoto__fail(
             why, POPOTO_CHANGED, "%s: somebody changed %s since this object was loaded",

@@ -20,7 +20,7 @@ typedef enum expect_kind {
     EXPECT_ABSENT,  /* no such key */
     EXPECT_PRESENT, /* such a key */
     EXPECT_FIELD,   /* hash `key` has `field` with exactly these bytes; data NULL: lacks it */
-    EXPECT_UNIQUE, /* set `key` holds nothing but `field` and `value` (the record's old and new name) */
+    EXPECT_UNIQUE,  /* set `key` holds nothing but `members` */
 } expect_kind;
 
 typedef struct expectation {
@@ -29,6 +29,8 @@ typedef struct expectation {
     popoto_text field;
     popoto_text value;
     size_t about; /* the model's field */
+    const popoto_text *members;
+    size_t member_count;
 } expectation;
 
 typedef struct command {
@@ -114,8 +116,11 @@ typedef struct record_write {
     const bool *named;          /* by field: store these alone; NULL: all */
     popoto_text old_key;        /* REPLACE, DELETE, TOUCH: what the record is stored under */
     bool if_unchanged;          /* every field that is known must still be so */
-    stored_field *stored;       /* by field: what earlier attempts found; made by the plan */
-    stale_member *stale;        /* members of unique sets that earlier attempts found */
+    const bool
+        *pinned; /* by field: a scope names it, so that a stored record that has another value is
+                           not to be touched (POPOTO_BAD_SCOPE); NULL: none */
+    stored_field *stored; /* by field: what earlier attempts found; made by the plan */
+    stale_member *stale;  /* members of unique sets that earlier attempts found */
     size_t stale_count;
     size_t stale_room;
     /* Set by popoto__plan_write: */

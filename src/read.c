@@ -524,7 +524,7 @@ popoto_status popoto_query(popoto_db *db, const popoto_query_desc *desc, popoto_
     const model *of;
     reading it;
     if (rows == NULL)
-        return POPOTO_BAD_ARGUMENT;
+        return popoto__db_needs(db, "a place for the rows");
     *rows = NULL;
     popoto_status status = begin(db, desc, &of);
     if (status != POPOTO_OK)
@@ -561,7 +561,7 @@ static popoto_status keep_one(popoto_db *db, popoto_status status, const char *w
 popoto_status popoto_get(popoto_db *db, const popoto_query_desc *desc, popoto_rows **rows) {
     popoto_query_desc two;
     if (rows == NULL)
-        return POPOTO_BAD_ARGUMENT;
+        return popoto__db_needs(db, "a place for the rows");
     *rows = NULL;
     if (desc == NULL || desc->model == NULL)
         return popoto_query(db, desc, rows);
@@ -577,7 +577,7 @@ popoto_status popoto_load(popoto_db *db, const popoto_model *declared, const voi
     popoto_value values[MODEL_MAX_FIELDS];
     reading it;
     if (rows == NULL)
-        return POPOTO_BAD_ARGUMENT;
+        return popoto__db_needs(db, "a place for the rows");
     *rows = NULL;
     popoto_status status = popoto__db_begin(db, declared, &of);
     if (status == POPOTO_OK && object == NULL)
@@ -687,7 +687,7 @@ popoto_status popoto_count(popoto_db *db, const popoto_query_desc *desc, size_t 
     reading it;
     popoto_query_desc plain;
     if (count == NULL)
-        return POPOTO_BAD_ARGUMENT;
+        return popoto__db_needs(db, "a place for the count");
     *count = 0;
     popoto_status status = begin(db, desc, &of);
     if (status != POPOTO_OK)
@@ -728,7 +728,7 @@ popoto_status popoto_stream_open(popoto_db *db, const popoto_query_desc *desc,
                                  popoto_stream **stream) {
     const model *of;
     if (stream == NULL)
-        return POPOTO_BAD_ARGUMENT;
+        return popoto__db_needs(db, "a place for the stream");
     *stream = NULL;
     popoto_status status = begin(db, desc, &of);
     if (status != POPOTO_OK)
@@ -747,7 +747,7 @@ popoto_status popoto_stream_open(popoto_db *db, const popoto_query_desc *desc,
 
 popoto_status popoto_stream_next(popoto_stream *stream, void **row) {
     if (row == NULL)
-        return POPOTO_BAD_ARGUMENT;
+        return popoto__db_needs(stream == NULL ? NULL : stream->it.db, "a place for the row");
     *row = NULL;
     if (stream == NULL)
         return POPOTO_BAD_ARGUMENT;

@@ -130,7 +130,7 @@ static bool read_field(popoto_rows *it, const field *about, const reply *stored,
                        popoto_value *value, const char **reason) {
     popoto_value given;
     if (stored->type == REPLY_NULL) {
-        *value = about->declared->default_value;
+        *value = about->default_value;
         *reason = "the record lacks it, and it is part of the key";
         return !about->is_key;
     }
@@ -160,7 +160,7 @@ static bool is_gone(const reply *answer) {
 
 /* A member that has no null, of a record that lacks the field and has no default: left zero. */
 static bool leaves_zero(const field *about, const reply *stored) {
-    return stored->type == REPLY_NULL && about->declared->default_value.type == POPOTO_NULL;
+    return stored->type == REPLY_NULL && about->default_value.type == POPOTO_NULL;
 }
 
 static row_outcome fill(popoto_rows *it, const query *what, popoto_text key, const reply *answer,

@@ -133,3 +133,36 @@ popoto_status popoto__db_values(popoto_db *db, const model *of, const void *obje
         status = popoto__scope_complete(db, of, &of->fields[i], &values[i]);
     return status;
 }
+
+popoto_status popoto__scope_check_key(popoto_db *db, const model *of, popoto_text key) {
+    placement stands;
+    if (db->scopes == NULL || !popoto__placement_of_key(of, key, &db->scratch, &stands))
+        return POPOTO_OK;
+    for (size_t i = 0; i < of->key_count; i++) {
+        const field *about = &of->fields[of->keys[i]];
+        const popoto_value *given = popoto__scope_value(db, about);
+        popoto_text is = stands.segments[about->index], wanted;
+        popoto_value scoped;
+        if (given == NULL || !popoto__field_convert(about, given, &scoped))
+            continue;
+        popoto_status status = popoto__segment(of, about, &scoped, &db->scratch, &wanted, &db->why);
+        if (status != POPOTO_OK)
+            return status;
+        if (is.size != wanted.size || memcmp(is.data, wanted.data, is.size) != 0) {
+            popoto_value named = popoto_of_sized_text(is);
+            return popoto__scope_refuse(db, of, about, &named, given);
+        }
+    }
+    return POPOTO_OK;
+}
+
+bool popoto__scope_pins(popoto_db *db, const model *of, const bool **pinned) {
+    *pinned = NULL;
+    if (db->scopes == NULL)
+        return true;
+    bool *names = popoto__arena_zeroed(&db->scratch, of->field_count, sizeof *names);
+    for (size_t i = 0; names != NULL && i < of->field_count; i++)
+        names[i] = popoto__scope_value(db, &of->fields[i]) != NULL;
+    *pinned = names;
+    return names != NULL;
+}

@@ -23,6 +23,7 @@ typedef struct batch {
     const model *of;
     item *items;
     const bool *named;
+    const bool *pinned; /* the fields that scopes name */
     bool if_unchanged;
 } batch;
 
@@ -98,7 +99,7 @@ static popoto_status accept_values(batch *it, item *one, bool is_new) {
             continue;
         }
         if (is_new && value->type == POPOTO_NULL)
-            *value = about->declared->default_value;
+            *value = about->default_value;
         if (about->kind == POPOTO_KIND_CONFIDENCE &&
             (value->type == POPOTO_NULL || (value->type == POPOTO_FLOAT && value->as.real == 0)))
             *value = popoto_of_float(about->initial_confidence);
@@ -128,20 +129,22 @@ static popoto_status choose_kind(batch *it, item *one, write_kind asked) {
     popoto_text current;
     popoto_status status = POPOTO_OK;
     one->write.kind = asked;
+    if (asked != WRITE_DELETE)
+        status = check_whole(it, header);
     if (asked == WRITE_CREATE) {
-        status = generate_keys(it, one);
+        if (status == POPOTO_OK)
+            status = generate_keys(it, one);
         if (status == POPOTO_OK && one->generated != NULL && !it->of->has_unique_key)
             one->write.kind = WRITE_FRESH;
         return status;
     }
-    status = check_whole(it, header);
     if (status == POPOTO_OK && asked == WRITE_STORE)
         status = generate_keys(it, one);
     if (status == POPOTO_OK)
         status =
             popoto__key_of_values(it->of, one->values, &it->db->scratch, &current, &it->db->why);
     if (status == POPOTO_OK)
-        status = popoto__db_old_key(it->db, header, current, &one->write.old_key);
+        status = popoto__db_old_key(it->db, it->of, header, current, &one->write.old_key);
     if (status != POPOTO_OK)
         return status;
     if (asked == WRITE_STORE && one->write.old_key.data != NULL)
@@ -162,6 +165,7 @@ static popoto_status prepare(batch *it, item *one, write_kind asked) {
     one->write.of = it->of;
     one->write.memory = &it->db->scratch;
     one->write.named = it->named;
+    one->write.pinned = it->pinned;
     one->values = popoto__arena_zeroed(&it->db->scratch, it->of->field_count, sizeof *one->values);
     one->write.values = one->values;
     if (one->values == NULL)
@@ -247,7 +251,7 @@ static popoto_status remember(batch *it, item *one) {
     if (status != POPOTO_OK)
         return status;
     /* A row stays known by its rows as long as its key is the one they hold. */
-    if (header->key != digest)
+    if (header->key != digest || !popoto__db_recalls(it->db, header))
         header->origin = popoto__db_remember(it->db, key);
     header->key = digest;
     header->content = whole ? content : 0;
@@ -325,7 +329,7 @@ static popoto_status write_batch(batch *it, void *const *objects, size_t count, 
     popoto_db *db = it->db;
     popoto__arena_reset(&db->scratch);
     it->items = popoto__arena_zeroed(&db->scratch, count, sizeof *it->items);
-    if (it->items == NULL) {
+    if (it->items == NULL || !popoto__scope_pins(db, it->of, &it->pinned)) {
         for (size_t i = 0; statuses != NULL && i < count; i++)
             statuses[i] = POPOTO_NO_MEMORY;
         return popoto__fail_memory(&db->why);
@@ -383,6 +387,12 @@ static popoto_status write_many(popoto_db *db, const popoto_model *declared, voi
         status = write_batch(&it, objects + i, part, asked, statuses == NULL ? NULL : statuses + i);
         if (status != POPOTO_OK && first.status == POPOTO_OK)
             first = db->why;
+        /* Without a connection the others are not tried: each batch would wait for its deadline. */
+        if (it.run.lost != POPOTO_OK) {
+            for (i += part; statuses != NULL && i < count; i++)
+                statuses[i] = popoto__commit_not_sent(it.run.lost);
+            break;
+        }
     }
     if (first.status != POPOTO_OK)
         db->why = first;
@@ -434,7 +444,7 @@ popoto_status popoto_key(popoto_db *db, const popoto_model *declared, const void
     popoto_value values[MODEL_MAX_FIELDS];
     popoto_text made;
     if (key == NULL)
-        return POPOTO_BAD_ARGUMENT;
+        return popoto__db_needs(db, "a place for the key");
     *key = (popoto_text){ NULL, 0 };
     popoto_status status = popoto__db_begin(db, declared, &of);
     if (status == POPOTO_OK && object == NULL)

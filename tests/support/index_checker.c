@@ -259,6 +259,20 @@ static void append_score(bytes *to, double score) {
     append_text(to, text);
 }
 
+/* A record that lacks the field or what tells its partition, as one that was only ever saved in part
+ * does, is in no such index. */
+static bool is_indexed(const popoto_field *field, const redisReply *hash) {
+    char list[256];
+    char *rest = NULL;
+    if (field->kind == POPOTO_KIND_SORTED && stored(hash, field->name) == NULL)
+        return false;
+    snprintf(list, sizeof(list), "%s", field->partition_by != NULL ? field->partition_by : "");
+    for (char *name = strtok_r(list, ", ", &rest); name != NULL; name = strtok_r(NULL, ", ", &rest))
+        if (stored(hash, name) == NULL)
+            return false;
+    return true;
+}
+
 static void expect_entry(checking *it, const popoto_field *field, const char *prefix,
                          const char *suffix, const redisReply *key, const redisReply *hash) {
     bytes line = { NULL, 0 };
@@ -304,9 +318,9 @@ static void expect_record(checking *it, const redisReply *key) {
             expect_entry(it, field, "$KeyF:", "", key, hash);
         if (field->kind == POPOTO_KIND_UNIQUE_KEY)
             expect_entry(it, field, "$UniqueKeyF:", "", key, hash);
-        if (field->kind == POPOTO_KIND_SORTED)
+        if (field->kind == POPOTO_KIND_SORTED && is_indexed(field, hash))
             expect_entry(it, field, "$SortedF:", "", key, hash);
-        if (field->kind == POPOTO_KIND_CONFIDENCE)
+        if (field->kind == POPOTO_KIND_CONFIDENCE && is_indexed(field, hash))
             expect_entry(it, field, "$ConfidencF:", ":data", key, hash);
     }
     bytes beyond = segment_of(key, keys + 1);

@@ -1,0 +1,69 @@
+/* python - Popoto in a process of its own, that does what it is told line by line. See bench.h. */
+#include "bench.h"
+
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+struct python {
+    pid_t pid;
+    FILE *to, *from;
+    char answer[256];
+};
+
+python *python_start(const char *program, const char *script, const char *socket, int database) {
+    int to[2], from[2];
+    char number[12];
+    python *it = calloc(1, sizeof(*it));
+    snprintf(number, sizeof(number), "%d", database);
+    if (it == NULL || pipe(to) != 0 || pipe(from) != 0)
+        give_up("cannot start %s", program);
+    fflush(NULL);
+    it->pid = fork();
+    if (it->pid == 0) {
+        dup2(to[0], 0);
+        dup2(from[1], 1);
+        close(to[1]);
+        close(from[0]);
+        execlp(program, program, script, socket, number, (char *)NULL);
+        _exit(127);
+    }
+    close(to[0]);
+    close(from[1]);
+    it->to = fdopen(to[1], "w");
+    it->from = fdopen(from[0], "r");
+    signal(SIGPIPE, SIG_IGN);
+    if (it->pid < 0 || it->to == NULL || it->from == NULL)
+        give_up("cannot start %s", program);
+    if (strncmp(python_ask(it, "hello"), "Popoto 1.10.1", 13) != 0)
+        give_up("%s has another Popoto: %s", program, it->answer);
+    return it;
+}
+
+void python_stop(python *it) {
+    if (it == NULL)
+        return;
+    fclose(it->to); /* it ends with its input */
+    fclose(it->from);
+    waitpid(it->pid, NULL, 0);
+    free(it);
+}
+
+const char *python_ask(python *it, const char *format, ...) {
+    va_list arguments;
+    va_start(arguments, format);
+    vfprintf(it->to, format, arguments);
+    va_end(arguments);
+    fputc('\n', it->to);
+    fflush(it->to);
+    if (fgets(it->answer, sizeof(it->answer), it->from) == NULL)
+        give_up("Popoto's process ended");
+    it->answer[strcspn(it->answer, "\n")] = '\0';
+    if (strncmp(it->answer, "error", 5) == 0)
+        give_up("Popoto's process: %s", it->answer);
+    return it->answer;
+}
