@@ -685,6 +685,12 @@ POPOTO_API popoto_status popoto_get(popoto_db *db, const popoto_query_desc *desc
 POPOTO_API popoto_status popoto_load(popoto_db *db, const popoto_model *model, const void *object,
                                      popoto_rows **rows);
 
+/* The records stored under these keys, such as popoto_confidence_scan reports, in their order; those
+ * that are not there are left out. POPOTO_BAD_ARGUMENT names a key that is none of this model's. */
+POPOTO_API popoto_status popoto_load_keys(popoto_db *db, const popoto_model *model,
+                                          const popoto_text *keys, size_t count,
+                                          popoto_rows **rows);
+
 /* How many records match; limit, offset, order and fields are ignored. */
 POPOTO_API popoto_status popoto_count(popoto_db *db, const popoto_query_desc *desc, size_t *count);
 

@@ -63,32 +63,32 @@ typedef struct kind_rules {
 } kind_rules;
 
 static const kind_rules kinds[] = {
-    [POPOTO_KIND_FIELD] = { .word = "FIELD", .types = ~0U, .allowed = "anything" },
-    [POPOTO_KIND_KEY] = { .word = "KEY",
+    [POPOTO_KIND_FIELD] = { .word = "a FIELD", .types = ~0U, .allowed = "anything" },
+    [POPOTO_KIND_KEY] = { .word = "a KEY",
                           .types = TYPES(POPOTO_TEXT, POPOTO_BYTES, POPOTO_INT, POPOTO_FLOAT,
                                          POPOTO_BOOL, POPOTO_TIME, POPOTO_DAY, POPOTO_DECIMAL),
                           .allowed = "text, bytes, a number, a bool, a moment or a day",
                           .is_key = true },
-    [POPOTO_KIND_AUTO_KEY] = { .word = "AUTO_KEY",
+    [POPOTO_KIND_AUTO_KEY] = { .word = "an AUTO_KEY",
                                .types = TYPES(POPOTO_TEXT),
                                .allowed = "a popoto_id, or a char array of at least 33",
                                .is_key = true },
-    [POPOTO_KIND_UNIQUE_KEY] = { .word = "UNIQUE_KEY",
+    [POPOTO_KIND_UNIQUE_KEY] = { .word = "a UNIQUE_KEY",
                                  .types =
                                      TYPES(POPOTO_TEXT, POPOTO_BYTES, POPOTO_INT, POPOTO_FLOAT,
                                            POPOTO_BOOL, POPOTO_TIME, POPOTO_DAY, POPOTO_DECIMAL),
                                  .allowed = "text, bytes, a number, a bool, a moment or a day",
                                  .is_key = true },
-    [POPOTO_KIND_SORTED] = { .word = "SORTED",
+    [POPOTO_KIND_SORTED] = { .word = "a SORTED field",
                              .types = TYPES(POPOTO_INT, POPOTO_FLOAT, POPOTO_DECIMAL, POPOTO_TIME,
                                             POPOTO_DAY),
                              .allowed = "a number, a moment or a day",
                              .partitions = true },
-    [POPOTO_KIND_CONFIDENCE] = { .word = "CONFIDENCE",
+    [POPOTO_KIND_CONFIDENCE] = { .word = "a CONFIDENCE field",
                                  .types = TYPES(POPOTO_FLOAT),
                                  .allowed = "a double",
                                  .partitions = true },
-    [POPOTO_KIND_TENANT] = { .word = "TENANT",
+    [POPOTO_KIND_TENANT] = { .word = "a TENANT",
                              .types = TYPES(POPOTO_TEXT, POPOTO_BYTES, POPOTO_INT),
                              .allowed = "text, bytes or an integer",
                              .is_key = true },
@@ -259,9 +259,9 @@ static popoto_status check_field(const popoto_model *of, size_t index, const dia
         return status;
     popoto_type type = field_type(it);
     if ((kinds[it->kind].types >> type & 1U) == 0)
-        return popoto__fail(why, POPOTO_BAD_MODEL, "%s.%s: %s %s must be %s, not %s", of->name,
-                            it->name, strchr("AU", kinds[it->kind].word[0]) ? "an" : "a",
-                            kinds[it->kind].word, kinds[it->kind].allowed, popoto__type_name(type));
+        return popoto__fail(why, POPOTO_BAD_MODEL, "%s.%s: %s must be %s, not %s", of->name,
+                            it->name, kinds[it->kind].word, kinds[it->kind].allowed,
+                            popoto__type_name(type));
     if (it->kind == POPOTO_KIND_AUTO_KEY && of->size != 0 && it->member != POPOTO_MEMBER_ID &&
         !(it->member == POPOTO_MEMBER_ARRAY && it->size >= sizeof(popoto_id)))
         return bad_field(

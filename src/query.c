@@ -697,7 +697,7 @@ static popoto_status refuse_scan(const query *it, const condition *by, failure *
     return popoto__fail(
         why, POPOTO_BAD_QUERY,
         "%s.%s is %s and no index answers %s%s%s; .allow_scan = true looks through all "
-        "candidates",
+        "records that the other filters leave",
         it->of->name.data, by->about->name, kinds[by->about->kind], by->about->name,
         by->how == LOOKUP_IS ? "" : "__", lookups[by->how].word);
 }

@@ -623,6 +623,81 @@ popoto_status popoto_load(popoto_db *db, const popoto_model *declared, const voi
     return status;
 }
 
+/* A key must be one of the model's, and agree with the scopes of this thread. */
+static popoto_status check_key(reading *it, popoto_text key) {
+    placement where;
+    shown room;
+    if (key.data == NULL || !popoto__placement_of_key(it->what.of, key, it->what.memory, &where))
+        return key.data != NULL && where.segments == NULL
+                   ? popoto__fail_memory(&it->db->why)
+                   : popoto__fail(&it->db->why, POPOTO_BAD_ARGUMENT, "%s is no key of %s",
+                                  popoto__show(&room, key.data, key.size), it->what.of->name.data);
+    for (size_t i = 0; i < it->what.condition_count; i++) {
+        const condition *scoped = &it->what.conditions[i];
+        popoto_text segment, *own = &where.segments[scoped->about->index];
+        if (own->data == NULL)
+            continue; /* no part of the key: the record will tell */
+        popoto_status status = popoto__segment(it->what.of, scoped->about, &scoped->value,
+                                               it->what.memory, &segment, &it->db->why);
+        if (status != POPOTO_OK)
+            return status;
+        if (segment.size != own->size || memcmp(segment.data, own->data, own->size) != 0)
+            return popoto__fail(&it->db->why, POPOTO_BAD_SCOPE,
+                                "%s is outside the scope that this thread is in, of another %s",
+                                popoto__show(&room, key.data, key.size), scoped->about->name);
+    }
+    return POPOTO_OK;
+}
+
+static popoto_status take_names(reading *it, const popoto_text *keys, size_t count) {
+    it->keeps_names = true;
+    if (!room_for_names(it, count + 1))
+        return popoto__fail_memory(&it->db->why);
+    for (size_t i = 0; i < count; i++) {
+        popoto_status status = check_key(it, keys[i]);
+        if (status != POPOTO_OK)
+            return status;
+        char *copy = popoto__arena_copy(&it->rows->names, keys[i].data, keys[i].size);
+        if (copy == NULL)
+            return popoto__fail_memory(&it->db->why);
+        it->names[it->name_count++] = (popoto_text){ copy, keys[i].size };
+    }
+    return POPOTO_OK;
+}
+
+popoto_status popoto_load_keys(popoto_db *db, const popoto_model *declared, const popoto_text *keys,
+                               size_t count, popoto_rows **rows) {
+    const model *of;
+    reading it = { .db = db };
+    popoto_query_desc desc = { .model = declared };
+    if (rows == NULL)
+        return POPOTO_BAD_ARGUMENT;
+    *rows = NULL;
+    popoto_status status = begin(db, &desc, &of);
+    if (status == POPOTO_OK && keys == NULL && count > 0)
+        status = popoto__fail(&db->why, POPOTO_BAD_ARGUMENT, "keys are needed, and NULL was given");
+    if (status != POPOTO_OK)
+        return status;
+    popoto__buffer_init(&it.cursor, &db->allocator);
+    popoto__buffer_init(&it.last, &db->allocator);
+    it.plan.source = SOURCE_KEY;
+    it.rows = popoto__rows_new(db, of);
+    status = it.rows == NULL ? popoto__fail_memory(&db->why)
+                             : popoto__query_parse(db, of, &desc, &db->scratch, &it.what);
+    if (status == POPOTO_OK)
+        status = take_names(&it, keys, count);
+    for (size_t at = 0; status == POPOTO_OK && at < count; at += FETCH)
+        status = fetch(&it, 0, at, least(count - at, FETCH));
+    if (status == POPOTO_OK) {
+        *rows = it.rows;
+        status = report_problems(db, it.rows);
+    } else {
+        popoto_rows_free(it.rows);
+    }
+    stop(&it);
+    return status;
+}
+
 /* ----- Counting ------------------------------------------------------------------------------- */
 
 typedef struct counting {

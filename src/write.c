@@ -98,7 +98,7 @@ static popoto_status accept_values(batch *it, item *one, bool is_new) {
             popoto__guess_value(it->of, about, value);
             continue;
         }
-        if (is_new && value->type == POPOTO_NULL)
+        if (value->type == POPOTO_NULL && (is_new || !about->declared->null))
             *value = about->default_value;
         if (about->kind == POPOTO_KIND_CONFIDENCE &&
             (value->type == POPOTO_NULL || (value->type == POPOTO_FLOAT && value->as.real == 0)))
