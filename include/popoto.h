@@ -778,7 +778,9 @@ typedef struct popoto_confidence_scan_desc {
 } popoto_confidence_scan_desc;
 
 /* All entries of a companion hash whose members match, by HSCAN with bounded memory. Each entry that
- * is there throughout is reported at least once. */
+ * is there throughout is reported at least once. POPOTO_CORRUPT: popoto_error names the first entry
+ * that is none; the others were reported. In a scope on a key field, only the members with that value
+ * are reported; on a field that is neither in the key nor in the partition, POPOTO_BAD_SCOPE. */
 POPOTO_API popoto_status popoto_confidence_scan(popoto_db *db,
                                                 const popoto_confidence_scan_desc *desc);
 
@@ -795,8 +797,9 @@ POPOTO_API popoto_status popoto_confidence_key_from_values(popoto_db *db, const 
 
 typedef struct popoto_migration_desc {
     bool dry_run; /* only report what would happen */
-    /* Called after each batch; return false to stop. May be NULL. `total` is how many entries the
-     * hash had at the start. */
+    /* Called after each batch; return false to stop (the call then returns POPOTO_STOPPED). May be
+     * NULL. `done` is how many entries have been placed or listed as errors, `total` how many the
+     * hash had at the start; writers that still add to it can make `done` the larger one. */
     bool (*progress)(void *context, size_t done, size_t total);
     void *context;
 } popoto_migration_desc;
@@ -816,14 +819,15 @@ typedef struct popoto_migration_report {
     size_t migrated;
     const popoto_migration_error *errors;
     size_t error_count;
-    const popoto_migration_partition *partitions;
+    const popoto_migration_partition *partitions; /* sorted by name */
     size_t partition_count;
 } popoto_migration_report;
 
 /* Move the entries of a CONFIDENCE field's unpartitioned hash to the partitions that its
  * partition_by now declares. Safe to interrupt and run again, and while others write: each entry
  * moves in one atomic step, figures gathered on both sides are merged. An entry that cannot be placed
- * stays where it was and is listed. *report (set unless there is no memory) is to be released with
+ * stays where it was and is listed. POPOTO_BAD_SCOPE in a scope on one of the model's fields: a
+ * migration is about all tenants. *report (set unless there is no memory) is to be released with
  * popoto_migration_report_free. */
 POPOTO_API popoto_status popoto_confidence_migrate(popoto_db *db, const popoto_model *model,
                                                    const char *field,

@@ -3,6 +3,7 @@
 #include "commit.h"
 #include "query.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 /* Writers that still use the unpartitioned hash may add to it meanwhile; each pass takes what is there. */
@@ -34,10 +35,10 @@ typedef struct migration {
     arena page; /* of the page under way; the callback may use the db's scratch memory */
     buffer cursor;
     popoto_text *members;
+    bool *readable; /* by member: its entry is one */
     size_t member_count;
-    size_t first; /* of the part of the page under way */
-    size_t done;  /* entries seen in this pass */
-    size_t moved; /* in this pass */
+    size_t placed; /* so far: moved, or with a place on a dry run */
+    size_t stuck;  /* most errors that a pass listed */
 } migration;
 
 /* ----- The report ----------------------------------------------------------------------------- */
@@ -101,12 +102,21 @@ static bool add_error(report *it, popoto_text member, const char *reason) {
     return true;
 }
 
-/* The slots without the empty ones. */
+static int by_name(const void *left, const void *right) {
+    popoto_text one = ((const popoto_migration_partition *)left)->name;
+    popoto_text other = ((const popoto_migration_partition *)right)->name;
+    int order = memcmp(one.data, other.data, one.size < other.size ? one.size : other.size);
+    return order != 0 ? order : (one.size > other.size) - (one.size < other.size);
+}
+
+/* The slots without the empty ones, by name. */
 static void list_partitions(report *it) {
     size_t count = 0;
     for (size_t i = 0; i < it->partitions.room; i++)
         if (it->partitions.slots[i].name.data != NULL)
             it->partitions.slots[count++] = it->partitions.slots[i];
+    if (count > 0)
+        qsort(it->partitions.slots, count, sizeof *it->partitions.slots, by_name);
     it->public.partitions = it->partitions.slots;
     it->public.partition_count = count;
 }
@@ -137,10 +147,17 @@ static popoto_status take_page(void *context, size_t index, const reply *answer)
     popoto__buffer_append(&it->cursor, cursor->text, cursor->size);
     it->member_count = entries->count / 2;
     it->members = popoto__arena_zeroed(&it->page, it->member_count + 1, sizeof *it->members);
-    if (it->members == NULL || it->cursor.failed)
+    it->readable = popoto__arena_zeroed(&it->page, it->member_count + 1, sizeof *it->readable);
+    if (it->members == NULL || it->readable == NULL || it->cursor.failed)
         return popoto__fail_memory(&it->db->why);
-    for (size_t i = 0; i < it->member_count; i++)
-        it->members[i] = (popoto_text){ entries->items[2 * i]->text, entries->items[2 * i]->size };
+    for (size_t i = 0; i < it->member_count; i++) {
+        const reply *member = entries->items[2 * i], *entry = entries->items[2 * i + 1];
+        popoto_confidence ignored;
+        it->members[i] = (popoto_text){ member->text, member->size };
+        it->readable[i] = entry->type == REPLY_STRING &&
+                          popoto__codec_read_confidence(entry->text, entry->size,
+                                                        it->about->initial_confidence, &ignored);
+    }
     return POPOTO_OK;
 }
 
@@ -159,71 +176,14 @@ static popoto_text partition_name(const migration *it, popoto_text hash) {
     return (popoto_text){ hash.data + skipped, hash.size - skipped };
 }
 
-/* ----- Dry run: where each entry would go ------------------------------------------------------ */
-
-static popoto_status place_dry(migration *it, popoto_text member, const reply *answer) {
-    placement where;
-    popoto_text hash;
-    failure why = { .status = POPOTO_OK };
-    bool there = false;
-    popoto_status status = POPOTO_OK;
-    if (!popoto__placement_of_key(it->of, member, &it->page, &where))
-        return where.segments == NULL ? popoto__fail_memory(&it->db->why)
-               : add_error(it->result, member, "it is no key of the model")
-                   ? POPOTO_OK
-                   : popoto__fail_memory(&it->db->why);
-    for (size_t i = 0; i < answer->count && status == POPOTO_OK; i++) {
-        const field *by = &it->of->fields[it->about->partition[i]];
-        const reply *stored = answer->items[i];
-        popoto_value given, value;
-        const char *reason = "what is stored is of another type";
-        there = there || stored->type == REPLY_STRING;
-        if (by->is_key || stored->type != REPLY_STRING)
-            continue;
-        if (popoto__codec_read(&it->page, stored->text, stored->size, &given, &reason) &&
-            given.type != POPOTO_NULL && popoto__field_convert(by, &given, &value))
-            status = popoto__placement_set(it->of, &where, by->index, &value, &it->page, &why);
-        else
-            status =
-                popoto__fail(&why, reason == CODEC_NO_MEMORY ? POPOTO_NO_MEMORY : POPOTO_CORRUPT,
-                             "its field %s cannot be used: %s", by->name, reason);
-    }
-    if (status == POPOTO_OK && !there)
-        status = popoto__fail(&why, POPOTO_NOT_FOUND, "there is no such record");
-    if (status == POPOTO_OK)
-        status = popoto__partition_key(it->of, it->about, where.segments, &it->page, &hash, &why);
-    bool added = status == POPOTO_OK ? count_partition(it->result, partition_name(it, hash))
-                                     : add_error(it->result, member, why.text);
-    return added && status != POPOTO_NO_MEMORY ? POPOTO_OK : popoto__fail_memory(&it->db->why);
-}
-
-static popoto_status take_dry(void *context, size_t index, const reply *answer) {
-    migration *it = context;
-    popoto_text member = it->members[it->first + index];
-    if (answer->type == REPLY_ERROR)
-        return add_error(it->result, member, answer->text) ? POPOTO_OK
-                                                           : popoto__fail_memory(&it->db->why);
-    if (answer->type != REPLY_ARRAY || answer->count != it->about->partition_count)
-        return popoto__fail(&it->db->why, POPOTO_BAD_REPLY,
-                            "the server answered HMGET with no list of the fields asked for");
-    return place_dry(it, member, answer);
-}
-
-static popoto_status look_at(migration *it, size_t first, size_t count) {
-    it->first = first;
-    popoto__buffer_clear(&it->db->request);
-    for (size_t i = 0; i < count; i++)
-        popoto__render_fetch_fields(it->of, it->about->partition, it->about->partition_count,
-                                    it->members[first + i], &it->db->request);
-    return popoto__db_exchange(it->db, count, false, NULL, take_dry, it);
-}
-
 /* ----- The move of an entry ------------------------------------------------------------------- */
 
 typedef struct move {
     commit done;
     record_write write;
-    popoto_text to;
+    placement where;
+    popoto_text to; /* data NULL: not known */
+    bool moved;     /* on a dry run: would be */
 } move;
 
 typedef struct move_batch {
@@ -232,24 +192,20 @@ typedef struct move_batch {
 } move_batch;
 
 /* The record must be there, and its partition be what this plan says. Of a partition that its key does
- * not tell, the first try says nothing, and the refusal tells it. */
+ * not tell, the first try only asks. A dry run asks all there is to ask, and has no command. */
 static popoto_status plan_move(commit_batch *run, commit *one) {
     move *it = (move *)one;
     const migration *whole = ((move_batch *)run)->of;
-    placement where;
     popoto_status status = popoto__plan_learn(&it->write, &one->planned, one->refusals,
                                               one->refusal_count, &run->db->why);
     if (status == POPOTO_OK)
-        status = popoto__plan_locate(&it->write, &one->planned, &where, &run->db->why);
-    if (status != POPOTO_OK)
+        status = popoto__plan_locate(&it->write, &one->planned, &it->where, &run->db->why);
+    it->to = (popoto_text){ NULL, 0 };
+    if (status != POPOTO_OK || !popoto__partition_is_told(whole->about, &it->where))
         return status;
-    if (one->planned.expectation_count > 1 && one->refusal_count == 0) {
-        it->to = whole->hash; /* only to ask: this cannot hold unless the record lacks the field */
-    } else {
-        status = popoto__partition_key(whole->of, whole->about, where.segments, it->write.memory,
-                                       &it->to, &run->db->why);
-    }
-    if (status == POPOTO_OK)
+    status = popoto__partition_key(whole->of, whole->about, it->where.segments, it->write.memory,
+                                   &it->to, &run->db->why);
+    if (status == POPOTO_OK && !whole->how->dry_run)
         popoto__plan_merge(&one->planned, whole->hash, it->to, it->write.old_key, whole->about);
     return status == POPOTO_OK && one->planned.failed ? popoto__fail_memory(&run->db->why) : status;
 }
@@ -259,33 +215,55 @@ static void render_move(commit_batch *run, commit *one) {
                                &run->db->request);
 }
 
+static popoto_status take_move(commit_batch *run, commit *one, const reply *answer) {
+    move *it = (move *)one;
+    const migration *whole = ((move_batch *)run)->of;
+    shown room;
+    if (popoto__reply_is_error(answer, "CORRUPTENTRY")) {
+        const char *where = answer->text + strlen("CORRUPTENTRY in ");
+        return popoto__fail(&run->db->why, POPOTO_CORRUPT, "its entry in %s is no confidence entry",
+                            popoto__show(&room, where, strlen(where)));
+    }
+    if (answer->type == REPLY_ERROR)
+        return popoto__reply_failure(answer, run->doing, &run->db->why);
+    if (it->to.data == NULL) /* says what the record lacks */
+        return popoto__partition_key(whole->of, whole->about, it->where.segments, it->write.memory,
+                                     &it->to, &run->db->why);
+    it->moved = whole->how->dry_run || strcmp(answer->text, "OK") == 0;
+    return POPOTO_OK;
+}
+
 /* Whether an outcome is the entry's own, to be listed; others end the migration. */
 static bool is_of_entry(popoto_status status) {
     return status == POPOTO_NOT_FOUND || status == POPOTO_CORRUPT || status == POPOTO_BAD_VALUE ||
            status == POPOTO_BAD_ARGUMENT || status == POPOTO_CHANGED;
 }
 
-static popoto_status prepare_move(migration *it, popoto_text member, popoto_value *nothing,
-                                  move *out) {
+static popoto_status prepare_move(migration *it, size_t index, popoto_value *nothing, move *out) {
+    shown room;
     out->write = (record_write){
         .of = it->of,
         .kind = WRITE_TOUCH,
         .memory = &it->db->scratch,
         .values = nothing,
-        .old_key = member,
+        .old_key = it->members[index],
     };
+    if (it->how->dry_run && !it->readable[index])
+        return popoto__fail(&it->db->why, POPOTO_CORRUPT, "its entry in %s is no confidence entry",
+                            popoto__show(&room, it->hash.data, it->hash.size));
     return popoto__write_prepare(&out->write, &it->db->why);
 }
 
+/* An entry that is neither moved nor refused is gone: a scan may come upon it twice, and records are
+ * deleted meanwhile. */
 static popoto_status take_outcome(migration *it, const move *one) {
     popoto_status status = one->done.status;
     bool noted = true;
-    if (status == POPOTO_OK && one->to.size > it->hash.size) {
-        it->moved++;
-        it->result->public.migrated++;
+    if (status == POPOTO_OK && one->moved) {
+        it->placed++;
+        if (!it->how->dry_run)
+            it->result->public.migrated++;
         noted = count_partition(it->result, partition_name(it, one->to));
-    } else if (status == POPOTO_OK) {
-        noted = add_error(it->result, one->write.old_key, "its record lacks a partition field");
     } else if (is_of_entry(status)) {
         noted = add_error(it->result, one->write.old_key,
                           one->done.reason != NULL ? one->done.reason : popoto_status_name(status));
@@ -293,6 +271,17 @@ static popoto_status take_outcome(migration *it, const move *one) {
         return status;
     }
     return noted ? POPOTO_OK : popoto__fail_memory(&it->db->why);
+}
+
+/* All outcomes are noted, also where one of them ends the migration. */
+static popoto_status take_outcomes(migration *it, const move *items, size_t count) {
+    popoto_status first = POPOTO_OK;
+    for (size_t i = 0; i < count; i++) {
+        popoto_status status = take_outcome(it, &items[i]);
+        if (first == POPOTO_OK)
+            first = status;
+    }
+    return first;
 }
 
 static popoto_status move_entries(migration *it, size_t first, size_t count) {
@@ -311,31 +300,39 @@ static popoto_status move_entries(migration *it, size_t first, size_t count) {
         .stride = sizeof *items,
         .script = SCRIPT_COMMIT,
         .doing = "moving a confidence entry",
+        .only_asks = it->how->dry_run,
         .plan = plan_move,
         .render = render_move,
+        .take = take_move,
     };
     for (size_t i = 0; i < count; i++) {
-        popoto_status status = prepare_move(it, it->members[first + i], nothing, &items[i]);
+        popoto_status status = prepare_move(it, first + i, nothing, &items[i]);
         if (status != POPOTO_OK)
             popoto__commit_settle(&batch.run, &items[i].done, status);
     }
     popoto__commit_run(&batch.run);
-    for (size_t i = 0; i < count; i++) {
-        popoto_status status = take_outcome(it, &items[i]);
-        if (status != POPOTO_OK) {
-            if (status != POPOTO_NO_MEMORY && batch.run.first.status == status)
-                db->why = batch.run.first;
-            return status;
+    popoto_status status = take_outcomes(it, items, count);
+    for (size_t i = 0; i < count && status != POPOTO_OK && status != POPOTO_NO_MEMORY; i++)
+        if (items[i].done.status == status) {
+            const char *reason = items[i].done.reason;
+            popoto__fail(&db->why, status, "%s",
+                         reason != NULL ? reason : popoto_status_name(status));
+            break;
         }
-    }
-    return POPOTO_OK;
+    return status;
 }
 
 /* ----- The whole ------------------------------------------------------------------------------ */
 
+/* What the callback is told: entries that are placed or cannot be. A pass lists the latter anew. */
+static size_t done_of(migration *it) {
+    if (it->result->public.error_count > it->stuck)
+        it->stuck = it->result->public.error_count;
+    return it->placed + it->stuck;
+}
+
 static popoto_status one_pass(migration *it) {
     popoto_status status = POPOTO_OK;
-    it->done = it->moved = 0;
     it->result->public.error_count = 0;
     popoto__buffer_clear(&it->cursor);
     do {
@@ -344,10 +341,9 @@ static popoto_status one_pass(migration *it) {
             size_t part = it->member_count - at;
             if (part > COMMIT_PIPELINE)
                 part = COMMIT_PIPELINE;
-            status = it->how->dry_run ? look_at(it, at, part) : move_entries(it, at, part);
-            it->done += part;
+            status = move_entries(it, at, part);
             if (status == POPOTO_OK && it->how->progress != NULL &&
-                !it->how->progress(it->how->context, it->done, it->result->public.total))
+                !it->how->progress(it->how->context, done_of(it), it->result->public.total))
                 status = popoto__fail(&it->db->why, POPOTO_STOPPED, "the callback asked to stop");
         }
     } while (status == POPOTO_OK && !(it->cursor.size == 1 && it->cursor.data[0] == '0'));
@@ -372,9 +368,13 @@ static popoto_status run(migration *it) {
         status = one_pass(it);
     /* What writers of the unpartitioned hash added behind the scan's back comes in further passes, until
      * one finds nothing that can be moved. */
+    size_t before = 0;
     for (size_t pass = 1;
-         status == POPOTO_OK && !it->how->dry_run && it->moved > 0 && pass < MAX_PASSES; pass++)
+         status == POPOTO_OK && !it->how->dry_run && it->placed > before && pass < MAX_PASSES;
+         pass++) {
+        before = it->placed;
         status = one_pass(it);
+    }
     return status;
 }
 
@@ -400,6 +400,22 @@ static popoto_status name_hash(migration *it) {
                                                         : status;
 }
 
+/* A migration is about all tenants, or, where the model is strict, about the one whose scope this is. */
+static popoto_status refuse_scopes(const migration *it) {
+    for (size_t i = 0; i < it->of->field_count; i++) {
+        const field *by = &it->of->fields[i];
+        const popoto_value *given = popoto__scope_value(it->db, by);
+        shown room;
+        if (given != NULL && by != it->of->tenant)
+            return popoto__fail(
+                &it->db->why, POPOTO_BAD_SCOPE,
+                "a migration moves the entries of every %s, and this thread is in the "
+                "scope %s = %s: leave that first",
+                by->name, by->name, popoto__show_value(&room, given));
+    }
+    return POPOTO_OK;
+}
+
 popoto_status popoto_confidence_migrate(popoto_db *db, const popoto_model *declared,
                                         const char *name, const popoto_migration_desc *desc,
                                         popoto_migration_report **out) {
@@ -413,6 +429,9 @@ popoto_status popoto_confidence_migrate(popoto_db *db, const popoto_model *decla
         status = popoto__fail(&db->why, POPOTO_BAD_ARGUMENT,
                               "%s.%s has no partition_by: there are no partitions to migrate to",
                               it.of->name.data, it.about->name);
+    if (status != POPOTO_OK)
+        return status;
+    status = refuse_scopes(&it);
     if (status != POPOTO_OK)
         return status;
     it.result = popoto__allocate_zeroed(&db->allocator, 1, sizeof *it.result);

@@ -23,31 +23,32 @@
  * what a script did before an error stays done. MOVE is no command of the server's: it moves a hash's
  * entry to another hash and name, if it is there. */
 #define SCRIPT_EXPECTATIONS                                                           \
-    "local at, found = 2, {}\n"                                                       \
+    "local call, at, found = redis.call, 2, {}\n"                                     \
+    "local function key_at(i) return KEYS[tonumber(ARGV[i])] end\n"                   \
     "local function refuse(i, what)\n"                                                \
     "  found[#found + 1] = i\n"                                                       \
     "  found[#found + 1] = what\n"                                                    \
     "end\n"                                                                           \
     "for i = 1, tonumber(ARGV[1]) do\n"                                               \
-    "  local kind, key = ARGV[at], KEYS[tonumber(ARGV[at + 1])]\n"                    \
+    "  local kind, key = ARGV[at], key_at(at + 1)\n"                                  \
     "  if kind == 'absent' then\n"                                                    \
-    "    if redis.call('EXISTS', key) == 1 then refuse(i, false) end\n"               \
+    "    if call('EXISTS', key) == 1 then refuse(i, false) end\n"                     \
     "    at = at + 2\n"                                                               \
     "  elseif kind == 'present' then\n"                                               \
-    "    if redis.call('EXISTS', key) == 0 then refuse(i, false) end\n"               \
+    "    if call('EXISTS', key) == 0 then refuse(i, false) end\n"                     \
     "    at = at + 2\n"                                                               \
     "  elseif kind == 'field' then\n"                                                 \
-    "    local is = redis.call('HGET', key, ARGV[at + 2])\n"                          \
+    "    local is = call('HGET', key, ARGV[at + 2])\n"                                \
     "    if is ~= ARGV[at + 3] then refuse(i, is) end\n"                              \
     "    at = at + 4\n"                                                               \
     "  elseif kind == 'lacks' then\n"                                                 \
-    "    local is = redis.call('HGET', key, ARGV[at + 2])\n"                          \
+    "    local is = call('HGET', key, ARGV[at + 2])\n"                                \
     "    if is then refuse(i, is) end\n"                                              \
     "    at = at + 3\n"                                                               \
     "  else\n"                                                                        \
     "    local allowed = {}\n"                                                        \
     "    for m = 1, tonumber(ARGV[at + 2]) do allowed[ARGV[at + 2 + m]] = true end\n" \
-    "    for _, member in ipairs(redis.call('SMEMBERS', key)) do\n"                   \
+    "    for _, member in ipairs(call('SMEMBERS', key)) do\n"                         \
     "      if not allowed[member] then refuse(i, member) end\n"                       \
     "    end\n"                                                                       \
     "    at = at + 3 + tonumber(ARGV[at + 2])\n"                                      \
@@ -55,7 +56,7 @@
     "end\n"                                                                           \
     "if #found > 0 then return found end\n"
 
-/* A confidence entry as its four figures, or nil; and two entries of one record as one: each is the mean
+/* A confidence entry as its four figures, or nil (for false too); and two entries of one record as one: each is the mean
  * of the prior and its signals (see popoto_confidence), so the sum of the signals is known from it, and
  * the prior counts once. Counts above the cap weigh as the cap, which is then an approximation. */
 #define SCRIPT_ENTRIES                                                                            \
@@ -74,17 +75,16 @@
     "    figure(is.corroborations, is[3], 0), figure(is.contradictions, is[4], 0)}\n"             \
     "  if it[1] and it[2] and it[3] and it[4] then return it end\n"                               \
     "end\n"                                                                                       \
-    "local function pack_entry(confidence, count, pro, contra)\n"                                 \
-    "  return cmsgpack.pack({confidence = math.max(0, math.min(1, confidence)),\n"                \
-    "    evidence_count = count, corroborations = pro, contradictions = contra})\n"               \
+    "local function pack_entry(it)\n"                                                             \
+    "  return cmsgpack.pack({confidence = math.max(0, math.min(1, it[1])),\n"                     \
+    "    evidence_count = it[2], corroborations = it[3], contradictions = it[4]})\n"              \
     "end\n"                                                                                       \
     "local function merge(a, b, initial, cap)\n"                                                  \
-    "  if a[2] == 0 then return pack_entry(unpack(b)) end\n"                                      \
-    "  if b[2] == 0 then return pack_entry(unpack(a)) end\n"                                      \
+    "  if a[2] == 0 then return pack_entry(b) end\n"                                              \
+    "  if b[2] == 0 then return pack_entry(a) end\n"                                              \
     "  local n, m = math.min(a[2], cap), math.min(b[2], cap)\n"                                   \
-    "  return pack_entry((a[1] * (n + 1) + b[1] * (m + 1) - initial) / (n + m + 1), a[2] + "      \
-    "b[2],\n"                                                                                     \
-    "    a[3] + b[3], a[4] + b[4])\n"                                                             \
+    "  return pack_entry({(a[1] * (n + 1) + b[1] * (m + 1) - initial) / (n + m + 1),\n"           \
+    "    a[2] + b[2], a[3] + b[3], a[4] + b[4]})\n"                                               \
     "end\n"
 
 static const char *const scripts[SCRIPT_COUNT] = {
@@ -97,8 +97,8 @@ static const char *const scripts[SCRIPT_COUNT] = {
     "  local want = types[ARGV[at]]\n"
     "  if want then\n"
     "    for k = 1, tonumber(ARGV[at + 2]) do\n"
-    "      local key = KEYS[tonumber(ARGV[at + 2 + k])]\n"
-    "      local is = redis.call('TYPE', key).ok\n"
+    "      local key = key_at(at + 2 + k)\n"
+    "      local is = call('TYPE', key).ok\n"
     "      if is ~= want and is ~= 'none' then\n"
     "        return redis.error_reply('WRONGTYPE ' .. key .. ' holds a ' .. is .. ', not a ' .. "
     "want)\n"
@@ -110,35 +110,34 @@ static const char *const scripts[SCRIPT_COUNT] = {
     "at = first\n"
     "while at <= #ARGV do\n"
     "  local name, count, keys = ARGV[at], tonumber(ARGV[at + 1]), tonumber(ARGV[at + 2])\n"
-    "  local key = KEYS[tonumber(ARGV[at + 3])]\n"
+    "  local key = key_at(at + 3)\n"
     "  local rest, last = at + 3 + keys, at + 1 + count\n"
     "  if name == 'MOVE' then\n"
-    "    local to = KEYS[tonumber(ARGV[at + 4])]\n"
-    "    local entry = redis.call('HGET', key, ARGV[rest])\n"
+    "    local to = key_at(at + 4)\n"
+    "    local entry = call('HGET', key, ARGV[rest])\n"
     "    if entry then\n"
-    "      redis.call('HDEL', key, ARGV[rest])\n"
-    "      redis.call('HSET', to, ARGV[rest + 1], entry)\n"
+    "      call('HDEL', key, ARGV[rest])\n"
+    "      call('HSET', to, ARGV[rest + 1], entry)\n"
     "    end\n"
     "  elseif name == 'MERGE' then\n"
-    "    local to = KEYS[tonumber(ARGV[at + 4])]\n"
-    "    local member, initial, cap = ARGV[rest], tonumber(ARGV[rest + 1]), tonumber(ARGV[rest + "
-    "2])\n"
-    "    local here, there = redis.call('HGET', key, member), redis.call('HGET', to, member)\n"
-    "    local a = here and read_entry(here, initial)\n"
-    "    local b = there and read_entry(there, initial)\n"
+    "    local to = key_at(at + 4)\n"
+    "    local member, initial = ARGV[rest], tonumber(ARGV[rest + 1])\n"
+    "    local cap = tonumber(ARGV[rest + 2])\n"
+    "    local here, there = call('HGET', key, member), call('HGET', to, member)\n"
+    "    local a, b = read_entry(here, initial), read_entry(there, initial)\n"
     "    if (here and not a) or (there and not b) then\n"
-    "      return redis.error_reply('CORRUPTENTRY in ' .. key)\n"
+    "      return redis.error_reply('CORRUPTENTRY in ' .. (here and not a and key or to))\n"
     "    end\n"
     "    if a then\n"
-    "      redis.call('HSET', to, member, b and merge(a, b, initial, cap) or here)\n"
-    "      redis.call('HDEL', key, member)\n"
+    "      call('HSET', to, member, b and merge(a, b, initial, cap) or here)\n"
+    "      call('HDEL', key, member)\n"
     "    else\n"
     "      outcome = 'NOTHING'\n"
     "    end\n"
     "  elseif keys == 2 then\n"
-    "    redis.call(name, key, KEYS[tonumber(ARGV[at + 4])], unpack(ARGV, rest, last))\n"
+    "    call(name, key, key_at(at + 4), unpack(ARGV, rest, last))\n"
     "  else\n"
-    "    redis.call(name, key, unpack(ARGV, rest, last))\n"
+    "    call(name, key, unpack(ARGV, rest, last))\n"
     "  end\n"
     "  at = at + 2 + count\n"
     "end\n"
@@ -147,11 +146,11 @@ static const char *const scripts[SCRIPT_COUNT] = {
     /* The rule is that of Popoto 1.10 (CAPPED_BAYESIAN_UPDATE_LUA); see popoto_confidence. */
     [SCRIPT_CONFIDENCE] = SCRIPT_EXPECTATIONS SCRIPT_ENTRIES
     "if at > #ARGV then return redis.status_reply('NOTHING') end\n"
-    "local key, member = KEYS[tonumber(ARGV[at])], ARGV[at + 1]\n"
+    "local key, member = key_at(at), ARGV[at + 1]\n"
     "local signal, initial = tonumber(ARGV[at + 2]), tonumber(ARGV[at + 3])\n"
     "local cap = tonumber(ARGV[at + 4])\n"
-    "local bytes = redis.call('HGET', key, member)\n"
-    "local it = bytes and read_entry(bytes, initial)\n"
+    "local bytes = call('HGET', key, member)\n"
+    "local it = read_entry(bytes, initial)\n"
     "if bytes and not it then return redis.error_reply('CORRUPTENTRY in ' .. key) end\n"
     "it = it or {initial, 0, 0, 0}\n"
     "local n = math.max(1, math.min(it[2] + 1, cap))\n"
@@ -159,8 +158,8 @@ static const char *const scripts[SCRIPT_COUNT] = {
     "it[1] = it[1] + (signal - it[1]) / (n + 1)\n"
     "it[2] = it[2] + 1\n"
     "it[side] = it[side] + 1\n"
-    "bytes = pack_entry(unpack(it))\n"
-    "redis.call('HSET', key, member, bytes)\n"
+    "bytes = pack_entry(it)\n"
+    "call('HSET', key, member, bytes)\n"
     "return bytes\n",
 };
 
