@@ -590,7 +590,7 @@ popoto_status popoto_confidence_scan(popoto_db *db, const popoto_confidence_scan
     popoto__arena_init(&it.memory, &db->allocator);
     popoto__arena_init(&it.own_memory, &db->allocator);
     popoto__buffer_init(&it.cursor, &db->allocator);
-    popoto_text hash;
+    popoto_text hash = { NULL, 0 };
     status = popoto__db_hand_out(db, made,
                                  &hash); /* the callback's own calls empty the scratch memory */
     if (status == POPOTO_OK)
