@@ -28,8 +28,8 @@
  *
  * HOW TO READ THIS FILE
  *   1. statuses and errors     4. models            7. queries       10. tenants' scopes
- *   2. values                  5. connections       8. rows          11. memory
- *   3. fields                  6. writing           9. confidence
+ *   2. values                  5. connections       8. rows          11. strict tenants
+ *   3. fields                  6. writing           9. confidence    12. memory
  *
  * CONVENTIONS
  *   - Every call that can fail returns a popoto_status; popoto_error(db) is its sentence.
@@ -323,7 +323,7 @@ typedef enum popoto_kind {
     POPOTO_KIND_UNIQUE_KEY, /* part of the record's key; no two records of the model share a value */
     POPOTO_KIND_SORTED,     /* kept in a sorted index, for ranges and order */
     POPOTO_KIND_CONFIDENCE, /* Bayesian figures in a companion hash; see section 9 */
-    POPOTO_KIND_TENANT,     /* owns the record: begins every key of it; see section 12 */
+    POPOTO_KIND_TENANT,     /* owns the record: begins every key of it; see section 11 */
 } popoto_kind;
 
 /* How a struct's member holds its value. Chosen by the POPOTO_... macros below, never by hand.
@@ -666,7 +666,7 @@ typedef struct popoto_query_desc {
     size_t offset;        /* leave out so many first */
     const char *fields;   /* "title,score": fill only these and the key; NULL: all */
     bool all_tenants; /* a strict model: of every tenant; without it the filter or a scope must name
-                             one (see section 12) */
+                             one (see section 11) */
     bool allow_scan;  /* look through all the model's records if no index answers a filter */
 } popoto_query_desc;
 
@@ -848,7 +848,7 @@ POPOTO_API popoto_status popoto_scope_enter_value(popoto_db *db, const char *fie
 /* Leave the innermost scope of this thread. POPOTO_BAD_ARGUMENT if there is none. */
 POPOTO_API popoto_status popoto_scope_leave(popoto_db *db);
 
-/* ===== 12. Strict tenants ===================================================================== */
+/* ===== 11. Strict tenants ===================================================================== */
 
 /* A model whose owner is declared with POPOTO_TENANT instead of POPOTO_KEY is strict:
  *
@@ -870,7 +870,25 @@ typedef bool popoto_tenant_callback(void *context, const popoto_value *tenant);
 POPOTO_API popoto_status popoto_tenants(popoto_db *db, const popoto_model *model,
                                         popoto_tenant_callback *callback, void *context);
 
-/* ===== 11. Memory ============================================================================ */
+/* A user of the server for one tenant: it may send the commands that this library sends, on keys that
+ * begin with the tenant, and nothing else. Everything on strict models works with it inside the tenant,
+ * except what is about all tenants; outside it the server itself refuses. */
+typedef struct popoto_grant_desc {
+    const popoto_model
+        *model;          /* a strict one: says what a tenant is; the grant holds for all models */
+    popoto_value tenant; /* POPOTO_VALUE("project-a") */
+    const char *user;    /* no spaces; an existing user of this name is replaced */
+    const char *password;
+} popoto_grant_desc;
+
+/* Make that user. *kept (where not NULL) tells whether it survives a restart of the server: only a server
+ * that has an ACL file keeps its users. Needs a user that may run ACL. */
+POPOTO_API popoto_status popoto_grant(popoto_db *db, const popoto_grant_desc *desc, bool *kept);
+
+/* End a user; its open connections are closed by the server. POPOTO_NOT_FOUND: there is none. */
+POPOTO_API popoto_status popoto_revoke(popoto_db *db, const char *user, bool *kept);
+
+/* ===== 12. Memory ============================================================================ */
 
 /* Release what a call returned with "to be released with popoto_free". block may be NULL. */
 POPOTO_API void popoto_free(popoto_db *db, const void *block);
