@@ -115,19 +115,21 @@ static void write_report(const bench *it) {
     size_t met, goals = harness_goals(&met);
     snprintf(path, sizeof(path), "%s/results.json", it->folder);
     harness_write_results(path);
-    snprintf(path, sizeof(path), "%s/ratios.dat", it->folder);
-    harness_write_ratios(path);
+    snprintf(path, sizeof(path), "%s/against_hiredis.dat", it->folder);
+    harness_write_ratios(path, "hiredis");
+    snprintf(path, sizeof(path), "%s/against_popoto.dat", it->folder);
+    harness_write_ratios(path, "Popoto");
     printf("\n%zu goals, %zu met\n", goals, met);
 }
 
 int main(int count, char **arguments) {
     bench it = { .rounds = 9, .program = arguments[0], .folder = "." };
     choices chosen = { NULL, NULL };
-    data_prepare();
     if (count == 6 && strcmp(arguments[1], "--work") == 0)
         return bench_work(arguments[2], arguments[3], strtoul(arguments[4], NULL, 10),
                           arguments[5]);
     read_arguments(&it, &chosen, count, arguments);
+    data_prepare(DATA_TITLES);
     start(&it, &chosen);
     bench_cases(&it);
     bench_counts(&it);

@@ -38,29 +38,31 @@ static const popoto_field shared_fields[] = {
 };
 const popoto_model Shared = POPOTO_MODEL("Shared", memory_record, shared_fields);
 
-#define TITLE_SIZE 32
-#define FACT_SIZE  16
+#define TITLE_SIZE 48
+#define FACT_SIZE  32
 
 static char (*titles)[TITLE_SIZE];
 static char (*facts)[FACT_SIZE];
+static size_t text_count;
 
-void data_prepare(void) {
-    titles = malloc(DATA_TITLES * sizeof(*titles));
-    facts = malloc(DATA_TITLES * sizeof(*facts));
+void data_prepare(size_t count) {
+    text_count = count < DATA_TITLES ? count + 1 : DATA_TITLES;
+    titles = malloc(text_count * sizeof(*titles));
+    facts = malloc(text_count * sizeof(*facts));
     if (titles == NULL || facts == NULL)
         give_up("no memory");
-    for (size_t i = 0; i < DATA_TITLES; i++) {
+    for (size_t i = 0; i < text_count; i++) {
         snprintf(titles[i], TITLE_SIZE, "Episode %06zu: what was said", i);
         snprintf(facts[i], FACT_SIZE, "fact%06zu", i);
     }
 }
 
 const char *data_title(size_t index) {
-    return titles[index % DATA_TITLES];
+    return titles[index % text_count];
 }
 
 const char *data_fact(size_t index) {
-    return facts[index % DATA_TITLES];
+    return facts[index % text_count];
 }
 
 double data_score(size_t index) {

@@ -28,9 +28,9 @@ extern const popoto_model Shared;  /* the same without partition, called Shared 
 
 #define DATA_TITLES ((size_t)1 << 17)
 
-/* Makes the texts; before any of the others. */
-void data_prepare(void);
-/* "Episode 000017: what was said"; the texts repeat after DATA_TITLES. */
+/* Makes so many of the texts, DATA_TITLES at most; before any of the others. */
+void data_prepare(size_t count);
+/* "Episode 000017: what was said"; the texts repeat after as many as were prepared. */
 const char *data_title(size_t index);
 /* "fact000017", the same way. */
 const char *data_fact(size_t index);

@@ -44,35 +44,37 @@ double harness_median(double *values, size_t count) {
 
 /* ----- timing --------------------------------------------------------------------------------- */
 
-/* One round: each slice runs on every side, and each time another side begins. */
+/* One round: each slice runs on every side, and each time another side begins. Gives the seconds of
+ * the side's middle slice. */
 static void run_round(const timing *what, size_t round, double *seconds) {
-    for (size_t i = 0; i < what->side_count; i++) {
-        seconds[i] = 0;
+    double slices[MOST_SIDES][MOST_SLICES];
+    for (size_t i = 0; i < what->side_count; i++)
         if (what->sides[i].start != NULL)
             what->sides[i].start(what->sides[i].context);
-    }
     for (size_t slice = 0; slice < what->slices; slice++)
         for (size_t turn = 0; turn < what->side_count; turn++) {
             size_t which = (turn + slice + round) % what->side_count;
             const contender *it = &what->sides[which];
             double start = harness_seconds();
             it->run(it->context, slice, it->slice);
-            seconds[which] += harness_seconds() - start;
+            slices[which][slice] = harness_seconds() - start;
         }
+    for (size_t i = 0; i < what->side_count; i++)
+        seconds[i] = harness_median(slices[i], what->slices);
 }
 
-static double units_of_round(const timing *what, const contender *it) {
-    return (double)what->slices * (double)it->slice * (double)(it->each ? it->each : 1);
+static double units_of_slice(const contender *it) {
+    return (double)it->slice * (double)(it->each ? it->each : 1);
 }
 
 void harness_time(const timing *what, size_t rounds, double *rates) {
     double all[MOST_SIDES][MOST_ROUNDS], seconds[MOST_SIDES];
-    if (rounds > MOST_ROUNDS)
-        rounds = MOST_ROUNDS;
+    if (rounds > MOST_ROUNDS || what->slices > MOST_SLICES || what->side_count > MOST_SIDES)
+        give_up("%s: more than can be kept", what->name);
     for (size_t round = 0; round <= rounds; round++) {
         run_round(what, round, seconds);
         for (size_t i = 0; i < what->side_count && round > 0; i++)
-            all[i][round - 1] = units_of_round(what, &what->sides[i]) / seconds[i];
+            all[i][round - 1] = units_of_slice(&what->sides[i]) / seconds[i];
     }
     for (size_t i = 0; i < what->side_count; i++)
         rates[i] = harness_median(all[i], rounds);
@@ -165,15 +167,15 @@ void harness_write_results(const char *path) {
         give_up("cannot write %s", path);
 }
 
-void harness_write_ratios(const char *path) {
+void harness_write_ratios(const char *path, const char *rival) {
     FILE *out = fopen(path, "w");
     if (out == NULL)
         give_up("cannot write %s", path);
     for (size_t i = 0; i < result_count; i++) {
         const result *it = &results[i];
-        if (!isnan(it->theirs) && !it->at_most && strstr(it->unit, "/s") != NULL)
-            fprintf(out, "\"%s\"\t\"%s\"\t%.4f\t%.4f\n", it->name, it->against, it->ratio,
-                    isnan(it->goal) ? 0 : it->goal);
+        if (!isnan(it->goal) && strstr(it->unit, "/s") != NULL &&
+            strncmp(it->against, rival, strlen(rival)) == 0)
+            fprintf(out, "\"%s\" %.4f %.4f\n", it->name, it->ratio, it->goal);
     }
     if (fclose(out) != 0)
         give_up("cannot write %s", path);

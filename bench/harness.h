@@ -8,8 +8,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define MOST_SIDES  4
+#define MOST_SIDES  8
 #define MOST_ROUNDS 32
+#define MOST_SLICES 64
 
 /* One of the programs that are compared in a case. `run` does `count` operations, the slice's share of
  * a round; `start` comes before each round, untimed, and may be NULL. */
@@ -31,7 +32,9 @@ typedef struct timing {
     contender sides[MOST_SIDES]; /* the first is ours */
 } timing;
 
-/* Units per second, the median of the rounds of each side; the first round warms up and is dropped. */
+/* Units per second of each side: a round's figure is the median of its slices, so that one in which
+ * somebody else had the processor does not count, and the result is the median of the rounds. The first
+ * round warms up and is dropped. */
 void harness_time(const timing *what, size_t rounds, double *rates);
 /* The same, and a line of the report for each rival. */
 void harness_compare(const timing *what, size_t rounds);
@@ -54,8 +57,9 @@ void harness_heading(const char *text);
 
 /* All that was reported as an array in a file. */
 void harness_write_results(const char *path);
-/* Those that have a theirs, as gnuplot's data: name, against, ratio, goal. */
-void harness_write_ratios(const char *path);
+/* Those with a goal for work per second beside rivals whose name begins so, as gnuplot's data: name,
+ * ratio, goal. */
+void harness_write_ratios(const char *path, const char *rival);
 size_t harness_goals(size_t *met);
 
 /* Checks that both sides did the same work: counted, and told when one fails. */

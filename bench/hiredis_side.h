@@ -85,6 +85,7 @@ struct hand {
     size_t out_size;
     size_t out_room;
     const char *error; /* of the replies under way */
+    size_t early;      /* replies of the next part that came with those of the last */
     long long integer; /* the last one */
 
     /* Rows under way. */

@@ -5,7 +5,6 @@
 #include "harness.h"
 
 #include <errno.h>
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -85,10 +84,11 @@ void hand_put_argument(hand *it, const char *data, size_t size) {
 /* Numbers with few decimals, as people and programs mostly make them, by hand; others by printf with
  * all the digits that matter. */
 size_t hand_double_text(double value, char text[32]) {
-    double scaled = value * 10000;
-    if (!(scaled >= 0 && scaled < 1e9) || scaled != floor(scaled) || scaled / 10000 != value)
+    if (!(value >= 0 && value < 100000))
         return (size_t)snprintf(text, 32, "%.17g", value);
-    unsigned number = (unsigned)scaled;
+    unsigned number = (unsigned)(value * 10000 + 0.5);
+    if ((double)number / 10000 != value)
+        return (size_t)snprintf(text, 32, "%.17g", value);
     unsigned whole = number / 10000, part = number % 10000;
     char digits[12], *at = digits + sizeof(digits);
     do
@@ -141,6 +141,10 @@ void hand_make_key(hand_key *key, const char *model, const char *second, size_t 
 
 /* ----- conversation --------------------------------------------------------------------------- */
 
+/* After about each KiB of replies hiredis moves the rest of its buffer to the front: it is given a little
+ * at a time, so that this rest is small. */
+#define MOUTHFUL ((size_t)2048)
+
 void hand_send(hand *it) {
     size_t sent = 0;
     /* The server takes all of it whether or not its replies are read: it keeps those itself. */
@@ -153,27 +157,39 @@ void hand_send(hand *it) {
     it->out_size = 0;
 }
 
-void hand_receive(hand *it, size_t replies, redisReplyObjectFunctions *functions) {
-    redisReader *reader = it->connection->reader;
-    char bytes[16 * 1024];
-    reader->fn = functions;
-    it->error = NULL;
-    for (;;) {
+/* How many replies these bytes bring to their end. */
+static size_t feed(redisReader *reader, const char *bytes, size_t size) {
+    size_t replies = 0;
+    for (size_t part; size > 0; bytes += part, size -= part) {
         void *reply = NULL;
-        while (replies > 0) {
+        part = size < MOUTHFUL ? size : MOUTHFUL;
+        redisReaderFeed(reader, bytes, part);
+        for (;; replies++) {
             if (redisReaderGetReply(reader, &reply) != REDIS_OK)
                 give_up("no valid reply: %s", reader->errstr);
             if (reply == NULL)
                 break;
-            replies--;
         }
-        if (replies == 0)
-            break;
+    }
+    return replies;
+}
+
+/* No more is asked for than is waited for or counted later, so that replies in surplus are the next
+ * part's. */
+void hand_receive(hand *it, size_t replies, redisReplyObjectFunctions *functions) {
+    char bytes[16 * 1024];
+    it->connection->reader->fn = functions;
+    it->error = NULL;
+    size_t ready = it->early < replies ? it->early : replies;
+    it->early -= ready;
+    replies -= ready;
+    while (replies > 0) {
         ssize_t got = recv(it->connection->fd, bytes, sizeof(bytes), 0);
         if (got <= 0 && errno != EINTR)
             give_up("the server is gone");
-        if (got > 0)
-            redisReaderFeed(reader, bytes, (size_t)got);
+        size_t came = got > 0 ? feed(it->connection->reader, bytes, (size_t)got) : 0;
+        it->early = came > replies ? came - replies : 0;
+        replies -= came > replies ? replies : came;
     }
     if (it->error != NULL)
         give_up("the server answered %s", it->error);

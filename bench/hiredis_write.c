@@ -5,16 +5,29 @@
 #include "harness.h"
 
 #include <string.h>
-#include <uuid/uuid.h>
+#include <unistd.h>
 
 /* So many records go out in one part of a pipeline. */
 #define PART ((size_t)256)
 
-static void generate_id(popoto_id *id) {
+/* Random bytes of the kernel's, some at a time in a long load. */
+typedef struct entropy {
+    unsigned char bytes[256];
+    size_t left;
+} entropy;
+
+static void generate_id(popoto_id *id, entropy *from, size_t ids_to_come) {
     static const char digits[] = "0123456789abcdef";
-    uuid_t random;
-    uuid_generate_random(random);
-    for (size_t i = 0; i < sizeof(random); i++) {
+    if (from->left == 0) {
+        from->left = ids_to_come < 16 ? ids_to_come * 16 : sizeof(from->bytes);
+        if (getentropy(from->bytes, from->left) != 0)
+            give_up("no random bytes");
+    }
+    from->left -= 16;
+    unsigned char *random = from->bytes + from->left;
+    random[6] = (unsigned char)((random[6] & 0x0f) | 0x40); /* version 4 */
+    random[8] = (unsigned char)((random[8] & 0x3f) | 0x80);
+    for (size_t i = 0; i < 16; i++) {
         id->text[2 * i] = digits[random[i] >> 4];
         id->text[2 * i + 1] = digits[random[i] & 15];
     }
@@ -64,9 +77,9 @@ typedef struct names {
     hand_key scores;   /* the sorted index */
 } names;
 
-static void name_episode(names *out, episode *what) {
+static void name_episode(names *out, episode *what, entropy *from, size_t to_come) {
     if (what->episode_id.text[0] == '\0')
-        generate_id(&what->episode_id);
+        generate_id(&what->episode_id, from, to_come);
     out->project_size = strlen(what->project_id);
     hand_make_key(&out->record, "Episode", what->project_id, out->project_size,
                   what->episode_id.text, 32);
@@ -106,7 +119,8 @@ static void put_indexes(hand *it, const names *by, const episode *what) {
 
 void hand_create(hand *it, episode *what) {
     names by;
-    name_episode(&by, what);
+    entropy random = { .left = 0 };
+    name_episode(&by, what, &random, 1);
     name_indexes(&by, what->project_id);
     PUT_LITERAL(it, "*1\r\n$5\r\nMULTI\r\n");
     put_fields(it, &by, what);
@@ -120,10 +134,11 @@ void hand_create(hand *it, episode *what) {
 void hand_create_many(hand *it, episode *const *what, size_t count) {
     names by;
     size_t under_way = 0;
+    entropy random = { .left = 0 };
     for (size_t i = 0; i < count; i += PART) {
         size_t part = count - i < PART ? count - i : PART;
         for (size_t k = i; k < i + part; k++) {
-            name_episode(&by, what[k]);
+            name_episode(&by, what[k], &random, count - k);
             if (k == i || what[k]->project_id != what[k - 1]->project_id)
                 name_indexes(&by, what[k]->project_id);
             put_fields(it, &by, what[k]);
@@ -176,10 +191,11 @@ void hand_create_grouped(hand *it, episode *const *what, size_t count) {
     static hand_key records[PART];
     names by;
     size_t under_way = 0;
+    entropy random = { .left = 0 };
     for (size_t i = 0; i < count; i += PART) {
         size_t part = count - i < PART ? count - i : PART;
         for (size_t k = 0; k < part; k++) {
-            name_episode(&by, what[i + k]);
+            name_episode(&by, what[i + k], &random, count - i - k);
             records[k] = by.record;
             put_fields(it, &by, what[i + k]);
         }
@@ -197,11 +213,12 @@ void hand_create_grouped(hand *it, episode *const *what, size_t count) {
 void hand_create_flat(hand *it, episode *const *what, size_t count) {
     names by;
     size_t under_way = 0;
+    entropy random = { .left = 0 };
     for (size_t i = 0; i < count; i += PART) {
         size_t part = count - i < PART ? count - i : PART;
         for (size_t k = i; k < i + part; k++) {
             if (what[k]->episode_id.text[0] == '\0')
-                generate_id(&what[k]->episode_id);
+                generate_id(&what[k]->episode_id, &random, count - k);
             by.project_size = strlen(what[k]->project_id);
             hand_make_key(&by.record, "Flat", what[k]->project_id, by.project_size,
                           what[k]->episode_id.text, 32);

@@ -639,7 +639,7 @@ POPOTO_API popoto_status popoto_key(popoto_db *db, const popoto_model *model, co
  *   in             is one of a list                       KEY, UNIQUE_KEY, SORTED
  *   gt gte lt lte  is above, ... (numbers, times, days)   SORTED
  *   between        is within a list of two, both included SORTED
- *   isnull         is null (true) or not (false)          -
+ *   isnull         is null (true) or not (false)          KEY that may be null: true
  *   startswith endswith contains   (text)                 -
  *
  * What no index answers needs .allow_scan, except lookups on key fields beside a filter that an

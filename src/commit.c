@@ -9,16 +9,23 @@ static commit *item_at(commit_batch *it, size_t index) {
     return (commit *)(void *)((char *)it->items + index * it->stride);
 }
 
+void popoto__commit_note(commit_batch *it, const commit *one, popoto_status status) {
+    size_t index = (size_t)((const char *)one - (const char *)it->items) / it->stride;
+    if (it->first.status != POPOTO_OK && it->first_index <= index)
+        return;
+    it->first = it->db->why;
+    it->first.status = status;
+    it->first_index = index;
+}
+
 void popoto__commit_settle(commit_batch *it, commit *one, popoto_status status) {
     one->state = COMMIT_DONE;
     one->status = status;
     if (status != POPOTO_OK)
         one->reason =
             popoto__arena_copy(&it->db->scratch, it->db->why.text, strlen(it->db->why.text));
-    if (status != POPOTO_OK && it->first.status == POPOTO_OK) {
-        it->first = it->db->why;
-        it->first.status = status;
-    }
+    if (status != POPOTO_OK)
+        popoto__commit_note(it, one, status);
 }
 
 popoto_status popoto__ignore_reply(void *context, size_t index, const reply *answer) {

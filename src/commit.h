@@ -40,7 +40,8 @@ struct commit_batch {
     script_id script;
     const char *doing; /* "storing a record": for sentences */
     bool only_asks;    /* nothing is written, whatever becomes of the connection */
-    failure first;     /* of the first item that failed; status POPOTO_OK: none */
+    failure first;     /* of the first item, by its place, that failed; status POPOTO_OK: none */
+    size_t first_index;
     /* Make one->planned, from one->refusals too where there are any. A status other than POPOTO_OK is
      * the write's outcome. */
     popoto_status (*plan)(commit_batch *it, commit *one);
@@ -54,6 +55,8 @@ struct commit_batch {
     size_t at, at_reply; /* while replies are taken: whose comes next */
 };
 
+/* An item failed as db->why says: remember it if it is the first. */
+void popoto__commit_note(commit_batch *it, const commit *one, popoto_status status);
 /* The outcome of an item that is never sent, or is after all. */
 void popoto__commit_settle(commit_batch *it, commit *one, popoto_status status);
 /* What became of a write that was not sent because the connection failed so before. */

@@ -202,17 +202,18 @@ popoto_status popoto_confidence_update(popoto_db *db, const popoto_model *declar
 
 /* ----- Reads ---------------------------------------------------------------------------------- */
 
-/* One look at a record and its entry. */
+/* One look at a record and its entry: what tells where the record is comes before and after the entry, so
+ * that an entry that is not there, or not there any more, is not taken for none. No transaction: whoever
+ * may read may read this. */
 typedef struct entry_read {
     popoto_db *db;
     const field *about;
     record_write write;
-    popoto_text hash; /* where the entry was looked for; data NULL: its place is not known yet */
-    size_t replies;
-    bool refused;
+    popoto_text hash; /* where the entry is looked for; data NULL: its place is not known yet */
     bool asks_fields; /* the key alone does not tell the partition */
     bool record_is_there;
-    bool moved; /* the record's partition is another one than was believed */
+    bool moved;       /* the record is elsewhere than was believed, or was at one of the moments */
+    failure of_entry; /* why the entry cannot be used */
     popoto_confidence figures;
 } entry_read;
 
@@ -233,36 +234,43 @@ static popoto_status take_partition(entry_read *it, const reply *fields) {
     return POPOTO_OK;
 }
 
-static popoto_status take_answers(entry_read *it, const reply *answer) {
-    size_t expected = 1 + (size_t)it->asks_fields + (it->hash.data != NULL);
-    popoto_status status = POPOTO_OK;
-    if (answer->type != REPLY_ARRAY || answer->count != expected)
-        return popoto__fail(&it->db->why, POPOTO_BAD_REPLY,
-                            "the server answered EXEC with no list of replies");
-    for (size_t i = 0; i < answer->count; i++)
-        if (answer->items[i]->type == REPLY_ERROR)
-            return popoto__reply_failure(answer->items[i], "reading a confidence", &it->db->why);
-    it->record_is_there = answer->items[0]->type == REPLY_INTEGER && answer->items[0]->integer > 0;
-    if (it->asks_fields)
-        status = take_partition(it, answer->items[1]);
-    const reply *entry = answer->items[expected - 1];
-    if (status != POPOTO_OK || it->moved || it->hash.data == NULL || entry->type == REPLY_NULL)
-        return status;
-    if (entry->type != REPLY_STRING ||
-        !popoto__codec_read_confidence(entry->text, entry->size, it->about->initial_confidence,
-                                       &it->figures))
-        return corrupt_entry(it->db, it->about, it->write.old_key);
+static popoto_status take_presence(entry_read *it, bool is_first, const reply *answer) {
+    bool is_there = answer->type == REPLY_INTEGER && answer->integer > 0;
+    it->moved = it->moved || (!is_first && is_there != it->record_is_there);
+    it->record_is_there = is_there;
     return POPOTO_OK;
 }
 
+/* What it means is known only when the record turns out to be here. */
+static popoto_status take_entry_read(entry_read *it, const reply *answer) {
+    failure kept = it->db->why;
+    if (answer->type == REPLY_NULL)
+        return POPOTO_OK;
+    if (answer->type == REPLY_ERROR)
+        (void)popoto__reply_failure(answer, "reading a confidence", &it->db->why);
+    else if (answer->type == REPLY_STRING &&
+             popoto__codec_read_confidence(answer->text, answer->size,
+                                           it->about->initial_confidence, &it->figures))
+        return POPOTO_OK;
+    else
+        (void)corrupt_entry(it->db, it->about, it->write.old_key);
+    it->of_entry = it->db->why;
+    it->db->why = kept;
+    return POPOTO_OK;
+}
+
+/* EXISTS, HMGET (asks_fields), HGET (hash), EXISTS, HMGET (asks_fields): see popoto__render_entry. */
 static popoto_status take_figures(void *context, size_t index, const reply *answer) {
     entry_read *it = context;
-    if (it->refused)
-        return POPOTO_OK; /* EXECABORT, after what caused it */
-    it->refused = answer->type == REPLY_ERROR;
-    if (it->refused)
+    size_t entry_at = 1 + (size_t)it->asks_fields;
+    size_t second = entry_at + (it->hash.data != NULL);
+    if (index == entry_at && index < second)
+        return take_entry_read(it, answer);
+    if (answer->type == REPLY_ERROR)
         return popoto__reply_failure(answer, "reading a confidence", &it->db->why);
-    return index + 1 == it->replies ? take_answers(it, answer) : POPOTO_OK;
+    if (index == 0 || index == second)
+        return take_presence(it, index == 0, answer);
+    return take_partition(it, answer);
 }
 
 /* Looks where the record is believed to be. */
@@ -274,27 +282,31 @@ static popoto_status look(entry_read *it) {
     bool told = status == POPOTO_OK && popoto__partition_is_told(it->about, &where);
     it->hash = (popoto_text){ NULL, 0 };
     it->moved = false;
+    it->of_entry.status = POPOTO_OK;
+    it->figures = (popoto_confidence){ .confidence = it->about->initial_confidence };
     if (told)
         status = popoto__partition_key(it->write.of, it->about, where.segments, &db->scratch,
                                        &it->hash, &db->why);
     if (status != POPOTO_OK)
         return status;
     popoto__buffer_clear(&db->request);
-    it->replies = popoto__render_entry(it->write.of, it->write.old_key, it->about->partition,
-                                       it->asks_fields ? it->about->partition_count : 0, it->hash,
-                                       &db->request);
-    status = popoto__db_exchange(db, it->replies, false, &db->scratch, take_figures, it);
-    if (status != POPOTO_OK)
+    size_t replies = popoto__render_entry(it->write.of, it->write.old_key, it->about->partition,
+                                          it->asks_fields ? it->about->partition_count : 0,
+                                          it->hash, &db->request);
+    status = popoto__db_exchange(db, replies, false, &db->scratch, take_figures, it);
+    if (status != POPOTO_OK || it->moved)
         return status;
     shown room;
     if (!it->record_is_there)
         return popoto__fail(&db->why, POPOTO_NOT_FOUND,
                             "%s is not there: it was deleted, or expired",
                             popoto__show(&room, it->write.old_key.data, it->write.old_key.size));
-    if (!it->moved && !told) /* says what the record lacks */
+    if (!told) /* says what the record lacks */
         return popoto__partition_key(it->write.of, it->about, where.segments, &db->scratch,
                                      &it->hash, &db->why);
-    return POPOTO_OK;
+    if (it->of_entry.status != POPOTO_OK)
+        db->why = it->of_entry;
+    return it->of_entry.status;
 }
 
 /* Where a record's partition is told by fields that are no part of its key, the stored ones count, not
@@ -305,7 +317,6 @@ static popoto_status look(entry_read *it) {
 static popoto_status read_figures(popoto_db *db, const model *of, const field *about,
                                   const void *object, popoto_confidence *figures) {
     entry_read it = { .db = db, .about = about };
-    it.figures.confidence = about->initial_confidence;
     for (size_t i = 0; i < about->partition_count; i++)
         it.asks_fields = it.asks_fields || !of->fields[about->partition[i]].is_key;
     popoto_status status = locate(db, of, object, &it.write);
@@ -590,9 +601,9 @@ popoto_status popoto_confidence_scan(popoto_db *db, const popoto_confidence_scan
     popoto__arena_init(&it.memory, &db->allocator);
     popoto__arena_init(&it.own_memory, &db->allocator);
     popoto__buffer_init(&it.cursor, &db->allocator);
+    /* The callback's own calls empty the scratch memory. */
     popoto_text hash = { NULL, 0 };
-    status = popoto__db_hand_out(db, made,
-                                 &hash); /* the callback's own calls empty the scratch memory */
+    status = popoto__db_hand_out(db, made, &hash);
     if (status == POPOTO_OK)
         status = keep_to_scopes(&it);
     if (status == POPOTO_OK)

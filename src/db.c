@@ -258,6 +258,10 @@ popoto_status popoto__db_begin(popoto_db *db, const popoto_model *declared, cons
         return POPOTO_BAD_ARGUMENT;
     if (declared == NULL)
         return popoto__fail(&db->why, POPOTO_BAD_ARGUMENT, "a model is needed, and NULL was given");
+    if (!popoto__model_has_dialect(db->options.dialect)) {
+        db->why = db->unusable;
+        return db->why.status;
+    }
     popoto__arena_reset(&db->scratch);
     popoto__buffer_clear(&db->request);
     return find_model(db, declared, of);

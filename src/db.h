@@ -112,6 +112,9 @@ popoto_status popoto__scope_complete(popoto_db *db, const model *of, const field
 const popoto_value *popoto__scope_value(const popoto_db *db, const field *about);
 popoto_status popoto__scope_refuse(popoto_db *db, const model *of, const field *about,
                                    const popoto_value *named, const popoto_value *scoped);
+/* POPOTO_BAD_SCOPE: the scope's value is of another type than the field. */
+popoto_status popoto__scope_unfit(popoto_db *db, const model *of, const field *about,
+                                  const popoto_value *scoped);
 /* POPOTO_BAD_SCOPE where a record's key names another tenant than the scopes of this thread. */
 popoto_status popoto__scope_check_key(popoto_db *db, const model *of, popoto_text key);
 /* Which fields the scopes of this thread name, in the scratch memory; NULL: none. False: no memory. */

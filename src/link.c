@@ -183,10 +183,10 @@ typedef struct node {
 /* A place for the reply of this task, hung into the array that it is an element of. NULL: no memory. */
 static node *new_node(const redisReadTask *task, reply_type type) {
     receiver *it = task->privdata;
-    node *made = popoto__arena_zeroed(&it->scratch, 1, sizeof(*made));
+    node *made = popoto__arena_allocate(&it->scratch, sizeof(*made));
     if (made == NULL)
         return NULL;
-    made->reply.type = type;
+    *made = (node){ .reply.type = type };
     if (task->parent == NULL)
         return made;
 
@@ -358,10 +358,22 @@ static progress take_replies(receiver *it) {
     }
 }
 
+/* After about each KiB of replies hiredis moves the rest of its buffer to the front: it is given a little
+ * at a time, so that this rest is small. Where a reply is long its bytes come in one go. */
+#define MOUTHFUL ((size_t)2048)
+
 static progress receive(receiver *it, const char *bytes, size_t size) {
-    if (redisReaderFeed(it->reader, bytes, size) != REDIS_OK)
-        return STARVED;
-    return take_replies(it);
+    progress how = GOING_ON;
+    while (size > 0 && how == GOING_ON) {
+        size_t pending = it->reader->len - it->reader->pos;
+        size_t part = size < MOUTHFUL || pending >= MOUTHFUL ? size : MOUTHFUL;
+        if (redisReaderFeed(it->reader, bytes, part) != REDIS_OK)
+            return STARVED;
+        how = take_replies(it);
+        bytes += part;
+        size -= part;
+    }
+    return how == COMPLETE && size > 0 ? GARBLED : how; /* more than was asked for */
 }
 
 popoto_status popoto__reply_parse(const exchange *what, const popoto_allocator *allocator,

@@ -109,19 +109,25 @@ static popoto_status convert_list(const model *of, condition *it, const popoto_v
     return POPOTO_OK;
 }
 
+/* A null that stands in keys is in their indexes like any other value. */
+static popoto_status ask_for_null(condition *it, bool wanted) {
+    bool in_keys = it->about->is_key && it->about->declared->null;
+    it->how = wanted && in_keys ? LOOKUP_IS : LOOKUP_ISNULL;
+    it->value = (popoto_value){ .type = POPOTO_NULL };
+    if (it->how == LOOKUP_ISNULL)
+        it->value = popoto_of_bool(wanted);
+    return POPOTO_OK;
+}
+
 static popoto_status convert_operand(const model *of, condition *it, const popoto_value *given,
                                      arena *memory, failure *why) {
-    if (it->how == LOOKUP_IS && given->type == POPOTO_NULL) {
-        it->how = LOOKUP_ISNULL;
-        it->value = popoto_of_bool(true);
-        return POPOTO_OK;
-    }
+    if (it->how == LOOKUP_IS && given->type == POPOTO_NULL)
+        return ask_for_null(it, true);
     if (it->how == LOOKUP_ISNULL) {
         bool is_bool = given->type == POPOTO_BOOL;
         if (!is_bool && !(given->type == POPOTO_INT && (given->as.integer | 1) == 1))
             return bad_operand(of, it, given, "true or false is needed", why);
-        it->value = popoto_of_bool(is_bool ? given->as.boolean : given->as.integer == 1);
-        return POPOTO_OK;
+        return ask_for_null(it, is_bool ? given->as.boolean : given->as.integer == 1);
     }
     if (it->how == LOOKUP_IN || it->how == LOOKUP_BETWEEN)
         return convert_list(of, it, given, memory, why);
@@ -161,7 +167,7 @@ bool popoto__condition_holds(const condition *it, const popoto_value *value) {
     if (it->how == LOOKUP_ISNULL)
         return (value->type == POPOTO_NULL) == with->as.boolean;
     if (value->type == POPOTO_NULL)
-        return false;
+        return it->how == LOOKUP_IS && with->type == POPOTO_NULL;
     switch (it->how) {
     case LOOKUP_IS: return equals(value, with);
     case LOOKUP_IN:
@@ -207,9 +213,8 @@ static popoto_status add_scopes(popoto_db *db, query *it) {
         bool named = false;
         if (scoped == NULL)
             continue;
-        popoto_status status = convert_one(it->of, &one, scoped, &one.value, &db->why);
-        if (status != POPOTO_OK)
-            return status;
+        if (!popoto__field_convert(about, scoped, &one.value))
+            return popoto__scope_unfit(db, it->of, about, scoped);
         for (size_t k = 0; k < given_count; k++) {
             const condition *given = &it->conditions[k];
             if (given->about != about)
@@ -954,16 +959,48 @@ void popoto__render_scores(popoto_text key, const popoto_text *members, size_t c
         render_text(out, members[i]);
 }
 
-void popoto__render_fetch(const model *of, const bool *fetched, popoto_text key, buffer *out) {
+static void render_fetch_head(const model *of, const bool *fetched, buffer *out) {
     size_t count = 0;
     for (size_t i = 0; i < of->field_count; i++)
         count += fetched == NULL || fetched[i];
     popoto__request_begin(out, 2 + count);
     popoto__request_text(out, "HMGET");
-    popoto__request_argument(out, key.data, key.size);
+}
+
+static void render_fetch_tail(const model *of, const bool *fetched, buffer *out) {
     for (size_t i = 0; i < of->field_count; i++)
         if (fetched == NULL || fetched[i])
             popoto__request_argument(out, of->fields[i].name, of->fields[i].name_size);
+}
+
+void popoto__render_fetch(const model *of, const bool *fetched, popoto_text key, buffer *out) {
+    popoto__render_fetches(of, fetched, &key, 1, out);
+}
+
+/* Append out->data[from..from + size) once more. */
+static void repeat(buffer *out, size_t from, size_t size) {
+    char *room = popoto__buffer_grow(out, size);
+    if (room != NULL)
+        memcpy(room, out->data + from, size);
+}
+
+void popoto__render_fetches(const model *of, const bool *fetched, const popoto_text *keys,
+                            size_t count, buffer *out) {
+    if (count == 0)
+        return;
+    /* Only the key tells one command from the next:  [head] $5 key-1 [tail] [head] $5 key-2 [tail] */
+    size_t head = out->size;
+    render_fetch_head(of, fetched, out);
+    size_t head_size = out->size - head;
+    render_text(out, keys[0]);
+    size_t tail = out->size;
+    render_fetch_tail(of, fetched, out);
+    size_t tail_size = out->size - tail;
+    for (size_t i = 1; i < count && !out->failed; i++) {
+        repeat(out, head, head_size);
+        render_text(out, keys[i]);
+        repeat(out, tail, tail_size);
+    }
 }
 
 void popoto__render_fetch_fields(const model *of, const size_t *fields, size_t count,
@@ -995,24 +1032,26 @@ void popoto__render_hash_size(popoto_text hash, buffer *out) {
     render_text(out, hash);
 }
 
-size_t popoto__render_entry(const model *of, popoto_text record, const size_t *fields, size_t count,
-                            popoto_text hash, buffer *out) {
-    popoto__request_begin(out, 1);
-    popoto__request_text(out, "MULTI");
+static void render_whereabouts(const model *of, popoto_text record, const size_t *fields,
+                               size_t count, buffer *out) {
     popoto__request_begin(out, 2);
     popoto__request_text(out, "EXISTS");
     render_text(out, record);
     if (count > 0)
         popoto__render_fetch_fields(of, fields, count, record, out);
+}
+
+size_t popoto__render_entry(const model *of, popoto_text record, const size_t *fields, size_t count,
+                            popoto_text hash, buffer *out) {
+    render_whereabouts(of, record, fields, count, out);
     if (hash.data != NULL) {
         popoto__request_begin(out, 3);
         popoto__request_text(out, "HGET");
         render_text(out, hash);
         render_text(out, record);
     }
-    popoto__request_begin(out, 1);
-    popoto__request_text(out, "EXEC");
-    return 3 + (size_t)(count > 0) + (size_t)(hash.data != NULL);
+    render_whereabouts(of, record, fields, count, out);
+    return 2 + 2 * (size_t)(count > 0) + (size_t)(hash.data != NULL);
 }
 
 void popoto__render_class_scan(const model *of, popoto_text cursor, buffer *out) {

@@ -123,9 +123,9 @@ void popoto__render_scores(popoto_text key, const popoto_text *members, size_t c
 void popoto__render_hash_scan(popoto_text hash, popoto_text cursor, const char *pattern,
                               buffer *out);
 void popoto__render_hash_size(popoto_text hash, buffer *out);
-/* At one moment (MULTI, EXEC): whether the record is there, what it has in these fields, and its entry in
- * a companion hash (data NULL: that is not asked). Returns how many replies that brings; the last one has
- * the answers. */
+/* Whether the record is there (EXISTS) and what it has in these fields (HMGET, unless there are none), its
+ * entry in a companion hash (HGET, unless data is NULL), and the first two once more. Returns how many
+ * replies that brings. */
 size_t popoto__render_entry(const model *of, popoto_text record, const size_t *fields, size_t count,
                             popoto_text hash, buffer *out);
 /* HMGET of these fields, in this order. */
@@ -137,5 +137,8 @@ void popoto__render_class_scan(const model *of, popoto_text cursor, buffer *out)
 void popoto__render_tenant_note(const model *of, popoto_text segment, buffer *out);
 /* Append HMGET of the fields that are to be fetched. */
 void popoto__render_fetch(const model *of, const bool *fetched, popoto_text key, buffer *out);
+/* The same for many records: `count` commands. */
+void popoto__render_fetches(const model *of, const bool *fetched, const popoto_text *keys,
+                            size_t count, buffer *out);
 
 #endif

@@ -441,8 +441,7 @@ static popoto_status fetch(reading *it, size_t range, size_t first, size_t count
     it->gone_count = 0;
     it->first = first;
     popoto__buffer_clear(&it->db->request);
-    for (size_t i = 0; i < count; i++)
-        popoto__render_fetch(it->what.of, it->what.fetched, it->names[first + i], &it->db->request);
+    popoto__render_fetches(it->what.of, it->what.fetched, it->names + first, count, &it->db->request);
     popoto_status status =
         popoto__db_exchange(it->db, count, false, &it->rows->memory, take_record, it);
     if (status == POPOTO_OK)

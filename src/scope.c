@@ -100,6 +100,16 @@ popoto_status popoto__scope_refuse(popoto_db *db, const model *of, const field *
                         popoto__show_value(&other, scoped));
 }
 
+popoto_status popoto__scope_unfit(popoto_db *db, const model *of, const field *about,
+                                  const popoto_value *scoped) {
+    shown room;
+    return popoto__fail(
+        &db->why, POPOTO_BAD_SCOPE,
+        "%s.%s is %s, which the value of the scope that this thread is in, %s, is not",
+        of->name.data, about->name, popoto__type_name(about->type),
+        popoto__show_value(&room, scoped));
+}
+
 /* Whether a member says nothing: null, or the zero that a member without a null has when it was never
  * set. */
 static bool is_unset(const field *about, const popoto_value *value) {
@@ -121,8 +131,9 @@ popoto_status popoto__scope_complete(popoto_db *db, const model *of, const field
     popoto_value scoped, named;
     if (given == NULL)
         return POPOTO_OK;
-    if (!popoto__field_convert(about, given, &scoped) ||
-        !popoto__field_convert(about, value, &named) ||
+    if (!popoto__field_convert(about, given, &scoped))
+        return popoto__scope_unfit(db, of, about, given);
+    if (!popoto__field_convert(about, value, &named) ||
         (!is_unset(about, value) && !popoto_value_equal(&named, &scoped)))
         return popoto__scope_refuse(db, of, about, value, given);
     *value = scoped;

@@ -3,7 +3,7 @@
 
     conformance.py DRIVER [--sequences N] [--across N] [--seed SEED] [--length N] [--only PART]
 
-DRIVER is the program of conformance.c. Three parts:
+DRIVER is the program of conformance.c. The parts:
 
   same      The same random operations with both, each on a database of its own; after each operation
             the two databases must be the same: every key, type, member and score, every byte of every
@@ -11,6 +11,7 @@ DRIVER is the program of conformance.c. Three parts:
             the second; and every answer.
   across    On one database, now one, now the other reads, changes, moves and deletes what either wrote;
             a second database, which libpopoto alone writes, must be the same after each.
+  together  Both at the same time on the same records; runs when no part is chosen.
   known     What Popoto does otherwise, each with the smallest sequence that shows it: Popoto must still
             do that, and libpopoto what is right (docs/popoto-compatibility.md).
 
@@ -28,6 +29,7 @@ import struct
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from datetime import date, datetime, timedelta, timezone
 from datetime import time as clock
@@ -280,7 +282,7 @@ SORTED_DECIMALS = ["1.5", "0.25", "-7.0", "0.1", "1234567.125", "3.0"]
 
 
 def some_time(r):
-    offset = r.choice([None, 0, 0, 7200, -19800, 3600 * 14])
+    offset = r.choice([None, 0, 0, 7200, -19800, 3600 * 14, 19815, -45])
     at = datetime(r.choice([1000, 1969, 1970, 2020, 2026, 9999]), r.randint(2, 11), r.randint(1, 28), r.randint(0, 23),
                   r.randint(0, 59), r.randint(0, 59), r.choice([0, 1, 500000, 999999, r.randint(0, 999999)]))
     if offset is None:
@@ -321,7 +323,7 @@ def some(r, field):
         return max(1 - 2**53, min(2**53 - 1, value)) if field.kind == "SORTED" else value
     if t is float:
         if field.kind == "CONFIDENCE":
-            return r.choice([0.25, 1.0, 0.75])
+            return r.choice([0.25, 1.0, 0.75, 0.0])
         return r.choice(FLOATS + ([-0.0, float("nan")] if field.kind == "FIELD" else []))
     if t is bool:
         return r.choice([True, False])
@@ -359,7 +361,8 @@ def some_values(r, m):
         if field.kind == "AUTO_KEY":
             values[name] = some_id(r, field)
         elif field.kind == "CONFIDENCE":
-            continue
+            if r.random() < 0.2:
+                values[name] = some(r, field)
         elif field.default is not None:
             # Popoto's None is a null here, libpopoto's null the default: leave it out, or give it one.
             if r.random() < 0.5:
@@ -392,6 +395,14 @@ class Popoto:
     def load(self, m, keys):
         it = m.model.query.get(**keys)
         return ("ok", it) if it is not None else ("not found", None)
+
+    def find(self, m, keys):
+        found = list(m.model.query.filter(**keys))
+        return ("ok", found[0]) if len(found) == 1 else (f"{len(found)} found", None)
+
+    def migrate(self, m, field):
+        report = popoto.ConfidenceField.migrate_to_partitioned(m.model, field)
+        return report["total"], report["migrated"], len(report["errors"])
 
     def put(self, m, it, changes):
         for name, value in changes.items():
@@ -525,6 +536,18 @@ class Ours:
             self.free.append(slot)
             return status, None
         return status, slot
+
+    def find(self, m, keys):
+        slot = self.slot()
+        status, _ = self.call(f"get {slot} {m.name} 1 {self.filters(keys)}")
+        if status != "ok":
+            self.free.append(slot)
+            return status, None
+        return status, slot
+
+    def migrate(self, m, field):
+        _, rest = self.call(f"migrate {m.name} {field} 0", must=True)
+        return tuple(map(int, rest))
 
     def save(self, m, slot):
         return self.call(f"save {slot}")[0]
@@ -745,9 +768,14 @@ def wrong_indexes(databases, database=0):
 # ----- Random sequences -------------------------------------------------------------------------------
 
 
+def clean(text):
+    from popoto.models.db_key import DB_key
+    return DB_key.clean(text)
+
+
 def glob_safe(text):
     """Popoto's startswith and endswith take these for parts of a pattern: see text_lookups_are_patterns."""
-    return text and not set(text) & set("*?[]^\\'-/:{")
+    return text and not set(text) & set("*?[]^\\'-/:{}")
 
 
 class Sequence:
@@ -797,8 +825,9 @@ class Sequence:
             mine = [one for one in self.live if one["m"] is m]
             step = self.r.choices(
                 ["create", "replace", "exists", "save", "only", "key", "partition", "delete", "update", "read",
-                 "reload"],
-                [6 if len(mine) < 8 else 1, 1, 1, 4, 3, 3, 3, 2, 5 if m.confidences else 0, 8, 2])[0]
+                 "reload", "migrate"],
+                [6 if len(mine) < 8 else 1, 1, 1, 4, 3, 3, 3, 2, 5 if m.confidences else 0, 8, 2,
+                 1 if m.confidences else 0])[0]
             if step not in ("create", "read") and not mine:
                 step = "create"
             getattr(self, step)(m, self.r.choice(mine) if mine else None)
@@ -809,6 +838,20 @@ class Sequence:
         wrong = wrong_indexes(self.databases)  # and so those of the other, which is the same
         if wrong:
             raise Broken("\n    ".join(["wrong indexes:"] + [f"{w}" for w in wrong[:4]]))
+        self.expire()
+
+    def expire(self):
+        """At the end some records are gone as if their time had come, with their index entries left: no
+        answer may have them. What each then clears up differs, and is not compared."""
+        gone = self.r.sample(self.live, len(self.live) // 3)
+        for one in gone:
+            key = ":".join([one["m"].name] + [clean(text) for text in self.identity(one["m"], one["stored"])[1:]])
+            if [client.delete(key) for client in self.databases.at] != [1, 1]:
+                raise Broken(f"{key} is not there")
+            self.note(f"expire {key}")
+        for one in gone[:4]:
+            for _ in range(3):
+                self.read(one["m"], one, count=False)
 
     # The sides of one write: both; or one of the two and the reference, each with an object just loaded.
     def writers(self, one):
@@ -979,13 +1022,35 @@ class Sequence:
         if self.across:
             return self.read(m, one)
         keys = {k: one["stored"][k] for k in m.keys}
-        self.note(f"reload {m.name} {keys}")
-        answers = [side.load(m, keys) for side in self.sides]
+        # By a filter Popoto gets an object that knows less: see a_filtered_object_forgets_its_partition.
+        filtered = not m.plain_partitions and None not in keys.values() and self.r.random() < 0.5
+        self.note(f"{'find' if filtered else 'reload'} {m.name} {keys}")
+        answers = [side.find(m, keys) if filtered else side.load(m, keys) for side in self.sides]
         self.agree("load", [a[0] for a in answers])
         for side, handle in zip(self.sides, one["handles"]):
             side.forget(m, handle)
         one["handles"] = [a[1] for a in answers]
         one["values"] = dict(one["stored"])
+
+    # All entries back to where they were before there were partitions, and then migrated.
+    def migrate(self, m, one):
+        fields = [n for n in m.confidences if m.fields[n].by]
+        if not fields:
+            return
+        field = self.r.choice(fields)
+        plain = f"$ConfidencF:{m.name}:{field}:data"
+        self.note(f"migrate {m.name}.{field}")
+        for client in self.databases.at:
+            for key in client.keys(plain + ":*"):
+                client.hset(plain, mapping=client.hgetall(key))
+                client.delete(key)
+        if self.across:
+            sides = [self.r.choice(self.sides), self.reference]
+        else:
+            sides = self.sides
+        total, moved, errors = self.agree("migrate", [side.migrate(m, field) for side in sides])
+        if errors or moved != total:
+            raise Broken(f"migrate: {moved} of {total} moved")
 
     # ----- Reads
 
@@ -1029,13 +1094,14 @@ class Sequence:
             else:
                 filters[n + lookup] = value
             return filters
-        if f.kind == "FIELD" and f.type in (str, int, bool, date, Decimal) and value is not None:
+        # Of moments, one with an offset and one without are never equal in Python; a NaN not even to itself.
+        if f.kind == "FIELD" and f.type in (str, int, bool, date, Decimal, float, bytes, clock) and value == value:
             return {n: value}
         return None
 
-    def read(self, m, one):
+    def read(self, m, one, count=True):
         sides = self.sides
-        if one is not None and self.r.random() < 0.3:
+        if count and one is not None and self.r.random() < 0.3:
             return self.look(m, one)
         filters = {}
         for _ in range(self.r.choice([0, 1, 1, 1, 2])):
@@ -1061,7 +1127,8 @@ class Sequence:
             self.agree("order", [[row[at] for row in a] for a in answers])
             if limit is None:
                 self.agree(f"query {filters}", [sorted(a) for a in answers])
-        self.agree(f"count {filters}", [side.count(m, filters) for side in sides])
+        if count:
+            self.agree(f"count {filters}", [side.count(m, filters) for side in sides])
 
     def look(self, m, one):
         self.note(f"look at {m.name} {one['stored']}")
@@ -1114,6 +1181,52 @@ def run_sequences(first, count, length, sides, reference, databases, across):
                 for side, handle in zip(sides, one["handles"]):
                     side.forget(one["m"], handle)
     return failures, count
+
+
+def run_together(driver, server, databases, rounds=150):
+    """Popoto and two of ours at the same time, on the same records: no signal is lost, no index is wrong."""
+    databases.empty()
+    m = BY_NAME["Memory"]
+    keys = [{"key": f"k{i}", "project": f"p{i % 2}"} for i in range(4)]
+    for values in keys:
+        m.model.create(**values)
+
+    def play(side, seed, failures):
+        try:
+            r = random.Random(seed)
+            for i in range(rounds):
+                _, it = side.load(m, r.choice(keys))
+                after = side.update(m, it, "certainty", r.random())
+                if isinstance(after, str):
+                    raise Broken(after)
+                own = {"key": f"own {seed} {i}", "project": f"p{i % 2}"}
+                status, one = side.create(m, own)
+                if status == "ok" and i % 3 == 0:
+                    status = side.delete(m, one)
+                if status != "ok":
+                    raise Broken(status)
+                side.forget(m, it)
+                side.forget(m, one)
+        except Exception as why:
+            failures.append(f"{side.name}: {type(why).__name__}: {why}")
+
+    sides = [Popoto(), Ours(driver, server.url(0)), Ours(driver, server.url(0))]
+    failures = []
+    threads = [threading.Thread(target=play, args=(side, n, failures)) for n, side in enumerate(sides)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for side in sides[1:]:
+        if side.stop() != 0:
+            failures.append("the driver ended with an error of its own")
+    counts = [sides[0].figures(m, m.model.query.get(**k), "certainty")[1] for k in keys]
+    if sum(counts) != len(sides) * rounds:
+        failures.append(f"{sum(counts)} signals of {len(sides) * rounds} are there")
+    failures += [f"wrong index: {w}" for w in wrong_indexes(databases)]
+    for failure in failures[:5]:
+        print(f"FAIL  together: {failure}")
+    return 1 if failures else 0
 
 
 # ----- What is known to differ --------------------------------------------------------------------------
@@ -1469,6 +1582,21 @@ def migration_drops_entries(b):
 
 
 @known
+def an_update_beside_a_changed_partition(b):
+    """update_confidence of an object whose partition field was changed and not saved: a second entry, in a
+    partition that the record is not in."""
+    m = BY_NAME["Beliefs"]
+    it = m.model.create(name="x", region="r", topic="old")
+    it.topic = "new"
+    popoto.ConfidenceField.update_confidence(it, "about", signal=1.0)
+    check(b.wrong() == ["$ConfidencF:Beliefs:about:data:new"], "Popoto: no index is wrong")
+    b.fresh()
+    slot = b.made("Beliefs", name="x", region="r", topic="old")
+    b.ours.put(m, slot, {"topic": "new"})
+    check(b.ours.update(m, slot, "about", 1.0)[1] == 1 and b.wrong() == [], "ours: one is wrong")
+
+
+@known
 def a_scan_does_not_know_partitions(b):
     """get_confidence_filtered reads the unpartitioned hash, which of a partitioned field is empty."""
     m = BY_NAME["Memory"]
@@ -1526,7 +1654,8 @@ def contains_finds_nothing(b):
 
 @known
 def text_lookups_are_patterns(b):
-    """__startswith and __endswith of a key field do not escape for the server's patterns."""
+    """__startswith and __endswith of a key field do not escape for the server's patterns, and see the
+    escapes of keys: the } of {&#58;}, which stands for a colon."""
     m = BY_NAME["Words"]
     for word in ("a?", "a/b", "[x", "\\y"):
         m.model.create(word=word)
@@ -1535,6 +1664,9 @@ def text_lookups_are_patterns(b):
     check(found == {"a?": ["a/b", "a?"], "[x": [], "\\y": []}, f"Popoto: {found}")
     for start in found:
         check(b.names("Words", {"word__startswith": start}, "word") == [start], f"ours: {start}")
+    m.model.create(word="a:")
+    check([it.word for it in m.model.query.filter(word__endswith="}")] == ["a:"], "Popoto: it is not found")
+    check(b.names("Words", {"word__endswith": "}"}, "word") == [], "ours: it is found")
 
 
 @known
@@ -1555,6 +1687,17 @@ def order_by_a_key_is_that_of_its_text(b):
         m.model.create(lane=lane)
     check([it.lane for it in m.model.query.filter(order_by="lane", limit=1)] == [10], "Popoto: it is 9")
     check(b.names("Lanes", {}, "lane", order="lane", limit=1) == ["9"], "ours: it is 10")
+
+
+@known
+def count_has_the_dead(b):
+    """count() has the records in it that expired and were not cleaned up yet."""
+    m = BY_NAME["Beliefs"]
+    for name in "xy":
+        m.model.create(name=name, region="r", topic="t")
+    b.c.delete("Beliefs:x:r")
+    check(m.model.query.count(region="r") == 2 and m.model.query.count() == 2, "Popoto: it is left out")
+    check(b.ours.count(m, {"region": "r"}) == 1, "ours: it is counted")
 
 
 @known
@@ -1581,6 +1724,10 @@ def null_is_the_text_none(b):
     check(m.model.query.count() == 1, "Popoto: they are two")
     b.fresh()
     b.made("Maybe", name="x", group=None)
+    b.made("Maybe", name="y", group="g")
+    for filters in ({"group": None}, {"group__isnull": True}, {"group": None, "name": "x"}):
+        check(b.names("Maybe", filters, "name", scan=0) == ["x"], "ours: no index has the null")
+        check(b.ours.count(m, filters, scan=0) == 1, "ours: it is not counted")
     check(b.ours.create(m, {"name": "x", "group": "None"})[0].startswith("POPOTO_BAD_VALUE"), "ours: it is taken")
 
 
@@ -1611,6 +1758,59 @@ def a_nan_writes_half_a_record(b):
     b.fresh()
     status, _ = b.ours.create(m, {"name": "x", "price": float("nan"), "price_before": 1.0})
     check(status.startswith("POPOTO_BAD_VALUE") and b.c.dbsize() == 0, f"ours: {status}")
+
+
+@known
+def a_partial_save_checks_nothing(b):
+    """update_fields stores what the field does not allow: a text in a number's field, null where null=False."""
+    m = BY_NAME["Values"]
+    it = m.model.create(code=1, must=1)
+    it.must = None
+    it.save(update_fields=["must"])
+    check(m.model.query.get(code=1).must is None, "Popoto: it is refused")
+    it.number = "seven"
+    it.save(update_fields=["number"])
+    check(msgpack.unpackb(b.c.hget("Values:1", "number")) == "seven", "Popoto: it is refused")
+    check(b.ours.load(m, {"code": 1})[0].startswith("POPOTO_CORRUPT"), "ours: it is read as a number")
+    b.fresh()
+    slot = b.made("Values", code=1, must=1)
+    b.ours.put(m, slot, {"must": None})
+    check(b.ours.only(m, slot, ["must"]).startswith("POPOTO_BAD_VALUE"), "ours: it is stored")
+
+
+@known
+def big_integers(b):
+    """No fault: Popoto's integers go up to 2^64 - 1, those of a C program to 2^63 - 1; and a sorted index
+    keeps numbers from 2^53 on apart no longer, so libpopoto refuses them there."""
+    m = BY_NAME["Values"]
+    m.model.create(code=1, must=2**63)
+    check(b.ours.load(m, {"code": 1})[0].startswith("POPOTO_CORRUPT"), "ours: it is read")
+    b.fresh()
+    t = BY_NAME["Trades"]
+    for i in range(2):
+        t.model.create(**trade(trade_id=f"{i:026}", volume=2**53 + i))
+    check(t.model.query.count(volume=2**53) == 2, "Popoto: they are two values")
+    b.fresh()
+    check(b.ours.create(t, trade(volume=2**53))[0].startswith("POPOTO_BAD_VALUE"), "ours: it is stored")
+
+
+@known
+def a_bool_in_a_number_field(b):
+    """No fault of the data: Python's True is an int, and is stored as a bool in an int's field; to libpopoto
+    such a record does not fit its model."""
+    m = BY_NAME["Values"]
+    m.model.create(code=1, must=True)
+    check(b.c.hget("Values:1", "must") == b"\xc3", "Popoto: it is a number")
+    check(b.ours.load(m, {"code": 1})[0].startswith("POPOTO_CORRUPT"), "ours: it is read")
+
+
+@known
+def a_time_of_day_with_an_offset(b):
+    """No fault of the data: Python's times of day can have an offset, which popoto_clock has no place for."""
+    m = BY_NAME["Values"]
+    m.model.create(code=1, must=1, hour=clock(1, 2, 3, tzinfo=UTC))
+    check(m.model.query.get(code=1).hour.tzinfo is not None, "Popoto: it has none")
+    check(b.ours.load(m, {"code": 1})[0].startswith("POPOTO_CORRUPT"), "ours: it is read")
 
 
 @known
@@ -1679,6 +1879,11 @@ def main():
                                        databases, across)
             passed, failed = passed + tried - bad, failed + bad
             print(f"{name}: {tried - bad} of {tried} sequences agree ({time.monotonic() - start:.1f} s)")
+        if options.only is None:
+            start = time.monotonic()
+            bad = run_together(options.driver, server, databases)
+            passed, failed = passed + 1 - bad, failed + bad
+            print(f"together: {'they do not agree' if bad else 'ok'} ({time.monotonic() - start:.1f} s)")
         for it in (sides[1], here):
             if it.stop() != 0:
                 failed += 1

@@ -30,12 +30,14 @@ failed() {
     exit 1
 }
 
-install_popoto() {
+make_environment() {
     rm -rf "$folder/venv"
-    python3 -m venv "$folder/venv" &&
-        "$python" -m pip install --disable-pip-version-check --no-input --timeout 15 --retries 1 \
-            "popoto==$version" ulid-py &&
-        touch "$folder/venv/popoto-$version"
+    python3 -m venv "$folder/venv"
+}
+
+install_popoto() {
+    "$python" -m pip install --disable-pip-version-check --no-input --timeout 15 --retries 1 \
+        "popoto==$version" ulid-py && touch "$folder/venv/popoto-$version"
 }
 
 build_driver() {
@@ -55,9 +57,13 @@ mkdir -p "$folder"
 # Two at a time would install over each other: the second waits.
 exec 8>"$folder/lock"
 if command -v flock >/dev/null; then flock 8; fi
-if [ ! -f "$folder/venv/popoto-$version" ] && ! install_popoto >"$folder/pip.log" 2>&1; then
-    tail -n 3 "$folder/pip.log" | sed 's/^/      /'
-    left_out "Popoto $version cannot be installed from the Python package index (log: build/conformance/pip.log)"
+if [ ! -f "$folder/venv/popoto-$version" ]; then
+    make_environment >"$folder/pip.log" 2>&1 ||
+        left_out "python3 makes no virtual environment for Popoto (Debian: python3-venv)"
+    if ! install_popoto >"$folder/pip.log" 2>&1; then
+        tail -n 3 "$folder/pip.log" | sed 's/^/      /'
+        left_out "Popoto $version cannot be installed from the Python package index (log: build/conformance/pip.log)"
+    fi
 fi
 exec 8>&-
 
@@ -66,5 +72,5 @@ if ! build_driver >"$folder/build.log" 2>&1; then
     failed "the driver does not build"
 fi
 
-[ $# -gt 0 ] || set -- --sequences 150 --across 100
+[ $# -gt 0 ] || set -- --sequences 100 --across 60
 exec "$python" "$root/tests/conformance/conformance.py" "$driver" "$@"

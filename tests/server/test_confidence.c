@@ -6,6 +6,7 @@
 #include <math.h>
 #include <popoto.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -650,19 +651,24 @@ static void test_record_without_its_partition_field(void **state) {
 typedef struct mover {
     server *s;
     bool of_key;
-    volatile bool stop;
+    atomic_bool stop;
 } mover;
 
 static void *move_to_and_fro(void *context) {
     mover *it = context;
     popoto_db *db = opened(it->s);
     fact f = { .id = "a", .owner = "one", .shelf = 1 };
+    memory m = { .project = "atlas", .key = "a" };
     popoto_rows *rows;
-    OK(popoto_load(db, &Fact, &f, &rows));
-    fact *row = popoto_rows_at(rows, 0);
-    for (int i = 0; !it->stop; i++) {
-        row->owner = i % 2 ? "one" : "two";
-        OK(popoto_save(db, &Fact, row));
+    OK(it->of_key ? popoto_load(db, &Memory, &m, &rows) : popoto_load(db, &Fact, &f, &rows));
+    for (int i = 0; !atomic_load(&it->stop); i++) {
+        if (it->of_key) {
+            ((memory *)popoto_rows_at(rows, 0))->project = i % 2 ? "atlas" : "hermes";
+            OK(popoto_save(db, &Memory, popoto_rows_at(rows, 0)));
+        } else {
+            ((fact *)popoto_rows_at(rows, 0))->owner = i % 2 ? "one" : "two";
+            OK(popoto_save(db, &Fact, popoto_rows_at(rows, 0)));
+        }
     }
     popoto_rows_free(rows);
     popoto_close(db);
@@ -684,9 +690,34 @@ static void test_reads_while_the_record_moves(void **state) {
         OK(popoto_confidence_figures(db, &Fact, &f, "trust", &is));
         wrong += is.evidence_count != 1;
     }
-    other.stop = true;
+    atomic_store(&other.stop, true);
     pthread_join(thread, NULL);
     assert_int_equal(0, wrong);
+    popoto_close(db);
+    server_flush(*state);
+}
+
+/* The same for the key: the record is here with its figures, or it is not here. */
+static void test_reads_while_the_key_moves(void **state) {
+    popoto_db *db = opened(*state);
+    memory m = { .project = "atlas", .key = "a" }, same = m;
+    popoto_confidence is;
+    mover other = { .s = *state, .of_key = true };
+    pthread_t thread;
+    OK(popoto_create(db, &Memory, &m));
+    OK(popoto_confidence_update(db, &Memory, &m, "certainty", 0.9, NULL));
+    assert_int_equal(0, pthread_create(&thread, NULL, move_to_and_fro, &other));
+    int here = 0, away = 0, wrong = 0;
+    for (int i = 0; i < 4000; i++) {
+        popoto_status status = popoto_confidence_figures(db, &Memory, &same, "certainty", &is);
+        here += status == POPOTO_OK && is.evidence_count == 1;
+        away += status == POPOTO_NOT_FOUND;
+        wrong += status == POPOTO_OK && is.evidence_count != 1;
+    }
+    atomic_store(&other.stop, true);
+    pthread_join(thread, NULL);
+    assert_int_equal(0, wrong);
+    assert_int_equal(4000, here + away);
     popoto_close(db);
     server_flush(*state);
 }
@@ -1312,6 +1343,169 @@ static void test_threads_update_the_same_records(void **state) {
     server_flush(*state);
 }
 
+/* ----- users who may only read ------------------------------------------------------------------ */
+
+static void test_a_user_who_may_only_read(void **state) {
+    popoto_db *db = opened(*state);
+    memory m = { .project = "atlas", .key = "a" };
+    fact f = { .id = "a", .owner = "atlas", .shelf = 1 };
+    popoto_confidence is;
+    popoto_migration_report *report;
+    seen all = { 0 };
+    char url[80];
+    OK(popoto_create(db, &Memory, &m));
+    OK(popoto_create(db, &Fact, &f));
+    popoto_close(db);
+    assert_string_equal("OK",
+                        server_command(*state, "ACL SETUSER reader on >secret ~* +@read +ping"));
+    snprintf(url, sizeof(url), "redis://reader:secret@127.0.0.1:%d", server_port(*state));
+    db = popoto_open(url, NULL);
+    OK(popoto_ping(db));
+    OK(popoto_confidence_figures(db, &Memory, &m, "certainty", &is));
+    f.owner = "elsewhere";
+    OK(popoto_confidence_figures(db, &Fact, &f, "trust", &is));
+    OK(scan(db, &Memory, "atlas", NULL, &all));
+    assert_int_equal(1, all.count);
+    char *before = strdup(server_dump(*state));
+    FAILS(POPOTO_DENIED, popoto_confidence_update(db, &Memory, &m, "certainty", 0.9, &is));
+    /* There is nothing in the old hash, and so nothing to be denied. */
+    OK(popoto_confidence_migrate(db, &Fact, "trust", NULL, &report));
+    popoto_migration_report_free(report);
+    assert_string_equal(before, server_dump(*state));
+    free(before);
+    popoto_close(db);
+    server_command(*state, "ACL DELUSER reader");
+    server_flush(*state);
+}
+
+/* ----- servers that do not answer, records, the other dialect ----------------------------------- */
+
+static void test_a_server_that_does_not_answer(void **state) {
+    popoto_options options = { .command_timeout = 150 };
+    popoto_db *db = popoto_open(server_url(*state), &options);
+    memory m = { .project = "atlas", .key = "a" };
+    popoto_confidence is = { .evidence_count = 9 };
+    popoto_signal signals[] = { { .object = &m, .signal = 1 }, { .object = &m, .signal = 2 } };
+    seen all = { 0 };
+    double got = 7;
+    OK(popoto_create(db, &Memory, &m));
+    OK(popoto_confidence_update(db, &Memory, &m, "certainty", 1, NULL));
+    server_freeze(*state);
+    FAILS(POPOTO_UNKNOWN_OUTCOME, popoto_confidence_update(db, &Memory, &m, "certainty", 1, &is));
+    assert_int_equal(0, is.evidence_count);
+    server_thaw(*state);
+    OK(popoto_ping(db));
+    server_freeze(*state);
+    FAILS(POPOTO_UNKNOWN_OUTCOME,
+          popoto_confidence_update_many(db, &Memory, "certainty", signals, 2));
+    assert_int_equal(POPOTO_UNKNOWN_OUTCOME, signals[0].status);
+    assert_int_equal(POPOTO_BAD_VALUE, signals[1].status);
+    server_thaw(*state);
+    OK(popoto_ping(db));
+    server_freeze(*state);
+    FAILS(POPOTO_TIMED_OUT, popoto_confidence_get(db, &Memory, &m, "certainty", &got));
+    assert_true(got == 0);
+    server_thaw(*state);
+    OK(popoto_ping(db));
+    server_freeze(*state);
+    FAILS(POPOTO_TIMED_OUT, scan(db, &Memory, "atlas", NULL, &all));
+    server_thaw(*state);
+    assert_int_equal(0, all.count);
+    /* Each update happened once or not at all. */
+    OK(popoto_confidence_figures(db, &Memory, &m, "certainty", &is));
+    assert_in_range(is.evidence_count, 1, 3);
+    popoto_close(db);
+    server_flush(*state);
+}
+
+static void test_records_described_at_run_time(void **state) {
+    static const popoto_field fields[] = {
+        { .name = "project", .kind = POPOTO_KIND_FIELD, .type = POPOTO_TEXT },
+        { .name = "id", .kind = POPOTO_KIND_KEY, .type = POPOTO_INT },
+        { .name = "trust",
+          .kind = POPOTO_KIND_CONFIDENCE,
+          .type = POPOTO_FLOAT,
+          .partition_by = "project" },
+    };
+    static const popoto_model model = { .name = "Loose", .fields = fields, .field_count = 3 };
+    popoto_db *db = opened(*state);
+    popoto_record *record, *bare;
+    popoto_confidence is;
+    popoto_text key;
+    OK(popoto_record_new(db, &model, &record));
+    OK(popoto_record_set(record, "project", popoto_of_text("atlas")));
+    OK(popoto_record_set(record, "id", popoto_of_int(7)));
+    OK(popoto_create(db, &model, record));
+    OK(popoto_confidence_update(db, &model, record, "trust", 0.9, &is));
+    assert_true(is.confidence == 0.7);
+    OK(popoto_confidence_key(db, &model, record, "trust", &key));
+    assert_string_equal("$ConfidencF:Loose:trust:data:atlas", key.data);
+    assert_string_equal(key.data, hash_of(*state, "Loose:7"));
+    popoto_free(db, key.data);
+    /* A record that has the key alone is as good. */
+    OK(popoto_record_new(db, &model, &bare));
+    OK(popoto_record_set(bare, "id", popoto_of_int(7)));
+    OK(popoto_confidence_update(db, &model, bare, "trust", 0.9, &is));
+    assert_int_equal(2, is.evidence_count);
+    OK(popoto_confidence_figures(db, &model, bare, "trust", &is));
+    assert_int_equal(2, is.evidence_count);
+    OK(popoto_delete(db, &model, bare));
+    assert_string_equal("", server_dump(*state));
+    popoto_record_free(bare);
+    popoto_record_free(record);
+    popoto_close(db);
+}
+
+/* Popoto 1.10 escapes a record's key, and does not escape the partition of a companion hash. */
+static void test_in_the_dialect_of_popoto(void **state) {
+    popoto_options options = { .dialect = POPOTO_AS_POPOTO };
+    popoto_db *db = popoto_open(server_url(*state), &options);
+    memory m = { .project = "project-a", .key = "a" },
+           other = { .project = "project-b", .key = "b" };
+    popoto_confidence is;
+    popoto_migration_report *report;
+    seen all = { 0 }, own = { 0 };
+    OK(popoto_create(db, &Memory, &m));
+    OK(popoto_confidence_update(db, &Memory, &m, "certainty", 0.9, &is));
+    assert_string_equal("1",
+                        server_command(*state, "HLEN $ConfidencF:Memory:certainty:data:project-a"));
+    OK(popoto_confidence_figures(db, &Memory, &m, "certainty", &is));
+    assert_int_equal(1, is.evidence_count);
+    OK(scan(db, &Memory, "project-a", NULL, &all));
+    assert_int_equal(1, all.count);
+    m.project = "project-c";
+    OK(popoto_save(db, &Memory, &m));
+    assert_string_equal(
+        "0", server_command(*state, "EXISTS $ConfidencF:Memory:certainty:data:project-a"));
+    assert_string_equal("1",
+                        server_command(*state, "HLEN $ConfidencF:Memory:certainty:data:project-c"));
+    OK(popoto_confidence_figures(db, &Memory, &m, "certainty", &is));
+    assert_int_equal(1, is.evidence_count);
+    OK(popoto_delete(db, &Memory, &m));
+    assert_string_equal("", server_dump(*state));
+    /* One hash, a scope, a migration. */
+    m = (memory){ .project = "project-a", .key = "a" };
+    OK(popoto_create(db, &Open, &m));
+    OK(popoto_create(db, &Open, &other));
+    OK(popoto_scope_enter(db, "project", "project-b"));
+    OK(scan(db, &Open, NULL, NULL, &own));
+    assert_int_equal(1, own.count);
+    OK(popoto_scope_leave(db));
+    static const popoto_model Divided = { .name = "Open",
+                                          .fields = memory_fields,
+                                          .field_count = 3,
+                                          .size = sizeof(memory),
+                                          .object_offset = offsetof(memory, object) };
+    OK(popoto_confidence_migrate(db, &Divided, "certainty", NULL, &report));
+    assert_int_equal(2, report->migrated);
+    assert_string_equal("project-a", report->partitions[0].name.data);
+    popoto_migration_report_free(report);
+    assert_string_equal("1",
+                        server_command(*state, "HLEN $ConfidencF:Open:certainty:data:project-b"));
+    popoto_close(db);
+    server_flush(*state);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         server_test(test_rule_for_every_cap_and_prior),
@@ -1330,6 +1524,7 @@ int main(void) {
         server_test(test_stale_object_finds_the_right_hash),
         server_test(test_record_without_its_partition_field),
         server_test(test_reads_while_the_record_moves),
+        server_test(test_reads_while_the_key_moves),
         server_test(test_scan_by_pattern_and_partition),
         server_test(test_scan_of_tenants_with_nul_and_newline),
         server_test(test_scan_of_a_large_hash_in_bounded_memory),
@@ -1344,6 +1539,10 @@ int main(void) {
         server_test(test_every_allocation_failing_in_turn),
         server_test(test_scripts_that_the_server_forgot),
         server_test(test_threads_update_the_same_records),
+        server_test(test_a_user_who_may_only_read),
+        server_test(test_a_server_that_does_not_answer),
+        server_test(test_records_described_at_run_time),
+        server_test(test_in_the_dialect_of_popoto),
     };
-    return cmocka_run_group_tests(tests, server_group_start, server_group_stop);
+    return cmocka_run_group_tests(tests, server_group_start_tcp, server_group_stop);
 }

@@ -296,11 +296,11 @@ static void test_if_unchanged_refuses_what_somebody_changed(void **state) {
 static void test_delete_takes_everything_and_is_refused_twice(void **state) {
     server *s = *state;
     popoto_db *db = popoto_open(server_url(s), NULL);
-    memory m = { .project = "atlas", .key = "fact1" };
+    fact m = { .project = "atlas", .key = "fact1" };
     trade t = { .number = 1, .exchange = "nyse", .symbol = "ibm" };
     assert_ok(db, popoto_create(db, &Memory, &m));
     assert_ok(db, popoto_create(db, &Trade, &t));
-    memory again = m;
+    fact again = m;
     assert_ok(db, popoto_delete(db, &Memory, &m));
     assert_fails(POPOTO_NOT_FOUND, "'Memory:atlas:fact1'", db, popoto_delete(db, &Memory, &again));
     /* By the key alone: what the object says of partitions may be wrong or nothing. */
@@ -315,8 +315,8 @@ static void test_delete_takes_everything_and_is_refused_twice(void **state) {
 static void test_a_unique_value_has_one_holder(void **state) {
     server *s = *state;
     popoto_db *db = popoto_open(server_url(s), NULL);
-    memory one = { .project = "atlas", .key = "fact1" };
-    memory other = { .project = "hermes", .key = "fact1" };
+    fact one = { .project = "atlas", .key = "fact1" };
+    fact other = { .project = "hermes", .key = "fact1" };
     assert_ok(db, popoto_create(db, &Memory, &one));
     char *before = strdup(server_dump(s));
     assert_fails(POPOTO_DUPLICATE, "Memory.key = 'fact1' is taken: 'Memory:atlas:fact1'", db,
@@ -473,7 +473,7 @@ static void test_a_foreign_key_under_the_records_name_stays(void **state) {
     server *s = *state;
     popoto_db *db = popoto_open(server_url(s), NULL);
     episode e = { .project_id = "a", .episode_id = { "x" } };
-    memory m = { .project = "a", .key = "x" };
+    fact m = { .project = "a", .key = "x" };
     assert_ok(db, popoto_create(db, &Episode, &e));
     assert_ok(db, popoto_create(db, &Memory, &m));
     server_command(s, "SET Episode:a:x foreign");

@@ -16,6 +16,7 @@
 typedef struct bytes {
     char *data;
     size_t size;
+    size_t room;
 } bytes;
 
 typedef struct lines {
@@ -24,8 +25,11 @@ typedef struct lines {
 } lines;
 
 static void append(bytes *to, const void *data, size_t size) {
-    to->data = realloc(to->data, to->size + size + 1);
-    assert_non_null(to->data);
+    if (to->size + size + 1 > to->room) {
+        to->room = (to->size + size + 1) * 2;
+        to->data = realloc(to->data, to->room);
+        assert_non_null(to->data);
+    }
     if (size > 0)
         memcpy(to->data + to->size, data, size);
     to->size += size;
@@ -188,7 +192,7 @@ static const char *stored(const redisReply *hash, const char *name) {
 
 /* Segment number `wanted` of a key (0 is the model's name). */
 static bytes segment_of(const redisReply *key, size_t wanted) {
-    bytes found = { NULL, 0 };
+    bytes found = { NULL, 0, 0 };
     const char *at = key->str;
     const char *end = key->str + key->len;
     while (wanted-- > 0) {
@@ -205,7 +209,7 @@ static bytes segment_of(const redisReply *key, size_t wanted) {
 static bytes field_segment(const checking *it, const redisReply *key, const redisReply *hash,
                            const char *name) {
     size_t position = 0;
-    bytes made = { NULL, 0 };
+    bytes made = { NULL, 0, 0 };
     for (size_t i = 0; i < it->model->field_count; i++) {
         position += is_key(it->model->fields[i].kind);
         if (strcmp(it->model->fields[i].name, name) != 0)
@@ -240,7 +244,7 @@ static void append_partition(const checking *it, const popoto_field *field, cons
 static void check_key_field(checking *it, const popoto_field *field, const redisReply *key,
                             const redisReply *hash) {
     bytes in_key = field_segment(it, key, hash, field->name);
-    bytes in_hash = { NULL, 0 };
+    bytes in_hash = { NULL, 0, 0 };
     const char *value = stored(hash, field->name);
     if (in_key.data == NULL || value == NULL)
         fail_msg("%s lacks %s in its key or its hash", key->str, field->name);
@@ -275,7 +279,7 @@ static bool is_indexed(const popoto_field *field, const redisReply *hash) {
 
 static void expect_entry(checking *it, const popoto_field *field, const char *prefix,
                          const char *suffix, const redisReply *key, const redisReply *hash) {
-    bytes line = { NULL, 0 };
+    bytes line = { NULL, 0, 0 };
     append_text(&line, prefix);
     append_text(&line, it->model->name);
     if (field != NULL) {
@@ -355,7 +359,7 @@ static void read_index(checking *it, const redisReply *key) {
     size_t step = type->str[0] == 's' ? 1 : 2;
     assert_non_null(members);
     for (size_t i = 0; i < members->elements; i += step) {
-        bytes line = { NULL, 0 };
+        bytes line = { NULL, 0, 0 };
         append(&line, key->str, (size_t)key->len);
         append_text(&line, "  ");
         append(&line, members->element[i]->str, (size_t)members->element[i]->len);

@@ -22,21 +22,21 @@ static const popoto_field episode_fields[] = {
 static const popoto_model Episode = POPOTO_MODEL("Episode", episode, episode_fields);
 
 /* The specification's second: a unique key and figures by project. */
-typedef struct memory {
+typedef struct fact {
     popoto_object object;
     const char *project;
     const char *key;
     const char *content;
     double certainty;
-} memory;
+} fact;
 
 static const popoto_field memory_fields[] = {
-    POPOTO_KEY(memory, project),
-    POPOTO_UNIQUE_KEY(memory, key),
-    POPOTO_FIELD(memory, content, .null = true),
-    POPOTO_CONFIDENCE(memory, certainty, .partition_by = "project"),
+    POPOTO_KEY(fact, project),
+    POPOTO_UNIQUE_KEY(fact, key),
+    POPOTO_FIELD(fact, content, .null = true),
+    POPOTO_CONFIDENCE(fact, certainty, .partition_by = "project"),
 };
-static const popoto_model Memory = POPOTO_MODEL("Memory", memory, memory_fields);
+static const popoto_model Memory = POPOTO_MODEL("Memory", fact, memory_fields);
 
 /* Partitioned by fields that are no part of the key. */
 typedef struct trade {

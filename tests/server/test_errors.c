@@ -1,0 +1,260 @@
+/* Errors: stored data that does not fit is reported and left alone; what makes no sense is refused with a
+ * sentence; outputs are always set. */
+#include "index_checker.h"
+#include "server.h"
+#include "test_models.h"
+
+#include <popoto.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "assertions.h"
+
+static void test_a_stored_value_that_does_not_fit_leaves_the_other_rows(void **state) {
+    static const struct {
+        const char *field, *bytes;
+        size_t size;
+        const char *says;
+    } corruptions[] = {
+        { "note", "\xc1", 1, "field note" }, /* no MessagePack */
+        { "note",
+          "\xa5"
+          "ab",
+          3, "field note" },                        /* ends too early */
+        { "note", "\x01\x02", 2, "field note" },    /* more than one value */
+        { "note", "", 0, "field note" },            /* nothing */
+        { "note", "\x07", 1, "not text" },          /* a number for text */
+        { "volume", "\xa1x", 2, "not an integer" }, /* text for a number */
+        { "price", "\xc0", 1, "null, which its member cannot hold" },
+        { "number", "\xc0", 1, "null, and part of the key" },
+    };
+    server *s = *state;
+    popoto_db *db = popoto_open(server_url(s), NULL);
+    for (size_t i = 0; i < sizeof(corruptions) / sizeof(corruptions[0]); i++) {
+        popoto_rows *rows;
+        size_t count;
+        for (int k = 0; k < 3; k++) {
+            trade it = { .number = k, .exchange = "nyse", .symbol = "ibm", .volume = k };
+            assert_ok(db, popoto_create(db, &Trade, &it));
+        }
+        server_command(s, "HSET Trade:1 %s %b", corruptions[i].field, corruptions[i].bytes,
+                       corruptions[i].size);
+        char *before = strdup(server_dump(s));
+        popoto_query_desc desc = { .model = &Trade, .order_by = "volume" };
+        assert_fails(POPOTO_CORRUPT, "'Trade:1'", db, popoto_query(db, &desc, &rows));
+        assert_non_null(strstr(popoto_error(db), corruptions[i].says));
+        assert_int_equal(2, popoto_rows_count(rows));
+        assert_int_equal(0, ((trade *)popoto_rows_at(rows, 0))->number);
+        assert_int_equal(2, ((trade *)popoto_rows_at(rows, 1))->number);
+        assert_int_equal(1, popoto_rows_problem_count(rows));
+        assert_string_equal(popoto_error(db), popoto_rows_problem(rows, 0));
+        assert_null(popoto_rows_problem(rows, 1));
+        assert_null(popoto_rows_at(rows, 2));
+        popoto_rows_free(rows);
+        trade one = { .number = 1 };
+        assert_status(POPOTO_CORRUPT, db, popoto_load(db, &Trade, &one, &rows));
+        assert_null(rows);
+        assert_string_equal(before, server_dump(s));
+        assert_ok(db, popoto_count(db, &desc, &count)); /* by the index alone */
+        assert_int_equal(3, count);
+        free(before);
+        server_flush(s);
+    }
+    popoto_close(db);
+}
+
+static void test_a_foreign_key_among_records_is_reported(void **state) {
+    server *s = *state;
+    popoto_db *db = popoto_open(server_url(s), NULL);
+    popoto_rows *rows;
+    episode it = { .project_id = "a", .episode_id = { "1" } };
+    assert_ok(db, popoto_create(db, &Episode, &it));
+    server_command(s, "SADD $Class:Episode Episode:a:list");
+    server_command(s, "RPUSH Episode:a:list x");
+    char *before = strdup(server_dump(s));
+    assert_fails(POPOTO_CORRUPT, "'Episode:a:list'", db,
+                 popoto_query(db, &(popoto_query_desc){ .model = &Episode }, &rows));
+    assert_int_equal(1, popoto_rows_count(rows));
+    popoto_rows_free(rows);
+    server_command(s, "SET $KeyF:Episode:project_id:b text");
+    assert_fails(POPOTO_CORRUPT, "WRONGTYPE", db,
+                 popoto_query(db,
+                              &(popoto_query_desc){ .model = &Episode,
+                                                    .where = { POPOTO_IS("project_id", "b") } },
+                              &rows));
+    assert_null(rows);
+    server_command(s, "DEL $KeyF:Episode:project_id:b");
+    assert_string_equal(before, server_dump(s));
+    free(before);
+    popoto_close(db);
+    server_flush(s);
+}
+
+static void test_get_wants_exactly_one(void **state) {
+    server *s = *state;
+    popoto_db *db = popoto_open(server_url(s), NULL);
+    popoto_rows *rows = (void *)1;
+    popoto_query_desc desc = { .model = &Episode, .where = { POPOTO_IS("project_id", "a") } };
+    assert_fails(POPOTO_NOT_FOUND, "no record of Episode matches", db,
+                 popoto_get(db, &desc, &rows));
+    assert_null(rows);
+    episode one = { .project_id = "a" }, two = { .project_id = "a" };
+    assert_ok(db, popoto_create(db, &Episode, &one));
+    assert_ok(db, popoto_get(db, &desc, &rows));
+    assert_string_equal(one.episode_id.text, ((episode *)popoto_rows_at(rows, 0))->episode_id.text);
+    popoto_rows_free(rows);
+    assert_ok(db, popoto_create(db, &Episode, &two));
+    assert_fails(POPOTO_SEVERAL, "more than one record of Episode", db,
+                 popoto_get(db, &desc, &rows));
+    assert_null(rows);
+    assert_fails(
+        POPOTO_NOT_FOUND, "there is no 'Episode:b:x'", db,
+        popoto_load(db, &Episode, &(episode){ .project_id = "b", .episode_id = { "x" } }, &rows));
+    assert_null(rows);
+    popoto_close(db);
+    server_flush(s);
+}
+
+static void test_missing_arguments_are_named(void **state) {
+    server *s = *state;
+    popoto_db *db = popoto_open(server_url(s), NULL);
+    popoto_rows *rows = (void *)1;
+    popoto_stream *stream = (void *)1;
+    size_t count = 1;
+    popoto_text key = { "", 1 };
+    episode it = { .project_id = "a" };
+    popoto_query_desc desc = { .model = &Episode };
+    assert_fails(POPOTO_BAD_ARGUMENT, "a model is needed", db, popoto_create(db, NULL, &it));
+    assert_fails(POPOTO_BAD_ARGUMENT, "object", db, popoto_create(db, &Episode, NULL));
+    assert_fails(POPOTO_BAD_ARGUMENT, "object", db, popoto_save(db, &Episode, NULL));
+    assert_fails(POPOTO_BAD_ARGUMENT, "object", db, popoto_delete(db, &Episode, NULL));
+    assert_fails(POPOTO_BAD_ARGUMENT, "object", db, popoto_load(db, &Episode, NULL, &rows));
+    assert_null(rows);
+    assert_fails(POPOTO_BAD_ARGUMENT, "place for the rows", db,
+                 popoto_load(db, &Episode, &it, NULL));
+    assert_fails(POPOTO_BAD_ARGUMENT, "place for the rows", db, popoto_query(db, &desc, NULL));
+    assert_fails(POPOTO_BAD_ARGUMENT, "place for the rows", db, popoto_get(db, &desc, NULL));
+    assert_fails(POPOTO_BAD_ARGUMENT, "place for the count", db, popoto_count(db, &desc, NULL));
+    assert_fails(POPOTO_BAD_ARGUMENT, "stream", db, popoto_stream_open(db, &desc, NULL));
+    assert_fails(POPOTO_BAD_ARGUMENT, "place for the key", db, popoto_key(db, &Episode, &it, NULL));
+    assert_fails(POPOTO_BAD_ARGUMENT, "description", db, popoto_query(db, NULL, &rows));
+    assert_fails(POPOTO_BAD_ARGUMENT, "description", db, popoto_get(db, NULL, &rows));
+    assert_fails(POPOTO_BAD_ARGUMENT, "description", db, popoto_count(db, NULL, &count));
+    assert_int_equal(0, count);
+    assert_fails(POPOTO_BAD_ARGUMENT, "description", db, popoto_stream_open(db, NULL, &stream));
+    assert_null(stream);
+    assert_fails(POPOTO_BAD_ARGUMENT, "object", db, popoto_key(db, &Episode, NULL, &key));
+    assert_null(key.data);
+    assert_fails(POPOTO_BAD_ARGUMENT, "no lookup", db,
+                 popoto_query(db,
+                              &(popoto_query_desc){ .model = &Episode,
+                                                    .filters = &(popoto_filter){ .lookup = NULL },
+                                                    .filter_count = 1 },
+                              &rows));
+    assert_fails(
+        POPOTO_BAD_ARGUMENT, ".filters NULL", db,
+        popoto_query(db, &(popoto_query_desc){ .model = &Episode, .filter_count = 1 }, &rows));
+    assert_fails(POPOTO_BAD_ARGUMENT, "name of a field", db, popoto_scope_enter(db, NULL, "x"));
+    assert_fails(POPOTO_BAD_ARGUMENT, "a value", db, popoto_scope_enter(db, "x", NULL));
+    /* Without a db there is no sentence, but a status. */
+    assert_int_equal(POPOTO_BAD_ARGUMENT, popoto_create(NULL, &Episode, &it));
+    assert_int_equal(POPOTO_BAD_ARGUMENT, popoto_query(NULL, &desc, &rows));
+    assert_int_equal(POPOTO_BAD_ARGUMENT, popoto_ping(NULL));
+    assert_int_equal(POPOTO_BAD_ARGUMENT, popoto_switch(NULL, "unix:/x"));
+    assert_int_equal(POPOTO_BAD_ARGUMENT, popoto_scope_leave(NULL));
+    assert_int_equal(POPOTO_NO_MEMORY, popoto_error_status(NULL));
+    popoto_close(NULL);
+    popoto_rows_free(NULL);
+    assert_int_equal(0, popoto_rows_count(NULL));
+    popoto_close(db);
+}
+
+static void test_a_bad_address_stays_the_reason(void **state) {
+    (void)state;
+    popoto_db *db = popoto_open("http://nowhere", NULL);
+    popoto_rows *rows;
+    episode it = { .project_id = "a" };
+    const popoto_model bad = { .name = "bad model" };
+    assert_non_null(db);
+    assert_int_equal(POPOTO_BAD_URL, popoto_error_status(db));
+    assert_status(POPOTO_BAD_MODEL, db, popoto_model_check(db, &bad));
+    assert_fails(POPOTO_BAD_URL, "no known scheme", db, popoto_ping(db));
+    assert_fails(POPOTO_BAD_URL, "no known scheme", db, popoto_create(db, &Episode, &it));
+    assert_status(POPOTO_BAD_URL, db,
+                  popoto_query(db, &(popoto_query_desc){ .model = &Episode }, &rows));
+    assert_null(rows);
+    assert_int_equal(0, it.object.key);
+    popoto_close(db);
+    db = popoto_open(NULL, NULL);
+    assert_fails(POPOTO_BAD_URL, "embedded:", db, popoto_ping(db));
+    popoto_close(db);
+}
+
+static void test_an_unknown_dialect_is_refused_on_every_call(void **state) {
+    server *s = *state;
+    popoto_options options = { .dialect = (popoto_dialect)99 };
+    popoto_db *db = popoto_open(server_url(s), &options);
+    episode it = { .project_id = "a" };
+    assert_int_equal(POPOTO_BAD_ARGUMENT, popoto_error_status(db));
+    assert_fails(POPOTO_BAD_ARGUMENT, "unknown dialect 99", db, popoto_create(db, &Episode, &it));
+    assert_fails(POPOTO_BAD_ARGUMENT, "unknown dialect 99", db, popoto_ping(db));
+    assert_fails(POPOTO_BAD_ARGUMENT, "unknown dialect 99", db, popoto_switch(db, server_url(s)));
+    popoto_close(db);
+}
+
+static void test_a_failed_switch_keeps_the_server(void **state) {
+    server *s = *state;
+    popoto_db *db = popoto_open(server_url(s), NULL);
+    episode it = { .project_id = "a" };
+    assert_status(POPOTO_BAD_URL, db, popoto_switch(db, "nonsense"));
+    assert_ok(db, popoto_create(db, &Episode, &it));
+    assert_status(POPOTO_CANNOT_CONNECT, db, popoto_switch(db, "unix:/no/such/socket"));
+    assert_ok(db, popoto_delete(db, &Episode, &it));
+    char url[200];
+    snprintf(url, sizeof(url), "%s?db=3", server_url(s));
+    assert_ok(db, popoto_switch(db, url));
+    assert_ok(db, popoto_create(db, &Episode, &it));
+    assert_string_equal("", server_dump(s)); /* of database 0 */
+    assert_ok(db, popoto_delete(db, &Episode, &it));
+    popoto_close(db);
+}
+
+static void test_values_that_do_not_fit_are_named(void **state) {
+    server *s = *state;
+    popoto_db *db = popoto_open(server_url(s), NULL);
+    episode nan = { .project_id = "a", .score = 0.0 / 0.0 };
+    assert_fails(POPOTO_BAD_VALUE, "Episode.score cannot be nan", db,
+                 popoto_create(db, &Episode, &nan));
+    trade it = { .number = 1, .exchange = "a" };
+    assert_fails(POPOTO_BAD_VALUE, "Trade.symbol is null", db, popoto_save(db, &Trade, &it));
+    it = (trade){ .number = 1, .exchange = "a", .symbol = "b", .volume = INT64_MAX };
+    assert_fails(POPOTO_BAD_VALUE, "Trade.volume cannot be 9223372036854775807", db,
+                 popoto_create(db, &Trade, &it));
+    it.volume = 0;
+    it.belief = 1.5;
+    assert_fails(POPOTO_BAD_VALUE, "Trade.belief cannot be 1.5", db,
+                 popoto_create(db, &Trade, &it));
+    assert_string_equal("", server_dump(s));
+    popoto_close(db);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        server_test(test_a_stored_value_that_does_not_fit_leaves_the_other_rows),
+        server_test(test_a_foreign_key_among_records_is_reported),
+        server_test(test_get_wants_exactly_one),
+        server_test(test_missing_arguments_are_named),
+        server_test(test_a_bad_address_stays_the_reason),
+        server_test(test_an_unknown_dialect_is_refused_on_every_call),
+        server_test(test_a_failed_switch_keeps_the_server),
+        server_test(test_values_that_do_not_fit_are_named),
+    };
+    return cmocka_run_group_tests(tests, server_group_start, server_group_stop);
+}
