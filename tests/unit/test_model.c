@@ -77,9 +77,9 @@ static const struct {
     { POPOTO_AUTO_KEY(thing, whole), "an AUTO_KEY must be a popoto_id" },
     { POPOTO_AUTO_KEY(thing, short_id), "Bad.'short_id': an AUTO_KEY is generated" },
     { POPOTO_KEY(thing, generated), "a popoto_id is for AUTO_KEY" },
-    { POPOTO_SORTED(thing, text), "a SORTED must be a number" },
-    { POPOTO_SORTED(thing, truth), "a SORTED must be a number" },
-    { POPOTO_CONFIDENCE(thing, whole), "a CONFIDENCE must be a double" },
+    { POPOTO_SORTED(thing, text), "a SORTED field must be a number" },
+    { POPOTO_SORTED(thing, truth), "a SORTED field must be a number" },
+    { POPOTO_CONFIDENCE(thing, whole), "a CONFIDENCE field must be a double" },
     { { .name = "x", .member = POPOTO_MEMBER_STRING, .reserved = 1 }, ".reserved must be 0" },
     { POPOTO_FIELD(thing, real, .partition_by = "id"),
       "partition_by is for SORTED and CONFIDENCE" },
@@ -204,7 +204,7 @@ static void test_keys_are_those_that_the_specification_prints(void **state) {
     assert_int_equal(POPOTO_OK, popoto__placement_of_values(it.of, episode_values, NULL, &it.memory,
                                                             &place, &it.why));
     assert_string_equal("Episode:project-a:abc123", place.key.data);
-    assert_string_equal("$Class:Episode", it.of->class_key.data);
+    assert_string_equal("$Class:Episode", it.of->class_prefix.data);
     assert_string_equal("$KeyF:Episode:project_id:project-a", index_key(&it, &place, "project_id"));
     assert_string_equal("$SortedF:Episode:score:project-a", index_key(&it, &place, "score"));
     popoto__arena_free(&it.memory);
