@@ -2,6 +2,7 @@
  * gives. Random queries against a model of two hundred records kept in an array. */
 #include "index_checker.h"
 #include "server.h"
+#include "test_models.h"
 
 #include <popoto.h>
 #include <stdio.h>
@@ -436,8 +437,32 @@ static void test_every_query_answers_what_a_loop_over_the_records_does(void **st
     server_flush(s);
 }
 
+/* An offset that the server counts, then a record that does not fit: the page after it must get on. */
+static void test_ties_behind_an_offset_do_not_stop_a_query(void **state) {
+    server *s = *state;
+    popoto_db *db = popoto_open(server_url(s), NULL);
+    for (int i = 10; i < 60; i++) {
+        trade it = { .number = i, .exchange = "nyse", .symbol = "ibm", .volume = 1 };
+        assert_int_equal(POPOTO_OK, popoto_create(db, &Trade, &it));
+    }
+    server_command(s, "HSET Trade:33 note %b", "\xc1", (size_t)1);
+    server_command(s, "HSET Trade:34 note %b", "\xc1", (size_t)1);
+    popoto_rows *rows;
+    popoto_query_desc desc = { .model = &Trade, .order_by = "volume", .offset = 20, .limit = 10 };
+    assert_int_equal(POPOTO_CORRUPT, popoto_query(db, &desc, &rows));
+    assert_int_equal(10, popoto_rows_count(rows));
+    assert_int_equal(2, popoto_rows_problem_count(rows));
+    for (int i = 0; i < 10; i++)
+        assert_int_equal(30 + i + (i >= 3 ? 2 : 0),
+                         ((trade *)popoto_rows_at(rows, (size_t)i))->number);
+    popoto_rows_free(rows);
+    popoto_close(db);
+    server_flush(s);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        server_test(test_ties_behind_an_offset_do_not_stop_a_query),
         server_test(test_every_query_answers_what_a_loop_over_the_records_does),
     };
     return cmocka_run_group_tests(tests, server_group_start, server_group_stop);
