@@ -216,8 +216,7 @@ static inline popoto_value popoto_of_int(int64_t value) {
     v.as.integer = value;
     return v;
 }
-/* Above INT64_MAX: a decimal cannot be made without memory, so it becomes a value that no field
- * takes, and the call that is given it answers POPOTO_BAD_VALUE. */
+/* Above INT64_MAX it becomes a value that no field takes: the call that is given it refuses it. */
 POPOTO_API popoto_value popoto_of_unsigned(uint64_t value);
 static inline popoto_value popoto_of_float(double value) {
     popoto_value v = { POPOTO_FLOAT, { 0 } };
@@ -697,7 +696,8 @@ POPOTO_API popoto_status popoto_count(popoto_db *db, const popoto_query_desc *de
 
 /* A query whose rows come in batches, for results larger than memory. Order: none, or by the SORTED
  * field whose index answers the query; another one is POPOTO_BAD_QUERY. Records that are written
- * while the stream is read may be missed or, without order, come twice; all others come once. */
+ * while the stream is read may be missed; all others come, in an ordered stream exactly once. One
+ * without order reads a set, and may give a record twice when the set grows or shrinks meanwhile. */
 typedef struct popoto_stream popoto_stream;
 POPOTO_API popoto_status popoto_stream_open(popoto_db *db, const popoto_query_desc *desc,
                                             popoto_stream **stream);

@@ -357,6 +357,19 @@ static popoto_status set_partition(model *of, field *it, arena *memory, failure 
     return POPOTO_OK;
 }
 
+/* Whether the member has room for the value: the rules of writing it, of which only sizes matter here. */
+static bool member_has_room(const popoto_field *declared, const popoto_value *value) {
+    unsigned bits = (unsigned)(declared->size < 8 ? declared->size * 8 : 64);
+    int64_t high = bits == 64 ? INT64_MAX : ((int64_t)1 << (bits - 1)) - 1;
+    if (value->type == POPOTO_TEXT && declared->member == POPOTO_MEMBER_ARRAY)
+        return value->as.text.size < declared->size;
+    if (value->type == POPOTO_INT && declared->member == POPOTO_MEMBER_SIGNED)
+        return value->as.integer <= high && value->as.integer >= -high - 1;
+    if (value->type == POPOTO_INT && declared->member == POPOTO_MEMBER_UNSIGNED)
+        return value->as.integer >= 0 && (bits == 64 || value->as.integer <= 2 * high + 1);
+    return true;
+}
+
 static popoto_status set_default(model *of, field *it, failure *why) {
     if (it->declared->default_value.type == POPOTO_NULL)
         return POPOTO_OK;
@@ -365,6 +378,9 @@ static popoto_status set_default(model *of, field *it, failure *why) {
         POPOTO_OK)
         return popoto__fail(why, POPOTO_BAD_MODEL, "the default value does not fit: %.400s",
                             inner.text);
+    if (!member_has_room(it->declared, &it->default_value))
+        return bad_field(of->declared, it->declared, why,
+                         "the default value does not fit into its member");
     return POPOTO_OK;
 }
 

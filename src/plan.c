@@ -412,7 +412,12 @@ static popoto_status encode_values(record_write *it, failure *why) {
             (it->pinned == NULL || !it->pinned[i]))
             continue;
         popoto__buffer_clear(&bytes);
-        if (!popoto__codec_write(&bytes, &it->values[i], &reason) && !bytes.failed)
+        bool written = popoto__codec_write(&bytes, &it->values[i], &reason);
+        if (!written && !bytes.failed && !popoto__write_stores(it, i)) {
+            it->stored[i].known = true; /* no guess either */
+            continue;
+        }
+        if (!written && !bytes.failed)
             status = popoto__fail(why, POPOTO_BAD_VALUE, "%s.%s = %s cannot be stored: %s",
                                   it->of->name.data, it->of->fields[i].name,
                                   popoto__show_value(&room, &it->values[i]), reason);
@@ -436,7 +441,8 @@ popoto_status popoto__write_prepare(record_write *it, failure *why) {
     popoto_status status = encode_values(it, why);
     /* What an object says of fields that are not being stored is a first guess; it may say nothing. */
     for (size_t i = 0; i < count; i++)
-        it->stored[i].known = !popoto__write_stores(it, i) && it->values[i].type == POPOTO_NULL;
+        if (!popoto__write_stores(it, i) && it->values[i].type == POPOTO_NULL)
+            it->stored[i].known = true;
     it->place.key = it->old_key;
     if (status != POPOTO_OK || it->kind == WRITE_DELETE || it->kind == WRITE_TOUCH)
         return status;

@@ -269,7 +269,7 @@ static popoto_status take_range(void *context, size_t index, const reply *answer
     return it->cursor.failed || it->last.failed ? popoto__fail_memory(&it->db->why) : POPOTO_OK;
 }
 
-static popoto_status next_set(reading *it) {
+static popoto_status next_set(reading *it, size_t wanted) {
     if (!it->in_steps) {
         it->finished = true;
         if (it->plan.set_count == 0)
@@ -283,9 +283,10 @@ static popoto_status next_set(reading *it) {
         it->finished = true;
         return POPOTO_OK;
     }
+    size_t page = wanted < STREAM_PAGE ? STREAM_PAGE : wanted < it->page ? wanted : it->page;
     popoto_text cursor =
         it->cursor.size ? (popoto_text){ it->cursor.data, it->cursor.size } : TEXT("0");
-    popoto__render_scan(it->plan.sets[it->index], cursor, it->page, &it->db->request);
+    popoto__render_scan(it->plan.sets[it->index], cursor, page, &it->db->request);
     popoto_status status = popoto__db_exchange(it->db, 1, false, &it->rows->names, take_step, it);
     if (status == POPOTO_OK && it->cursor.size == 1 && it->cursor.data[0] == '0') {
         popoto__buffer_clear(&it->cursor);
@@ -374,7 +375,7 @@ static popoto_status next_page(reading *it, size_t wanted) {
     } else if (it->plan.source == SOURCE_SORTED) {
         status = next_range(it, wanted);
     } else {
-        status = next_set(it);
+        status = next_set(it, wanted);
     }
     if (status != POPOTO_OK || !it->plan.check_scores || it->name_count == 0)
         return status;
@@ -441,7 +442,8 @@ static popoto_status fetch(reading *it, size_t range, size_t first, size_t count
     it->gone_count = 0;
     it->first = first;
     popoto__buffer_clear(&it->db->request);
-    popoto__render_fetches(it->what.of, it->what.fetched, it->names + first, count, &it->db->request);
+    popoto__render_fetches(it->what.of, it->what.fetched, it->names + first, count,
+                           &it->db->request);
     popoto_status status =
         popoto__db_exchange(it->db, count, false, &it->rows->memory, take_record, it);
     if (status == POPOTO_OK)

@@ -108,6 +108,10 @@ static const struct {
       "Bad.real cannot be 'x'" },
     { POPOTO_FIELD(thing, text, .max_length = 2, .default_value = POPOTO_DEFAULT_TEXT("abc")),
       "Bad.text cannot be 'abc': it has 3 bytes and may have 2" },
+    { POPOTO_FIELD(thing, short_id, .default_value = POPOTO_DEFAULT_TEXT("twenty bytes it takes")),
+      "Bad.'short_id': the default value does not fit into its member" },
+    { POPOTO_FIELD(thing, tiny, .default_value = POPOTO_DEFAULT_INT(128)),
+      "Bad.'tiny': the default value does not fit into its member" },
 };
 
 static void test_every_contradiction_of_a_field_is_named(void **state) {
