@@ -860,7 +860,9 @@ POPOTO_API popoto_status popoto_scope_leave(popoto_db *db);
  *   - unique values are unique within the tenant, and every index is the tenant's own, so that
  *     partition_by need not name it.
  *
- * A tenant is text, bytes or an integer, and never empty. */
+ * A tenant is text, bytes or an integer, and never empty; 0 is none where a struct holds the integer
+ * itself, because a member that was never set holds that. Calls on many objects name the tenant of each
+ * by itself. */
 
 /* Called for each tenant; return false to stop (the call then returns POPOTO_STOPPED). The value holds
  * during the call. */

@@ -148,7 +148,8 @@ bool popoto__key_unescape_tenant(buffer *out, const char *data, size_t size) {
         } else if (!stays_in_tenant(byte)) {
             return false;
         }
-        popoto__buffer_append(out, &byte, 1);
+        if (out != NULL)
+            popoto__buffer_append(out, &byte, 1);
     }
     return true;
 }

@@ -32,7 +32,7 @@ void popoto__key_unescape(buffer *out, const char *data, size_t size);
  * theirs: ASCII letters, digits, - _ . @ and all bytes above 127 stay, any other byte is written /XX in
  * hexadecimal. */
 void popoto__key_escape_tenant(buffer *out, const char *data, size_t size);
-/* The inverse. False: it is not what the above writes. */
+/* The inverse; out NULL: only ask. False: it is not what the above writes. */
 bool popoto__key_unescape_tenant(buffer *out, const char *data, size_t size);
 
 /* The next segment of a key, still escaped: moves *rest past it and its ':'. False at the end. An

@@ -606,6 +606,12 @@ void popoto__guess_value(const model *of, const field *it, popoto_value *value) 
 
 /* ----- Where a record stands: keys ------------------------------------------------------------ */
 
+/* A tenant that is a plain number in a struct has no null: 0 is what it holds when nobody set it. */
+static bool is_forgotten(const field *it, const popoto_value *value) {
+    return it->kind == POPOTO_KIND_TENANT && value->type == POPOTO_INT && value->as.integer == 0 &&
+           !members[it->declared->member].has_null;
+}
+
 popoto_status popoto__segment(const model *of, const field *it, const popoto_value *value,
                               arena *memory, popoto_text *out, failure *why) {
     buffer text, escaped;
@@ -627,6 +633,9 @@ popoto_status popoto__segment(const model *of, const field *it, const popoto_val
     }
     if (status == POPOTO_OK && it->kind == POPOTO_KIND_TENANT && plain.size == 0)
         status = bad_value(of, it, value, why, "a tenant's name has at least one byte");
+    if (status == POPOTO_OK && is_forgotten(it, value))
+        status = bad_value(of, it, value, why,
+                           "a member that was never set holds that, so it names no tenant");
     if (status == POPOTO_OK && nullable && value->type != POPOTO_NULL &&
         plain.size == strlen(of->null_segment) &&
         memcmp(plain.data, of->null_segment, plain.size) == 0)
@@ -791,7 +800,8 @@ bool popoto__placement_of_key(const model *of, popoto_text key, arena *memory, p
     key_rest rest = popoto__key_split(key.data, key.size);
     if (of->tenant != NULL) {
         if (!popoto__key_next(&rest, &segment, &size) || size < 3 || segment[0] != '{' ||
-            segment[size - 1] != '}')
+            segment[size - 1] != '}' ||
+            !popoto__key_unescape_tenant(NULL, segment + 1, size - 2))
             return false;
         out->segments[of->tenant->index] = (popoto_text){ segment + 1, size - 2 };
     }
