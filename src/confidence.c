@@ -388,6 +388,21 @@ popoto_status popoto_confidence_key(popoto_db *db, const popoto_model *declared,
     return status == POPOTO_OK ? popoto__db_hand_out(db, made, key) : status;
 }
 
+/* A value that the filters left out may come from a scope. */
+static popoto_status need_value(popoto_db *db, const model *of, const field *about, const field *by,
+                                popoto_value *values) {
+    popoto_status status = popoto__scope_complete(db, of, by, &values[by->index]);
+    if (status != POPOTO_OK || values[by->index].type != POPOTO_NULL)
+        return status;
+    if (by == of->tenant)
+        return popoto__fail(&db->why, POPOTO_BAD_ARGUMENT,
+                            "%s belongs to tenants: a value for %s is needed", of->name.data,
+                            by->name);
+    return popoto__fail(&db->why, POPOTO_BAD_ARGUMENT,
+                        "%s.%s is partitioned by %s: a value for %s is needed", of->name.data,
+                        about->name, about->declared->partition_by, by->name);
+}
+
 /* The values of a partition's fields, from filters and scopes; every one is needed, exactly. */
 static popoto_status partition_values(popoto_db *db, const model *of, const field *about,
                                       const popoto_filter *filters, size_t count,
@@ -401,7 +416,7 @@ static popoto_status partition_values(popoto_db *db, const model *of, const fiel
             filters[i].lookup == NULL
                 ? NULL
                 : popoto__model_field(of, filters[i].lookup, strlen(filters[i].lookup));
-        if (by == NULL || !popoto__partitioned_by(about, by))
+        if (by == NULL || (by != of->tenant && !popoto__partitioned_by(about, by)))
             return popoto__fail(
                 &db->why, POPOTO_BAD_ARGUMENT,
                 "%s.%s is partitioned by %s: no value of %s is needed", of->name.data, about->name,
@@ -414,19 +429,13 @@ static popoto_status partition_values(popoto_db *db, const model *of, const fiel
         if (status != POPOTO_OK)
             return status;
     }
-    for (size_t i = 0; i < about->partition_count; i++) {
-        const field *by = &of->fields[about->partition[i]];
-        popoto_status status = popoto__scope_complete(db, of, by, &values[by->index]);
-        if (status != POPOTO_OK)
-            return status;
-        if (values[by->index].type == POPOTO_NULL)
-            return popoto__fail(&db->why, POPOTO_BAD_ARGUMENT,
-                                "%s.%s is partitioned by %s: a value for %s is needed",
-                                of->name.data, about->name, about->declared->partition_by,
-                                by->name);
-    }
-    popoto_status status =
-        popoto__placement_of_partition(of, about, values, &db->scratch, &where, &db->why);
+    popoto_status status = POPOTO_OK;
+    if (of->tenant != NULL)
+        status = need_value(db, of, about, of->tenant, values);
+    for (size_t i = 0; i < about->partition_count && status == POPOTO_OK; i++)
+        status = need_value(db, of, about, &of->fields[about->partition[i]], values);
+    if (status == POPOTO_OK)
+        status = popoto__placement_of_partition(of, about, values, &db->scratch, &where, &db->why);
     return status == POPOTO_OK
                ? popoto__partition_key(of, about, where.segments, &db->scratch, hash, &db->why)
                : status;

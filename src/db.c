@@ -369,10 +369,7 @@ static popoto_status take_permissions(void *context, size_t index, const reply *
     if (answer->type != REPLY_ERROR)
         return popoto__fail(&db->why, POPOTO_BAD_REPLY,
                             "a script answered something that no script of ours does");
-    /* Who may not even ask is taken for somebody who may do little, but perhaps that by MULTI. */
-    popoto_status status = popoto__reply_failure(answer, "asking for permissions", &db->why);
-    db->permissions = PERMITTED_TRANSACTIONS;
-    return status == POPOTO_DENIED ? POPOTO_OK : status;
+    return popoto__reply_failure(answer, "asking for permissions", &db->why);
 }
 
 /* These change nothing that it would be harmful to change twice, so they may be tried again like reads. */
@@ -389,12 +386,31 @@ static popoto_status run_aside(popoto_db *db, const char *const *words, size_t c
     return status;
 }
 
+void popoto__db_forget_permissions(popoto_db *db) {
+    db->knows_permissions = false;
+    db->sha[SCRIPT_COMMIT][0] = '\0';
+}
+
+static popoto_status load_script(popoto_db *db, script_id which, script_id text) {
+    loading it = { db, which };
+    const char *const words[] = { "SCRIPT", "LOAD", popoto__script_text(text) };
+    return run_aside(db, words, 3, take_sha, &it);
+}
+
+/* By EVALSHA like all scripts, so that a tenant's user needs no EVAL. */
 popoto_status popoto__db_ask_permissions(popoto_db *db) {
-    const char *const words[] = { "EVAL", popoto__script_text(SCRIPT_PERMITTED), "0" };
     failure kept = db->why;
     if (db->knows_permissions)
         return POPOTO_OK;
-    popoto_status status = run_aside(db, words, 3, take_permissions, db);
+    popoto_status status = load_script(db, SCRIPT_PERMITTED, SCRIPT_PERMITTED);
+    const char *const words[] = { "EVALSHA", db->sha[SCRIPT_PERMITTED], "0" };
+    if (status == POPOTO_OK)
+        status = run_aside(db, words, 3, take_permissions, db);
+    if (status == POPOTO_DENIED) {
+        /* Who may not even ask is taken for somebody who may do little, but perhaps that by MULTI. */
+        db->permissions = PERMITTED_TRANSACTIONS;
+        status = POPOTO_OK;
+    }
     if (status != POPOTO_OK)
         return status;
     db->why = kept;
@@ -402,20 +418,11 @@ popoto_status popoto__db_ask_permissions(popoto_db *db) {
     return POPOTO_OK;
 }
 
-void popoto__db_forget_permissions(popoto_db *db) {
-    db->knows_permissions = false;
-    db->sha[SCRIPT_COMMIT][0] = '\0';
-}
-
 popoto_status popoto__db_load_script(popoto_db *db, script_id which) {
-    loading it = { db, which };
     popoto_status status = which == SCRIPT_COMMIT ? popoto__db_ask_permissions(db) : POPOTO_OK;
-    if (status != POPOTO_OK)
-        return status;
-    if (which == SCRIPT_COMMIT && (db->permissions & PERMITTED_COMMANDS) == 0)
-        which = SCRIPT_COMMIT_ASKING;
-    const char *const words[] = { "SCRIPT", "LOAD", popoto__script_text(which) };
-    return run_aside(db, words, 3, take_sha, &it);
+    bool asks = which == SCRIPT_COMMIT && (db->permissions & PERMITTED_COMMANDS) == 0;
+    return status == POPOTO_OK ? load_script(db, which, asks ? SCRIPT_COMMIT_ASKING : which)
+                               : status;
 }
 
 popoto_text popoto__db_script(const popoto_db *db, script_id which) {

@@ -23,6 +23,9 @@ typedef struct row_source {
 } row_source;
 
 /* The keys of objects that are the caller's own, in a ring of bytes: the latest so many. */
+/* How many tenants a db remembers to have put on the list of tenants. */
+#define NOTED_TENANTS 256
+
 #define KEY_LOG_SIZE ((size_t)1 << 18)
 
 typedef struct key_log {
@@ -46,7 +49,8 @@ struct popoto_db {
     key_log log;
     row_source *sources;
     uint32_t last_serial;
-    char sha[SCRIPT_COUNT][48]; /* empty: not loaded yet */
+    uint64_t noted_tenants[NOTED_TENANTS]; /* digests, each at its own place */
+    char sha[SCRIPT_COUNT][48];            /* empty: not loaded yet */
     bool knows_permissions;
     int permissions; /* PERMITTED_... */
     arena scratch;   /* of the call under way */

@@ -71,7 +71,7 @@ static bool is_special(const char *at, const char *end) {
 bool popoto__decimal_read(decimal *it, const char *text, size_t size, const char **why) {
     const char *at = text;
     const char *end = text + size;
-    *why = "it is no decimal number of digits, a point and an exponent";
+    *why = "a decimal is written like 12.50 or -1E+3";
     it->negative = at < end && *at == '-';
     if (at < end && (*at == '-' || *at == '+'))
         at++;

@@ -106,3 +106,50 @@ void popoto__key_pattern_literal(buffer *out, const char *data, size_t size) {
         popoto__buffer_append(out, data + i, 1);
     }
 }
+
+/* ----- Tenants -------------------------------------------------------------------------------- */
+
+static bool stays_in_tenant(unsigned char byte) {
+    return (byte >= 'a' && byte <= 'z') || (byte >= 'A' && byte <= 'Z') ||
+           (byte >= '0' && byte <= '9') || byte == '-' || byte == '_' || byte == '.' ||
+           byte == '@' || byte > 127;
+}
+
+static const char hexadecimal[] = "0123456789abcdef";
+
+void popoto__key_escape_tenant(buffer *out, const char *data, size_t size) {
+    for (size_t i = 0; i < size; i++) {
+        unsigned char byte = (unsigned char)data[i];
+        char escaped[3] = { '/', hexadecimal[byte >> 4], hexadecimal[byte & 15] };
+        if (stays_in_tenant(byte))
+            popoto__buffer_append(out, data + i, 1);
+        else
+            popoto__buffer_append(out, escaped, sizeof escaped);
+    }
+}
+
+static int hexadecimal_value(char digit) {
+    const char *at = digit == '\0' ? NULL : strchr(hexadecimal, digit);
+    return at == NULL ? -1 : (int)(at - hexadecimal);
+}
+
+bool popoto__key_unescape_tenant(buffer *out, const char *data, size_t size) {
+    for (size_t i = 0; i < size; i++) {
+        unsigned char byte = (unsigned char)data[i];
+        if (byte == '/') {
+            int high = i + 2 < size ? hexadecimal_value(data[i + 1]) : -1;
+            int low = i + 2 < size ? hexadecimal_value(data[i + 2]) : -1;
+            if (high < 0 || low < 0)
+                return false;
+            byte = (unsigned char)(high << 4 | low);
+            if (stays_in_tenant(byte))
+                return false;
+            i += 2;
+        } else if (!stays_in_tenant(byte)) {
+            return false;
+        }
+        if (out != NULL)
+            popoto__buffer_append(out, &byte, 1);
+    }
+    return true;
+}

@@ -26,6 +26,15 @@ void popoto__key_escape(buffer *out, const char *escapes, const char *data, size
  * unknown escapes as they are. */
 void popoto__key_unescape(buffer *out, const char *data, size_t size);
 
+/* The name of a tenant as it stands between the braces that begin its keys, {project-a}:..., where it
+ * must hold no brace, no pattern character and no space, for Redis Cluster takes what is between the
+ * first { and the next } for the slot, and access-control patterns and their files take the others for
+ * theirs: ASCII letters, digits, - _ . @ and all bytes above 127 stay, any other byte is written /XX in
+ * hexadecimal. */
+void popoto__key_escape_tenant(buffer *out, const char *data, size_t size);
+/* The inverse; out NULL: only ask. False: it is not what the above writes. */
+bool popoto__key_unescape_tenant(buffer *out, const char *data, size_t size);
+
 /* The next segment of a key, still escaped: moves *rest past it and its ':'. False at the end. An
  * empty key has one empty segment. */
 typedef struct key_rest {

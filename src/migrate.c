@@ -172,7 +172,7 @@ static popoto_status read_page(migration *it) {
 
 /* The end of a partition's key, "atlas": what tells it from the unpartitioned one. */
 static popoto_text partition_name(const migration *it, popoto_text hash) {
-    size_t skipped = it->about->prefix.size + 1;
+    size_t skipped = it->hash.size + 1;
     return (popoto_text){ hash.data + skipped, hash.size - skipped };
 }
 
@@ -211,7 +211,7 @@ static popoto_status plan_move(commit_batch *run, commit *one) {
 }
 
 static void render_move(commit_batch *run, commit *one) {
-    popoto__plan_render_commit(&one->planned, popoto__db_script(run->db, SCRIPT_COMMIT),
+    popoto__plan_render_commit(&one->planned, popoto__db_script(run->db, SCRIPT_MERGE),
                                &run->db->request);
 }
 
@@ -298,7 +298,7 @@ static popoto_status move_entries(migration *it, size_t first, size_t count) {
         .items = items,
         .count = count,
         .stride = sizeof *items,
-        .script = SCRIPT_COMMIT,
+        .script = SCRIPT_MERGE,
         .doing = "moving a confidence entry",
         .only_asks = it->how->dry_run,
         .plan = plan_move,
@@ -378,13 +378,35 @@ static popoto_status run(migration *it) {
     return status;
 }
 
-/* A migration is about all tenants. */
+/* The unpartitioned hash: of the model, or, where it is strict, of the tenant whose scope this is. Its
+ * name is kept in the db's own memory, because the scratch memory goes with each batch. */
+static popoto_status name_hash(migration *it) {
+    popoto_text segments[MODEL_MAX_FIELDS];
+    const field *tenant = it->of->tenant;
+    popoto_value value = { POPOTO_NULL, { 0 } };
+    popoto_status status = POPOTO_OK;
+    if (tenant != NULL)
+        status = popoto__scope_complete(it->db, it->of, tenant, &value);
+    if (status == POPOTO_OK && tenant != NULL && value.type == POPOTO_NULL)
+        status = popoto__fail(&it->db->why, POPOTO_BAD_ARGUMENT,
+                              "%s belongs to tenants: enter the scope of the %s to be migrated",
+                              it->of->name.data, tenant->name);
+    if (status == POPOTO_OK && tenant != NULL)
+        status = popoto__segment(it->of, tenant, &value, &it->result->memory,
+                                 &segments[tenant->index], &it->db->why);
+    if (status == POPOTO_OK)
+        it->hash = popoto__unpartitioned_key(it->of, it->about, segments, &it->result->memory);
+    return status == POPOTO_OK && it->hash.data == NULL ? popoto__fail_memory(&it->db->why)
+                                                        : status;
+}
+
+/* A migration is about all tenants, or, where the model is strict, about the one whose scope this is. */
 static popoto_status refuse_scopes(const migration *it) {
     for (size_t i = 0; i < it->of->field_count; i++) {
         const field *by = &it->of->fields[i];
         const popoto_value *given = popoto__scope_value(it->db, by);
         shown room;
-        if (given != NULL)
+        if (given != NULL && by != it->of->tenant)
             return popoto__fail(
                 &it->db->why, POPOTO_BAD_SCOPE,
                 "a migration moves the entries of every %s, and this thread is in the "
@@ -412,7 +434,6 @@ popoto_status popoto_confidence_migrate(popoto_db *db, const popoto_model *decla
     status = refuse_scopes(&it);
     if (status != POPOTO_OK)
         return status;
-    it.hash = it.about->prefix;
     it.result = popoto__allocate_zeroed(&db->allocator, 1, sizeof *it.result);
     if (it.result == NULL)
         return popoto__fail_memory(&db->why);
@@ -420,7 +441,9 @@ popoto_status popoto_confidence_migrate(popoto_db *db, const popoto_model *decla
     popoto__arena_init(&it.result->memory, &it.result->allocator);
     popoto__arena_init(&it.page, &db->allocator);
     popoto__buffer_init(&it.cursor, &db->allocator);
-    status = run(&it);
+    status = name_hash(&it);
+    if (status == POPOTO_OK)
+        status = run(&it);
     list_partitions(it.result);
     *out = &it.result->public;
     popoto__buffer_free(&it.cursor);

@@ -63,31 +63,35 @@ typedef struct kind_rules {
 } kind_rules;
 
 static const kind_rules kinds[] = {
-    [POPOTO_KIND_FIELD] = { .word = "FIELD", .types = ~0U, .allowed = "anything" },
-    [POPOTO_KIND_KEY] = { .word = "KEY",
+    [POPOTO_KIND_FIELD] = { .word = "a FIELD", .types = ~0U, .allowed = "anything" },
+    [POPOTO_KIND_KEY] = { .word = "a KEY",
                           .types = TYPES(POPOTO_TEXT, POPOTO_BYTES, POPOTO_INT, POPOTO_FLOAT,
                                          POPOTO_BOOL, POPOTO_TIME, POPOTO_DAY, POPOTO_DECIMAL),
                           .allowed = "text, bytes, a number, a bool, a moment or a day",
                           .is_key = true },
-    [POPOTO_KIND_AUTO_KEY] = { .word = "AUTO_KEY",
+    [POPOTO_KIND_AUTO_KEY] = { .word = "an AUTO_KEY",
                                .types = TYPES(POPOTO_TEXT),
                                .allowed = "a popoto_id, or a char array of at least 33",
                                .is_key = true },
-    [POPOTO_KIND_UNIQUE_KEY] = { .word = "UNIQUE_KEY",
+    [POPOTO_KIND_UNIQUE_KEY] = { .word = "a UNIQUE_KEY",
                                  .types =
                                      TYPES(POPOTO_TEXT, POPOTO_BYTES, POPOTO_INT, POPOTO_FLOAT,
                                            POPOTO_BOOL, POPOTO_TIME, POPOTO_DAY, POPOTO_DECIMAL),
                                  .allowed = "text, bytes, a number, a bool, a moment or a day",
                                  .is_key = true },
-    [POPOTO_KIND_SORTED] = { .word = "SORTED",
+    [POPOTO_KIND_SORTED] = { .word = "a SORTED field",
                              .types = TYPES(POPOTO_INT, POPOTO_FLOAT, POPOTO_DECIMAL, POPOTO_TIME,
                                             POPOTO_DAY),
                              .allowed = "a number, a moment or a day",
                              .partitions = true },
-    [POPOTO_KIND_CONFIDENCE] = { .word = "CONFIDENCE",
+    [POPOTO_KIND_CONFIDENCE] = { .word = "a CONFIDENCE field",
                                  .types = TYPES(POPOTO_FLOAT),
                                  .allowed = "a double",
                                  .partitions = true },
+    [POPOTO_KIND_TENANT] = { .word = "a TENANT",
+                             .types = TYPES(POPOTO_TEXT, POPOTO_BYTES, POPOTO_INT),
+                             .allowed = "text, bytes or an integer",
+                             .is_key = true },
 };
 #define KIND_COUNT (sizeof(kinds) / sizeof(kinds[0]))
 
@@ -255,9 +259,9 @@ static popoto_status check_field(const popoto_model *of, size_t index, const dia
         return status;
     popoto_type type = field_type(it);
     if ((kinds[it->kind].types >> type & 1U) == 0)
-        return popoto__fail(why, POPOTO_BAD_MODEL, "%s.%s: %s %s must be %s, not %s", of->name,
-                            it->name, kinds[it->kind].word[0] == 'A' ? "an" : "a",
-                            kinds[it->kind].word, kinds[it->kind].allowed, popoto__type_name(type));
+        return popoto__fail(why, POPOTO_BAD_MODEL, "%s.%s: %s must be %s, not %s", of->name,
+                            it->name, kinds[it->kind].word, kinds[it->kind].allowed,
+                            popoto__type_name(type));
     if (it->kind == POPOTO_KIND_AUTO_KEY && of->size != 0 && it->member != POPOTO_MEMBER_ID &&
         !(it->member == POPOTO_MEMBER_ARRAY && it->size >= sizeof(popoto_id)))
         return bad_field(
@@ -318,6 +322,7 @@ static popoto_status set_partition(model *of, field *it, arena *memory, failure 
     if (indexes == NULL)
         return popoto__fail_memory(why);
     it->partition = indexes;
+    bool named = false;
     size_t size;
     for (const char *name = popoto__list_next(&list, &size); size > 0;
          name = popoto__list_next(&list, &size)) {
@@ -339,14 +344,30 @@ static popoto_status set_partition(model *of, field *it, arena *memory, failure 
             if (indexes[i] == by->index)
                 return popoto__fail(why, POPOTO_BAD_MODEL, "%s.%s: partition_by names %s twice",
                                     of->name.data, it->name, by->name);
+        named = true;
+        if (by == of->tenant)
+            continue; /* every key of a strict model is its tenant's already */
         indexes[it->partition_count++] = by->index;
         of->fields[by->index].is_partition = true;
         of->moves = of->moves || !by->is_key;
     }
-    if (it->partition_count == 0)
+    if (!named)
         return bad_field(of->declared, it->declared, why,
                          "partition_by names no field; leave it out, or name one or more: \"a,b\"");
     return POPOTO_OK;
+}
+
+/* Whether the member has room for the value: the rules of writing it, of which only sizes matter here. */
+static bool member_has_room(const popoto_field *declared, const popoto_value *value) {
+    unsigned bits = (unsigned)(declared->size < 8 ? declared->size * 8 : 64);
+    int64_t high = bits == 64 ? INT64_MAX : ((int64_t)1 << (bits - 1)) - 1;
+    if (value->type == POPOTO_TEXT && declared->member == POPOTO_MEMBER_ARRAY)
+        return value->as.text.size < declared->size;
+    if (value->type == POPOTO_INT && declared->member == POPOTO_MEMBER_SIGNED)
+        return value->as.integer <= high && value->as.integer >= -high - 1;
+    if (value->type == POPOTO_INT && declared->member == POPOTO_MEMBER_UNSIGNED)
+        return value->as.integer >= 0 && (bits == 64 || value->as.integer <= 2 * high + 1);
+    return true;
 }
 
 static popoto_status set_default(model *of, field *it, failure *why) {
@@ -357,6 +378,9 @@ static popoto_status set_default(model *of, field *it, failure *why) {
         POPOTO_OK)
         return popoto__fail(why, POPOTO_BAD_MODEL, "the default value does not fit: %.400s",
                             inner.text);
+    if (!member_has_room(it->declared, &it->default_value))
+        return bad_field(of->declared, it->declared, why,
+                         "the default value does not fit into its member");
     return POPOTO_OK;
 }
 
@@ -369,7 +393,7 @@ static void place_keys(const model *of, size_t *keys, bool by_name) {
         keys[at] = moved;
     }
     for (size_t i = 0; i < of->key_count; i++)
-        of->fields[keys[i]].key_position = i + 1;
+        of->fields[keys[i]].key_position = i + (of->tenant != NULL ? 2 : 1);
 }
 
 static popoto_status compile_fields(model *of, const dialect *how, arena *memory, failure *why) {
@@ -399,7 +423,12 @@ static popoto_status compile_fields(model *of, const dialect *how, arena *memory
                                                            : initial,
             .evidence_cap = declared->evidence_cap ? declared->evidence_cap : 20,
         };
-        if (it->is_key)
+        if (it->kind == POPOTO_KIND_TENANT && of->tenant != NULL)
+            return bad_field(of->declared, declared, why,
+                             "a record has one tenant, and there is a TENANT already");
+        if (it->kind == POPOTO_KIND_TENANT)
+            of->tenant = it;
+        else if (it->is_key)
             keys[of->key_count++] = i;
         it->raw_partition = it->kind == POPOTO_KIND_CONFIDENCE && how->raw_confidence_partition;
         of->has_auto_key = of->has_auto_key || it->kind == POPOTO_KIND_AUTO_KEY;
@@ -430,11 +459,12 @@ popoto_status popoto__model_compile(const popoto_model *declared, popoto_dialect
         return popoto__fail_memory(why);
     it->declared = declared;
     it->name = (popoto_text){ declared->name, strlen(declared->name) };
-    it->class_key = joined(memory, (const char *[]){ how->class_prefix, ":", declared->name }, 3);
+    it->class_prefix =
+        joined(memory, (const char *[]){ how->class_prefix, ":", declared->name }, 3);
     it->escapes = how->escapes;
     it->null_segment = how->null_segment;
     it->field_count = declared->field_count;
-    if (it->class_key.data == NULL)
+    if (it->class_prefix.data == NULL)
         return popoto__fail_memory(why);
     status = compile_fields(it, how, memory, why);
     if (status == POPOTO_OK)
@@ -524,12 +554,13 @@ static popoto_status bad_value(const model *of, const field *it, const popoto_va
 static popoto_status accept_null(const model *of, const field *it, failure *why) {
     if (it->declared->null)
         return POPOTO_OK;
-    return popoto__fail(why, POPOTO_BAD_VALUE, "%s.%s is null: %s", of->name.data, it->name,
-                        it->is_key         ? "a key needs a value"
-                        : it->is_partition ? "it names the record's partition"
-                        : it->kind == POPOTO_KIND_FIELD
-                            ? "give it a value, or declare it .null = true"
-                            : "it needs a value");
+    return popoto__fail(
+        why, POPOTO_BAD_VALUE, "%s.%s is null: %s", of->name.data, it->name,
+        it->kind == POPOTO_KIND_TENANT  ? "every call names its tenant; set it, or enter its scope"
+        : it->is_key                    ? "a key needs a value"
+        : it->is_partition              ? "it names the record's partition"
+        : it->kind == POPOTO_KIND_FIELD ? "give it a value, or declare it .null = true"
+                                        : "it needs a value");
 }
 
 popoto_status popoto__field_accept(const model *of, const field *it, const popoto_value *given,
@@ -575,6 +606,12 @@ void popoto__guess_value(const model *of, const field *it, popoto_value *value) 
 
 /* ----- Where a record stands: keys ------------------------------------------------------------ */
 
+/* A tenant that is a plain number in a struct has no null: 0 is what it holds when nobody set it. */
+static bool is_forgotten(const field *it, const popoto_value *value) {
+    return it->kind == POPOTO_KIND_TENANT && value->type == POPOTO_INT && value->as.integer == 0 &&
+           !members[it->declared->member].has_null;
+}
+
 popoto_status popoto__segment(const model *of, const field *it, const popoto_value *value,
                               arena *memory, popoto_text *out, failure *why) {
     buffer text, escaped;
@@ -594,12 +631,20 @@ popoto_status popoto__segment(const model *of, const field *it, const popoto_val
     } else {
         status = bad_value(of, it, value, why, reason);
     }
+    if (status == POPOTO_OK && it->kind == POPOTO_KIND_TENANT && plain.size == 0)
+        status = bad_value(of, it, value, why, "a tenant's name has at least one byte");
+    if (status == POPOTO_OK && is_forgotten(it, value))
+        status = bad_value(of, it, value, why,
+                           "a member that was never set holds that, so it names no tenant");
     if (status == POPOTO_OK && nullable && value->type != POPOTO_NULL &&
         plain.size == strlen(of->null_segment) &&
         memcmp(plain.data, of->null_segment, plain.size) == 0)
         status = bad_value(of, it, value, why, "null stands so in keys, and the field may be null");
     if (status == POPOTO_OK) {
-        popoto__key_escape(&escaped, of->escapes, plain.data, plain.size);
+        if (it->kind == POPOTO_KIND_TENANT)
+            popoto__key_escape_tenant(&escaped, plain.data, plain.size);
+        else
+            popoto__key_escape(&escaped, of->escapes, plain.data, plain.size);
         if (!text.failed && !escaped.failed)
             *out = (popoto_text){ popoto__arena_copy(memory, escaped.data, escaped.size),
                                   escaped.size };
@@ -611,15 +656,24 @@ popoto_status popoto__segment(const model *of, const field *it, const popoto_val
     return status;
 }
 
-static popoto_text with_segments(popoto_text prefix, const popoto_text *const *segments,
-                                 size_t count, arena *memory) {
-    size_t size = prefix.size;
+/* "{tenant}:prefix:segment:segment"; without the first part where the model is not strict. */
+static popoto_text with_segments(const model *of, const popoto_text *all, popoto_text prefix,
+                                 const popoto_text *const *segments, size_t count, arena *memory) {
+    const popoto_text *tenant = of->tenant != NULL ? &all[of->tenant->index] : NULL;
+    size_t size = prefix.size + (tenant != NULL ? tenant->size + 3 : 0);
     for (size_t i = 0; i < count; i++)
         size += 1 + segments[i]->size;
     char *text = popoto__arena_bytes(memory, size + 1);
-    if (text == NULL)
+    if (text == NULL || (tenant != NULL && tenant->data == NULL))
         return (popoto_text){ NULL, 0 };
     char *at = text;
+    if (tenant != NULL) {
+        *at++ = '{';
+        memcpy(at, tenant->data, tenant->size);
+        at += tenant->size;
+        *at++ = '}';
+        *at++ = ':';
+    }
     memcpy(at, prefix.data, prefix.size);
     at += prefix.size;
     for (size_t i = 0; i < count; i++) {
@@ -678,6 +732,11 @@ static popoto_status place_field(const model *of, const field *it, const popoto_
                : status;
 }
 
+static popoto_status place_tenant(const model *of, const popoto_value *values, arena *memory,
+                                  placement *out, failure *why) {
+    return of->tenant != NULL ? place_field(of, of->tenant, values, memory, out, why) : POPOTO_OK;
+}
+
 static popoto_status place_key(const model *of, const popoto_value *values, arena *memory,
                                placement *out, failure *why) {
     const popoto_text *segments[MODEL_MAX_FIELDS];
@@ -685,13 +744,16 @@ static popoto_status place_key(const model *of, const popoto_value *values, aren
     out->segments = popoto__arena_zeroed(memory, of->field_count, sizeof(popoto_text));
     if (out->segments == NULL)
         return popoto__fail_memory(why);
+    popoto_status placed = place_tenant(of, values, memory, out, why);
+    if (placed != POPOTO_OK)
+        return placed;
     for (size_t i = 0; i < of->key_count; i++) {
         popoto_status status = place_field(of, &of->fields[of->keys[i]], values, memory, out, why);
         if (status != POPOTO_OK)
             return status;
         segments[i] = &out->segments[of->keys[i]];
     }
-    out->key = with_segments(of->name, segments, of->key_count, memory);
+    out->key = with_segments(of, out->segments, of->name, segments, of->key_count, memory);
     return out->key.data != NULL ? POPOTO_OK : popoto__fail_memory(why);
 }
 
@@ -710,11 +772,11 @@ popoto_status popoto__placement_of_values(const model *of, const popoto_value *v
 popoto_status popoto__placement_of_partition(const model *of, const field *it,
                                              const popoto_value *values, arena *memory,
                                              placement *out, failure *why) {
-    popoto_status status = POPOTO_OK;
     out->key = (popoto_text){ NULL, 0 };
     out->segments = popoto__arena_zeroed(memory, of->field_count, sizeof(popoto_text));
     if (out->segments == NULL)
         return popoto__fail_memory(why);
+    popoto_status status = place_tenant(of, values, memory, out, why);
     for (size_t i = 0; i < it->partition_count && status == POPOTO_OK; i++)
         status = place_field(of, &of->fields[it->partition[i]], values, memory, out, why);
     return status;
@@ -736,6 +798,13 @@ bool popoto__placement_of_key(const model *of, popoto_text key, arena *memory, p
     if (out->segments == NULL)
         return false;
     key_rest rest = popoto__key_split(key.data, key.size);
+    if (of->tenant != NULL) {
+        if (!popoto__key_next(&rest, &segment, &size) || size < 3 || segment[0] != '{' ||
+            segment[size - 1] != '}' ||
+            !popoto__key_unescape_tenant(NULL, segment + 1, size - 2))
+            return false;
+        out->segments[of->tenant->index] = (popoto_text){ segment + 1, size - 2 };
+    }
     if (!popoto__key_next(&rest, &segment, &size) || size != of->name.size ||
         memcmp(segment, of->name.data, size) != 0)
         return false;
@@ -753,12 +822,20 @@ popoto_status popoto__placement_set(const model *of, placement *it, size_t field
                            why);
 }
 
+popoto_text popoto__class_key(const model *of, const popoto_text *segments, arena *memory) {
+    return with_segments(of, segments, of->class_prefix, NULL, 0, memory);
+}
+
+popoto_text popoto__unpartitioned_key(const model *of, const field *it, const popoto_text *segments,
+                                      arena *memory) {
+    return with_segments(of, segments, it->prefix, NULL, 0, memory);
+}
+
 popoto_text popoto__index_key(const model *of, const field *it, const popoto_text *segments,
                               arena *memory) {
     const popoto_text *used[MODEL_MAX_FIELDS];
     popoto_text raw[MODEL_MAX_FIELDS];
     size_t count = 0;
-    (void)of;
     if (it->is_key)
         used[count++] = &segments[it->index];
     for (size_t i = 0; i < it->partition_count; i++) {
@@ -771,7 +848,7 @@ popoto_text popoto__index_key(const model *of, const field *it, const popoto_tex
         }
         count++;
     }
-    return with_segments(it->prefix, used, count, memory);
+    return with_segments(of, segments, it->prefix, used, count, memory);
 }
 
 popoto_status popoto__partition_key(const model *of, const field *it, const popoto_text *segments,

@@ -40,7 +40,8 @@ typedef struct field {
 struct model {
     const popoto_model *declared;
     popoto_text name;
-    popoto_text class_key;    /* "$Class:Episode" */
+    popoto_text class_prefix; /* "$Class:Episode" */
+    const field *tenant;      /* the TENANT; NULL: the model is not strict */
     const char *escapes;      /* of key segments */
     const char *null_segment; /* of a KEY that is null; NULL: none can be */
     field *fields;
@@ -115,6 +116,13 @@ popoto_status popoto__segment(const model *of, const field *it, const popoto_val
  * key could be the same. */
 popoto_status popoto__partition_key(const model *of, const field *it, const popoto_text *segments,
                                     arena *memory, popoto_text *out, failure *why);
+
+/* The key that a companion hash would have without a partition. data NULL: no memory. */
+popoto_text popoto__unpartitioned_key(const model *of, const field *it, const popoto_text *segments,
+                                      arena *memory);
+
+/* The key of the set of all records: of the model, or of the placement's tenant. data NULL: no memory. */
+popoto_text popoto__class_key(const model *of, const popoto_text *segments, arena *memory);
 
 /* The index key of a field for a record: key and unique indexes end in the field's own segment,
  * sorted indexes and companion hashes in their partition's. data NULL: no memory. */

@@ -96,7 +96,7 @@
     "local function denied(name, key)\n"                        \
     "  if asked[name] or not may then return end\n"             \
     "  asked[name] = true\n"                                    \
-    "  if name == 'MOVE' or name == 'MERGE' then\n"             \
+    "  if name == 'MOVE' then\n"                                \
     "    denied('HGET', key)\n"                                 \
     "    denied('HSET', key)\n"                                 \
     "    denied('HDEL', key)\n"                                 \
@@ -107,8 +107,7 @@
 #define SCRIPT_NO_PERMISSIONS "local denied, reason\n"
 
 #define SCRIPT_COMMANDS                                                                           \
-    "local types = {HSET = 'hash', HSETNX = 'hash', HDEL = 'hash', MOVE = 'hash', MERGE = "       \
-    "'hash',\n"                                                                                   \
+    "local types = {HSET = 'hash', HSETNX = 'hash', HDEL = 'hash', MOVE = 'hash',\n"              \
     "  DEL = 'hash', RENAME = 'hash', SADD = 'set',\n"                                            \
     "  SREM = 'set', ZADD = 'zset', ZREM = 'zset'}\n"                                             \
     "local first, outcome = at, at <= #ARGV and 'OK' or 'NOTHING'\n"                              \
@@ -141,21 +140,6 @@
     "      call('HSET', to, ARGV[rest + 1], entry)\n"                                             \
     "      call('HDEL', key, ARGV[rest])\n"                                                       \
     "    end\n"                                                                                   \
-    "  elseif name == 'MERGE' then\n"                                                             \
-    "    local to = key_at(at + 4)\n"                                                             \
-    "    local member, initial = ARGV[rest], tonumber(ARGV[rest + 1])\n"                          \
-    "    local cap = tonumber(ARGV[rest + 2])\n"                                                  \
-    "    local here, there = call('HGET', key, member), call('HGET', to, member)\n"               \
-    "    local a, b = read_entry(here, initial), read_entry(there, initial)\n"                    \
-    "    if (here and not a) or (there and not b) then\n"                                         \
-    "      return redis.error_reply('CORRUPTENTRY in ' .. short(here and not a and key or to))\n" \
-    "    end\n"                                                                                   \
-    "    if a then\n"                                                                             \
-    "      call('HSET', to, member, b and merge(a, b, initial, cap) or here)\n"                   \
-    "      call('HDEL', key, member)\n"                                                           \
-    "    else\n"                                                                                  \
-    "      outcome = 'NOTHING'\n"                                                                 \
-    "    end\n"                                                                                   \
     "  elseif keys == 2 then\n"                                                                   \
     "    call(name, key, key_at(at + 4), unpack(ARGV, rest, last))\n"                             \
     "  else\n"                                                                                    \
@@ -166,8 +150,26 @@
     "return redis.status_reply(outcome)\n"
 
 static const char *const scripts[SCRIPT_COUNT] = {
-    [SCRIPT_COMMIT] = SCRIPT_EXPECTATIONS SCRIPT_ENTRIES SCRIPT_NO_PERMISSIONS SCRIPT_COMMANDS,
-    [SCRIPT_COMMIT_ASKING] = SCRIPT_EXPECTATIONS SCRIPT_ENTRIES SCRIPT_PERMISSIONS SCRIPT_COMMANDS,
+    [SCRIPT_COMMIT] = SCRIPT_EXPECTATIONS SCRIPT_NO_PERMISSIONS SCRIPT_COMMANDS,
+    [SCRIPT_COMMIT_ASKING] = SCRIPT_EXPECTATIONS SCRIPT_PERMISSIONS SCRIPT_COMMANDS,
+
+    /* One MERGE instead of commands: see popoto__plan_merge. */
+    [SCRIPT_MERGE] = SCRIPT_EXPECTATIONS SCRIPT_ENTRIES
+    "if at > #ARGV then return redis.status_reply('NOTHING') end\n"
+    "local key, to, may = key_at(at + 3), key_at(at + 4), redis.acl_check_cmd\n"
+    "local member, initial, cap = ARGV[at + 5], tonumber(ARGV[at + 6]), tonumber(ARGV[at + 7])\n"
+    "if may and not (may('HSET', to, member, '') and may('HDEL', key, member)) then\n"
+    "  return redis.error_reply('NOPERM this user may not run HSET and HDEL')\n"
+    "end\n"
+    "local here, there = call('HGET', key, member), call('HGET', to, member)\n"
+    "local a, b = read_entry(here, initial), read_entry(there, initial)\n"
+    "if (here and not a) or (there and not b) then\n"
+    "  return redis.error_reply('CORRUPTENTRY in ' .. short(here and not a and key or to))\n"
+    "end\n"
+    "if not a then return redis.status_reply('NOTHING') end\n"
+    "call('HSET', to, member, b and merge(a, b, initial, cap) or here)\n"
+    "call('HDEL', key, member)\n"
+    "return redis.status_reply('OK')\n",
 
     /* Which of the above a user needs; and whether MULTI and EXEC are theirs. Before Redis 7.0 nobody
      * can say, and all is believed to be allowed. */
@@ -449,7 +451,12 @@ static popoto_status encode_values(record_write *it, failure *why) {
             (it->pinned == NULL || !it->pinned[i]))
             continue;
         popoto__buffer_clear(&bytes);
-        if (!popoto__codec_write(&bytes, &it->values[i], &reason) && !bytes.failed)
+        bool written = popoto__codec_write(&bytes, &it->values[i], &reason);
+        if (!written && !bytes.failed && !popoto__write_stores(it, i)) {
+            it->stored[i].known = true; /* no guess either */
+            continue;
+        }
+        if (!written && !bytes.failed)
             status = popoto__fail(why, POPOTO_BAD_VALUE, "%s.%s = %s cannot be stored: %s",
                                   it->of->name.data, it->of->fields[i].name,
                                   popoto__show_value(&room, &it->values[i]), reason);
@@ -473,7 +480,8 @@ popoto_status popoto__write_prepare(record_write *it, failure *why) {
     popoto_status status = encode_values(it, why);
     /* What an object says of fields that are not being stored is a first guess; it may say nothing. */
     for (size_t i = 0; i < count; i++)
-        it->stored[i].known = !popoto__write_stores(it, i) && it->values[i].type == POPOTO_NULL;
+        if (!popoto__write_stores(it, i) && it->values[i].type == POPOTO_NULL)
+            it->stored[i].known = true;
     it->place.key = it->old_key;
     if (status != POPOTO_OK || it->kind == WRITE_DELETE || it->kind == WRITE_TOUCH)
         return status;
@@ -717,10 +725,10 @@ static popoto_status plan_store(record_write *it, const placement *before, plan 
     plan_hash(it, out);
     plan_expiry(it, out);
     if (it->moves_key)
-        PLAN(out, "SREM", it->of->class_key, it->old_key);
+        PLAN(out, "SREM", popoto__class_key(it->of, before->segments, out->memory), it->old_key);
     /* A record that is replaced under its own name is in the sets already, or would not be there. */
     if (it->moves_key || it->kind != WRITE_REPLACE)
-        PLAN(out, "SADD", it->of->class_key, it->place.key);
+        PLAN(out, "SADD", popoto__class_key(it->of, after.segments, out->memory), it->place.key);
     for (size_t i = 0; i < it->of->field_count && status == POPOTO_OK; i++)
         status = plan_field_index(it, &it->of->fields[i], before, &after, out, why);
     return status;
@@ -735,7 +743,7 @@ static void plan_removal(const model *of, popoto_text key, const placement *befo
         [POPOTO_KIND_CONFIDENCE] = { "HDEL", 4 },
     };
     const record_write place = { .of = of };
-    PLAN(out, "SREM", of->class_key, key);
+    PLAN(out, "SREM", popoto__class_key(of, before->segments, out->memory), key);
     for (size_t i = 0; i < of->field_count; i++) {
         const field *about = &of->fields[i];
         if (about->prefix.data == NULL)

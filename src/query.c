@@ -229,6 +229,27 @@ static popoto_status add_scopes(popoto_db *db, query *it) {
     return POPOTO_OK;
 }
 
+/* A query of all tenants is asked for by name, and by nothing that names one. */
+static popoto_status add_all_tenants(popoto_db *db, query *it) {
+    const field *tenant = it->of->tenant;
+    if (tenant == NULL)
+        return popoto__fail(&db->why, POPOTO_BAD_QUERY,
+                            "%s has no TENANT: .all_tenants is for strict models",
+                            it->of->name.data);
+    for (size_t i = 0; i < it->condition_count; i++)
+        if (it->conditions[i].about == tenant && it->conditions[i].how == LOOKUP_IS)
+            return popoto__fail(&db->why,
+                                popoto__scope_value(db, tenant) != NULL ? POPOTO_BAD_SCOPE
+                                                                        : POPOTO_BAD_QUERY,
+                                "%s: .all_tenants contradicts the one %s that %s names",
+                                it->of->name.data, tenant->name,
+                                popoto__scope_value(db, tenant) != NULL ? "the scope of this thread"
+                                                                        : "the filter");
+    it->each_tenant = &it->conditions[it->condition_count++];
+    *it->each_tenant = (condition){ .about = tenant, .how = LOOKUP_IS };
+    return POPOTO_OK;
+}
+
 static popoto_status parse_order(query *it, const char *order, failure *why) {
     if (order == NULL)
         return POPOTO_OK;
@@ -276,7 +297,7 @@ popoto_status popoto__query_parse(popoto_db *db, const model *of, const popoto_q
     if (desc->filter_count > 0 && desc->filters == NULL)
         return popoto__fail(&db->why, POPOTO_BAD_ARGUMENT, ".filter_count is %zu and .filters NULL",
                             desc->filter_count);
-    out->conditions = popoto__arena_zeroed(memory, where + desc->filter_count + of->field_count,
+    out->conditions = popoto__arena_zeroed(memory, where + desc->filter_count + of->field_count + 1,
                                            sizeof *out->conditions);
     if (out->conditions == NULL)
         return popoto__fail_memory(&db->why);
@@ -289,6 +310,8 @@ popoto_status popoto__query_parse(popoto_db *db, const model *of, const popoto_q
                                                                 ".filters[%zu] has no lookup", i);
     if (status == POPOTO_OK)
         status = add_scopes(db, out);
+    if (status == POPOTO_OK && desc->all_tenants)
+        status = add_all_tenants(db, out);
     if (status == POPOTO_OK)
         status = parse_order(out, desc->order_by, &db->why);
     return status == POPOTO_OK ? parse_fields(out, desc->fields, &db->why) : status;
@@ -313,6 +336,8 @@ static const popoto_value *operands(const condition *it, size_t *count) {
 static popoto_status plan_key(query *it, read_plan *out, bool *named, failure *why) {
     popoto_value values[MODEL_MAX_FIELDS];
     *named = false;
+    if (it->of->tenant != NULL)
+        values[it->of->tenant->index] = find_condition(it, it->of->tenant, false)->value;
     for (size_t i = 0; i < it->of->key_count; i++) {
         const condition *is = find_condition(it, &it->of->fields[it->of->keys[i]], false);
         if (is == NULL)
@@ -322,6 +347,43 @@ static popoto_status plan_key(query *it, read_plan *out, bool *named, failure *w
     *named = true;
     out->source = SOURCE_KEY;
     return popoto__key_of_values(it->of, values, it->memory, &out->key, why);
+}
+
+static bool is_tenant_condition(const query *it, const condition *by) {
+    return it->of->tenant != NULL && by->about == it->of->tenant && by->how == LOOKUP_IS;
+}
+
+size_t popoto__query_other_conditions(const query *it) {
+    size_t count = 0;
+    for (size_t i = 0; i < it->condition_count; i++)
+        count += !is_tenant_condition(it, &it->conditions[i]);
+    return count;
+}
+
+/* A strict model's query is of one tenant, whom its filters or a scope name. */
+static popoto_status set_tenant(query *it, failure *why) {
+    const field *tenant = it->of->tenant;
+    if (tenant == NULL)
+        return POPOTO_OK;
+    const condition *is = find_condition(it, tenant, false);
+    for (size_t i = 0; i < it->condition_count; i++)
+        if (is_tenant_condition(it, &it->conditions[i]) &&
+            !popoto__condition_holds(&it->conditions[i], &is->value))
+            return popoto__fail(why, POPOTO_BAD_QUERY,
+                                "the filter names two %s of %s: one is needed", tenant->name,
+                                it->of->name.data);
+    if (is == NULL)
+        return popoto__fail(
+            why, POPOTO_BAD_QUERY,
+            "%s belongs to tenants: the filter must name one %s exactly, or a scope "
+            "must; a query of all tenants says .all_tenants = true",
+            it->of->name.data, tenant->name);
+    it->tenant_segments =
+        popoto__arena_zeroed(it->memory, it->of->field_count, sizeof *it->tenant_segments);
+    if (it->tenant_segments == NULL)
+        return popoto__fail_memory(why);
+    return popoto__segment(it->of, tenant, &is->value, it->memory,
+                           &it->tenant_segments[tenant->index], why);
 }
 
 /* The segments that IS and IN on key fields name, once for all candidates. */
@@ -366,6 +428,8 @@ static size_t distinct_keys(popoto_text *keys, size_t count) {
 static popoto_status add_set(query *it, read_plan *out, const condition *from, size_t which,
                              failure *why) {
     popoto_text segments[MODEL_MAX_FIELDS];
+    if (it->of->tenant != NULL)
+        segments[it->of->tenant->index] = it->tenant_segments[it->of->tenant->index];
     segments[from->about->index] = from->segments[which];
     out->sets[out->set_count] = popoto__index_key(it->of, from->about, segments, it->memory);
     return out->sets[out->set_count++].data != NULL ? POPOTO_OK : popoto__fail_memory(why);
@@ -452,6 +516,8 @@ static popoto_status partition_keys(query *it, const field *sorted, popoto_text 
     popoto_text *segments = popoto__arena_zeroed(it->memory, it->of->field_count, sizeof *segments);
     if (*keys == NULL || segments == NULL)
         return popoto__fail_memory(why);
+    if (it->of->tenant != NULL)
+        segments[it->of->tenant->index] = it->tenant_segments[it->of->tenant->index];
     for (size_t k = 0; k < total; k++) {
         for (size_t i = 0; i < sorted->partition_count; i++) {
             size_t values;
@@ -636,7 +702,7 @@ static popoto_status refuse_scan(const query *it, const condition *by, failure *
     return popoto__fail(
         why, POPOTO_BAD_QUERY,
         "%s.%s is %s and no index answers %s%s%s; .allow_scan = true looks through all "
-        "candidates",
+        "records that the other filters leave",
         it->of->name.data, by->about->name, kinds[by->about->kind], by->about->name,
         by->how == LOOKUP_IS ? "" : "__", lookups[by->how].word);
 }
@@ -677,8 +743,10 @@ static const condition *partition_condition(const query *it, const field *by) {
 /* Whether the source answers a condition by itself, so that no record that it names fails it. A second
  * exact condition on the field of a set or a partition is not answered so. */
 static bool is_answered_by_source(const query *it, const read_plan *out, const condition *by) {
+    if (is_tenant_condition(it, by))
+        return true; /* every index of a strict model is one tenant's */
     if (out->source == SOURCE_SETS)
-        return is_set_condition(by) && it->condition_count == 1;
+        return is_set_condition(by) && popoto__query_other_conditions(it) == 1;
     return out->source == SOURCE_SORTED &&
            (is_range_condition(by, out->sorted) ||
             (is_partition_condition(by, out->sorted) && by == partition_condition(it, by->about)));
@@ -688,7 +756,7 @@ static bool is_answered_by_source(const query *it, const read_plan *out, const c
  * the records that come. (An order alone narrows nothing down.) */
 static bool is_narrowed(const query *it, const read_plan *out) {
     for (size_t i = 0; i < it->condition_count; i++)
-        if (is_set_condition(&it->conditions[i]) ||
+        if (is_tenant_condition(it, &it->conditions[i]) || is_set_condition(&it->conditions[i]) ||
             (out->sorted != NULL && is_range_condition(&it->conditions[i], out->sorted)) ||
             (out->source == SOURCE_SORTED && is_answered_by_source(it, out, &it->conditions[i])))
             return true;
@@ -725,14 +793,16 @@ static void set_order(query *it, read_plan *out) {
             one_key && out->ranges[i].key.size == out->ranges[0].key.size &&
             memcmp(out->ranges[i].key.data, out->ranges[0].key.data, out->ranges[0].key.size) == 0;
     bool by_source = out->source == SOURCE_SORTED && out->sorted == it->order &&
-                     (one_key || out->range_count == 0);
+                     it->each_tenant == NULL && (one_key || out->range_count == 0);
     out->sort_here = it->order != NULL && !by_source && out->source != SOURCE_KEY;
 }
 
 popoto_status popoto__query_plan(query *it, read_plan *out, failure *why) {
-    bool named, ranges_exact = true;
+    bool named = false, ranges_exact = true;
     *out = (read_plan){ .source = SOURCE_CLASS };
-    popoto_status status = plan_key(it, out, &named, why);
+    popoto_status status = set_tenant(it, why);
+    if (status == POPOTO_OK)
+        status = plan_key(it, out, &named, why);
     if (status != POPOTO_OK)
         return status;
     const field *sorted = driving_field(it);
@@ -838,6 +908,14 @@ bool popoto__query_name_fits(const query *it, popoto_text key) {
 bool popoto__range_holds(const sorted_range *it, double score) {
     return (it->low_exclusive ? score > it->low_score : score >= it->low_score) &&
            (it->high_exclusive ? score < it->high_score : score <= it->high_score);
+}
+
+/* One argument made of two parts. */
+static void render_joined(buffer *out, popoto_text first, popoto_text second) {
+    char room[2 * MODEL_MAX_NAME + 32];
+    memcpy(room, first.data, first.size);
+    memcpy(room + first.size, second.data, second.size);
+    popoto__request_argument(out, room, first.size + second.size);
 }
 
 static void render_text(buffer *out, popoto_text text) {
@@ -985,4 +1063,24 @@ size_t popoto__render_entry(const model *of, popoto_text record, const size_t *f
     }
     render_whereabouts(of, record, fields, count, out);
     return 2 + 2 * (size_t)(count > 0) + (size_t)(hash.data != NULL);
+}
+
+void popoto__render_class_scan(const model *of, popoto_text cursor, buffer *out) {
+    popoto__request_begin(out, 8);
+    popoto__request_text(out, "SCAN");
+    render_text(out, cursor);
+    popoto__request_text(out, "MATCH");
+    /* The names of models hold no pattern characters. */
+    render_joined(out, TEXT("{*}:"), of->class_prefix);
+    popoto__request_text(out, "COUNT");
+    popoto__request_integer(out, 1000);
+    popoto__request_text(out, "TYPE");
+    popoto__request_text(out, "set");
+}
+
+void popoto__render_tenant_note(const model *of, popoto_text segment, buffer *out) {
+    popoto__request_begin(out, 3);
+    popoto__request_text(out, "SADD");
+    render_joined(out, TEXT("$Tenants:"), of->name);
+    render_text(out, segment);
 }

@@ -46,6 +46,9 @@ typedef struct query {
     bool fetched
         [MODEL_MAX_FIELDS]; /* to be read: the chosen ones, the key's, the conditions', the order's */
     bool allow_scan;
+    condition *each_tenant; /* all tenants: the condition that names them by turns */
+    popoto_text
+        *tenant_segments; /* by field, with the tenant's alone; NULL: the model is not strict */
 } query;
 
 /* The description, completed with the scopes of this thread. POPOTO_BAD_QUERY, POPOTO_BAD_SCOPE or
@@ -96,6 +99,9 @@ popoto_status popoto__query_plan(query *it, read_plan *out, failure *why);
 size_t popoto__query_render_sizes(const read_plan *it, buffer *out);
 void popoto__query_choose(query *it, read_plan *out, const int64_t *sizes);
 
+/* The conditions but for the one by which a strict model's query names its tenant. */
+size_t popoto__query_other_conditions(const query *it);
+
 /* Whether a sorted field's partition_by names a field. */
 bool popoto__partitioned_by(const field *sorted, const field *by);
 
@@ -127,6 +133,10 @@ size_t popoto__render_entry(const model *of, popoto_text record, const size_t *f
 /* HMGET of these fields, in this order. */
 void popoto__render_fetch_fields(const model *of, const size_t *fields, size_t count,
                                  popoto_text key, buffer *out);
+/* A step through all keys, SCAN, for the sets of all records that the tenants of a model have. */
+void popoto__render_class_scan(const model *of, popoto_text cursor, buffer *out);
+/* SADD of a tenant to the list of them, which is kept outside their keys. */
+void popoto__render_tenant_note(const model *of, popoto_text segment, buffer *out);
 /* Append HMGET of the fields that are to be fetched. */
 void popoto__render_fetch(const model *of, const bool *fetched, popoto_text key, buffer *out);
 /* The same for many records: `count` commands. */

@@ -2,6 +2,7 @@
  * fetched in pipelines, entries of records that are gone cleared away. Builds no command. */
 #include "commit.h"
 #include "rows.h"
+#include "tenant.h"
 
 #include <string.h>
 
@@ -22,8 +23,10 @@ typedef struct reading {
     read_plan plan;
     popoto_rows *rows;
     size_t page;
-    bool in_steps;    /* sets are read by SSCAN */
-    bool finished;    /* the source has no more candidates */
+    bool in_steps;         /* sets are read by SSCAN */
+    bool finished;         /* the source has no more candidates */
+    popoto_value *tenants; /* a query of all tenants: those, and how many of them were read */
+    size_t tenant_count, tenant;
     bool skips_names; /* the candidates are the answer, so that an offset is counted by them */
     size_t skip;      /* candidates, or rows of a stream, that are still to be left out */
     size_t grown;     /* how long a page of a range is by now */
@@ -83,6 +86,55 @@ static popoto_status choose_source(reading *it) {
     return status;
 }
 
+/* From the conditions to a source whose first page can be read. */
+static popoto_status plan_source(reading *it) {
+    const model *of = it->what.of;
+    popoto_status status = popoto__query_plan(&it->what, &it->plan, &it->db->why);
+    bool needs_range = it->page == STREAM_PAGE && it->what.order != NULL;
+    if (status == POPOTO_OK && it->plan.has_choice && !needs_range)
+        status = choose_source(it);
+    if (status != POPOTO_OK)
+        return status;
+    if (it->plan.source == SOURCE_CLASS) {
+        it->plan.sets = popoto__arena_allocate(it->what.memory, sizeof *it->plan.sets);
+        if (it->plan.sets == NULL)
+            return popoto__fail_memory(&it->db->why);
+        it->plan.sets[0] = popoto__class_key(of, it->what.tenant_segments, it->what.memory);
+        if (it->plan.sets[0].data == NULL)
+            return popoto__fail_memory(&it->db->why);
+        it->plan.set_count = 1;
+    }
+    it->finished = false;
+    it->index = 0;
+    it->ties = 0;
+    popoto__buffer_clear(&it->cursor);
+    it->skips_names = it->plan.exact && !it->plan.sort_here && it->plan.source != SOURCE_KEY &&
+                      it->what.each_tenant == NULL && of->declared->time_to_live == 0;
+    return POPOTO_OK;
+}
+
+/* Of all tenants, one after the other. At the end `finished` stays true. */
+static popoto_status next_tenant(reading *it) {
+    if (it->tenant == it->tenant_count)
+        return POPOTO_OK;
+    it->what.each_tenant->value = it->tenants[it->tenant++];
+    return plan_source(it);
+}
+
+static bool is_over(const reading *it) {
+    return it->finished && it->tenant == it->tenant_count;
+}
+
+static popoto_status plan_first(reading *it) {
+    if (it->what.each_tenant == NULL)
+        return plan_source(it);
+    popoto_status status =
+        popoto__tenants_read(it->db, it->what.of, it->what.memory, &it->tenants, &it->tenant_count);
+    it->plan.sort_here = it->what.order != NULL;
+    it->finished = true;
+    return status == POPOTO_OK ? next_tenant(it) : status;
+}
+
 static popoto_status start(reading *it, popoto_db *db, const popoto_query_desc *desc,
                            const model *of, arena *memory, bool is_stream) {
     *it = (reading){ .db = db, .page = is_stream ? STREAM_PAGE : PAGE };
@@ -90,19 +142,9 @@ static popoto_status start(reading *it, popoto_db *db, const popoto_query_desc *
     popoto__buffer_init(&it->last, &db->allocator);
     popoto_status status = popoto__query_parse(db, of, desc, memory, &it->what);
     if (status == POPOTO_OK)
-        status = popoto__query_plan(&it->what, &it->plan, &db->why);
-    bool needs_range = is_stream && it->what.order != NULL;
-    if (status == POPOTO_OK && it->plan.has_choice && !needs_range)
-        status = choose_source(it);
+        status = plan_first(it);
     if (status != POPOTO_OK)
         return status;
-    if (it->plan.source == SOURCE_CLASS) {
-        it->plan.sets = popoto__arena_allocate(memory, sizeof *it->plan.sets);
-        if (it->plan.sets == NULL)
-            return popoto__fail_memory(&db->why);
-        it->plan.sets[0] = of->class_key;
-        it->plan.set_count = 1;
-    }
     if (is_stream && it->plan.sort_here && it->what.order != NULL)
         return popoto__fail(
             &db->why, POPOTO_BAD_QUERY,
@@ -111,8 +153,6 @@ static popoto_status start(reading *it, popoto_db *db, const popoto_query_desc *
             of->name.data, it->what.order->name);
     it->in_steps = is_stream || (!it->plan.sort_here && it->what.limit <= SMALL_LIMIT &&
                                  it->what.offset <= SMALL_LIMIT);
-    it->skips_names = it->plan.exact && !it->plan.sort_here && it->plan.source != SOURCE_KEY &&
-                      of->declared->time_to_live == 0;
     it->skip = it->what.offset;
     it->rows = popoto__rows_new(db, of);
     if (it->rows == NULL)
@@ -232,7 +272,7 @@ static popoto_status take_range(void *context, size_t index, const reply *answer
     return it->cursor.failed || it->last.failed ? popoto__fail_memory(&it->db->why) : POPOTO_OK;
 }
 
-static popoto_status next_set(reading *it) {
+static popoto_status next_set(reading *it, size_t wanted) {
     if (!it->in_steps) {
         it->finished = true;
         if (it->plan.set_count == 0)
@@ -246,9 +286,10 @@ static popoto_status next_set(reading *it) {
         it->finished = true;
         return POPOTO_OK;
     }
+    size_t page = wanted < STREAM_PAGE ? STREAM_PAGE : wanted < it->page ? wanted : it->page;
     popoto_text cursor =
         it->cursor.size ? (popoto_text){ it->cursor.data, it->cursor.size } : TEXT("0");
-    popoto__render_scan(it->plan.sets[it->index], cursor, it->page, &it->db->request);
+    popoto__render_scan(it->plan.sets[it->index], cursor, page, &it->db->request);
     popoto_status status = popoto__db_exchange(it->db, 1, false, &it->rows->names, take_step, it);
     if (status == POPOTO_OK && it->cursor.size == 1 && it->cursor.data[0] == '0') {
         popoto__buffer_clear(&it->cursor);
@@ -363,7 +404,7 @@ static popoto_status next_page(reading *it, size_t wanted) {
     } else if (it->plan.source == SOURCE_SORTED) {
         status = next_range(it, wanted);
     } else {
-        status = next_set(it);
+        status = next_set(it, wanted);
     }
     if (status != POPOTO_OK || !it->plan.check_scores || it->name_count == 0)
         return status;
@@ -472,8 +513,12 @@ static void skip_names(reading *it) {
 static popoto_status read_all(reading *it) {
     popoto_status status = POPOTO_OK;
     it->keeps_names = true;
-    while (status == POPOTO_OK && !it->finished && wanted(it) > 0) {
+    while (status == POPOTO_OK && !is_over(it) && wanted(it) > 0) {
         size_t range = it->index, at = 0;
+        if (it->finished) {
+            status = next_tenant(it);
+            continue;
+        }
         size_t more = wanted(it) < SIZE_MAX - it->skip ? wanted(it) + it->skip : SIZE_MAX;
         status = next_page(it, more);
         skip_names(it);
@@ -613,6 +658,81 @@ popoto_status popoto_load(popoto_db *db, const popoto_model *declared, const voi
     return status;
 }
 
+/* A key must be one of the model's, and agree with the scopes of this thread. */
+static popoto_status check_key(reading *it, popoto_text key) {
+    placement where;
+    shown room;
+    if (key.data == NULL || !popoto__placement_of_key(it->what.of, key, it->what.memory, &where))
+        return key.data != NULL && where.segments == NULL
+                   ? popoto__fail_memory(&it->db->why)
+                   : popoto__fail(&it->db->why, POPOTO_BAD_ARGUMENT, "%s is no key of %s",
+                                  popoto__show(&room, key.data, key.size), it->what.of->name.data);
+    for (size_t i = 0; i < it->what.condition_count; i++) {
+        const condition *scoped = &it->what.conditions[i];
+        popoto_text segment, *own = &where.segments[scoped->about->index];
+        if (own->data == NULL)
+            continue; /* no part of the key: the record will tell */
+        popoto_status status = popoto__segment(it->what.of, scoped->about, &scoped->value,
+                                               it->what.memory, &segment, &it->db->why);
+        if (status != POPOTO_OK)
+            return status;
+        if (segment.size != own->size || memcmp(segment.data, own->data, own->size) != 0)
+            return popoto__fail(&it->db->why, POPOTO_BAD_SCOPE,
+                                "%s is outside the scope that this thread is in, of another %s",
+                                popoto__show(&room, key.data, key.size), scoped->about->name);
+    }
+    return POPOTO_OK;
+}
+
+static popoto_status take_names(reading *it, const popoto_text *keys, size_t count) {
+    it->keeps_names = true;
+    if (!room_for_names(it, count + 1))
+        return popoto__fail_memory(&it->db->why);
+    for (size_t i = 0; i < count; i++) {
+        popoto_status status = check_key(it, keys[i]);
+        if (status != POPOTO_OK)
+            return status;
+        char *copy = popoto__arena_copy(&it->rows->names, keys[i].data, keys[i].size);
+        if (copy == NULL)
+            return popoto__fail_memory(&it->db->why);
+        it->names[it->name_count++] = (popoto_text){ copy, keys[i].size };
+    }
+    return POPOTO_OK;
+}
+
+popoto_status popoto_load_keys(popoto_db *db, const popoto_model *declared, const popoto_text *keys,
+                               size_t count, popoto_rows **rows) {
+    const model *of;
+    reading it = { .db = db };
+    popoto_query_desc desc = { .model = declared };
+    if (rows == NULL)
+        return POPOTO_BAD_ARGUMENT;
+    *rows = NULL;
+    popoto_status status = begin(db, &desc, &of);
+    if (status == POPOTO_OK && keys == NULL && count > 0)
+        status = popoto__fail(&db->why, POPOTO_BAD_ARGUMENT, "keys are needed, and NULL was given");
+    if (status != POPOTO_OK)
+        return status;
+    popoto__buffer_init(&it.cursor, &db->allocator);
+    popoto__buffer_init(&it.last, &db->allocator);
+    it.plan.source = SOURCE_KEY;
+    it.rows = popoto__rows_new(db, of);
+    status = it.rows == NULL ? popoto__fail_memory(&db->why)
+                             : popoto__query_parse(db, of, &desc, &db->scratch, &it.what);
+    if (status == POPOTO_OK)
+        status = take_names(&it, keys, count);
+    for (size_t at = 0; status == POPOTO_OK && at < count; at += FETCH)
+        status = fetch(&it, 0, at, least(count - at, FETCH));
+    if (status == POPOTO_OK) {
+        *rows = it.rows;
+        status = report_problems(db, it.rows);
+    } else {
+        popoto_rows_free(it.rows);
+    }
+    stop(&it);
+    return status;
+}
+
 /* ----- Counting ------------------------------------------------------------------------------- */
 
 typedef struct counting {
@@ -655,7 +775,7 @@ static popoto_status count_sizes(reading *it, size_t *count) {
 static popoto_status count_rows(reading *it, size_t *count) {
     popoto_status status = POPOTO_OK;
     size_t total = 0;
-    while (status == POPOTO_OK && !it->finished) {
+    while (status == POPOTO_OK && !it->finished) { /* of this tenant */
         size_t range = it->index, at = 0;
         status = next_page(it, SIZE_MAX);
         while (status == POPOTO_OK && at < it->name_count) {
@@ -688,8 +808,17 @@ popoto_status popoto_count(popoto_db *db, const popoto_query_desc *desc, size_t 
     plain.offset = 0;
     plain.fields = "";
     status = start(&it, db, &plain, of, &db->scratch, false);
-    if (status == POPOTO_OK)
-        status = sizes_answer(&it) ? count_sizes(&it, count) : count_rows(&it, count);
+    while (status == POPOTO_OK && !is_over(&it)) {
+        size_t part = 0;
+        if (it.finished)
+            status = next_tenant(&it);
+        if (status == POPOTO_OK)
+            status = sizes_answer(&it) ? count_sizes(&it, &part) : count_rows(&it, &part);
+        it.finished = true;
+        *count += part;
+    }
+    if (status != POPOTO_OK)
+        *count = 0;
     popoto_rows_free(it.rows);
     stop(&it);
     return status;
@@ -750,8 +879,14 @@ popoto_status popoto_stream_next(popoto_stream *stream, void **row) {
             *row = popoto_rows_at(rows, index);
             return POPOTO_OK;
         }
-        if (it->finished)
+        if (is_over(it))
             return POPOTO_OK;
+        if (it->finished) {
+            popoto_status status = next_tenant(it);
+            if (status != POPOTO_OK)
+                return status;
+            continue;
+        }
         popoto__rows_reset(rows);
         stream->at = stream->at_problem = 0;
         size_t range = it->index;

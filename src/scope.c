@@ -32,6 +32,9 @@ popoto_status popoto_scope_enter_value(popoto_db *db, const char *name, popoto_v
     if (name == NULL || name[0] == '\0' || value.type == POPOTO_NULL)
         return popoto__fail(&db->why, POPOTO_BAD_ARGUMENT,
                             "a scope needs the name of a field and a value for it");
+    if (value.type == POPOTO_TEXT && value.as.text.size == 0)
+        return popoto__fail(&db->why, POPOTO_BAD_ARGUMENT,
+                            "a scope of an empty %.100s: was the tenant forgotten?", name);
     scope *it = popoto__allocate_zeroed(&db->allocator, 1, sizeof *it);
     if (it == NULL)
         return popoto__fail_memory(&db->why);

@@ -2,7 +2,7 @@
  * what the object then remembers. A write that the server refuses is planned again from what it found
  * there; see plan. Never builds a key or a command. */
 #include "commit.h"
-#include "query.h"
+#include "tenant.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -130,7 +130,7 @@ static popoto_status accept_values(batch *it, item *one, bool is_new) {
             popoto__guess_value(it->of, about, value);
             continue;
         }
-        if (is_new && value->type == POPOTO_NULL)
+        if (value->type == POPOTO_NULL && (is_new || !about->declared->null))
             *value = about->default_value;
         if (about->kind == POPOTO_KIND_CONFIDENCE &&
             (value->type == POPOTO_NULL ||
@@ -387,6 +387,10 @@ static popoto_status write_batch(batch *it, void *const *objects, size_t count, 
             popoto__commit_settle(&it->run, &it->items[i].done, status);
     }
     popoto__commit_run(&it->run);
+    for (size_t i = 0; it->of->tenant != NULL && asked != WRITE_DELETE && i < count; i++)
+        if (it->items[i].done.status == POPOTO_OK)
+            popoto__tenant_note(db, it->of,
+                                it->items[i].write.place.segments[it->of->tenant->index]);
     for (size_t i = 0; i < count; i++) {
         popoto_status status = finish(it, i);
         if (statuses != NULL)

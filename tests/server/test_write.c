@@ -208,6 +208,11 @@ static void test_a_partial_save_stores_only_what_it_names(void **state) {
     assert_ok(db, popoto_save_with(db, &Trade, &it, &(popoto_save_desc){ .only = "exchange" }));
     assert_indexes_match(s, &Trade);
     assert_string_equal("2", server_command(s, "ZSCORE $SortedF:Trade:price:lse:ibm Trade:1"));
+    /* What is not stored is no obstacle. */
+    it.note = "\xff";
+    it.symbol = "\xff";
+    assert_ok(db, popoto_save_with(db, &Trade, &it, &(popoto_save_desc){ .only = "volume" }));
+    assert_indexes_match(s, &Trade);
     assert_fails(POPOTO_BAD_ARGUMENT, "no field 'prize'", db,
                  popoto_save_with(db, &Trade, &it, &(popoto_save_desc){ .only = "prize" }));
     popoto_close(db);

@@ -119,7 +119,7 @@ static void test_documented_keys(void **state) {
     placement at;
     fill(values, "at-las:*", "fact1", "a:b");
     assert_int_equal(place(it, of, values, &at), POPOTO_OK);
-    assert_text(of->class_key, "$Class:Memory");
+    assert_text(of->class_prefix, "$Class:Memory");
     assert_text(at.key, "Memory:at-las{&#58;}/*:fact1:e-1");
     assert_index(it, of, &at, PROJECT, "$KeyF:Memory:project:at-las{&#58;}/*");
     assert_index(it, of, &at, KEY, "$UniqueKeyF:Memory:key:fact1");
@@ -137,7 +137,7 @@ static void test_popoto_keys(void **state) {
     placement at;
     fill(values, "at-las:*", "fact1", "t-1");
     assert_int_equal(place(it, of, values, &at), POPOTO_OK);
-    assert_text(of->class_key, "$Class:Memory");
+    assert_text(of->class_prefix, "$Class:Memory");
     assert_text(at.key, "Memory:e/-1:fact1:at/-las{&#58;}/*");
     assert_index(it, of, &at, PROJECT, "$KeyF:Memory:project:at/-las{&#58;}/*");
     assert_index(it, of, &at, KEY, "$UniqueKeyF:Memory:key:fact1");

@@ -77,9 +77,9 @@ static const struct {
     { POPOTO_AUTO_KEY(thing, whole), "an AUTO_KEY must be a popoto_id" },
     { POPOTO_AUTO_KEY(thing, short_id), "Bad.'short_id': an AUTO_KEY is generated" },
     { POPOTO_KEY(thing, generated), "a popoto_id is for AUTO_KEY" },
-    { POPOTO_SORTED(thing, text), "a SORTED must be a number" },
-    { POPOTO_SORTED(thing, truth), "a SORTED must be a number" },
-    { POPOTO_CONFIDENCE(thing, whole), "a CONFIDENCE must be a double" },
+    { POPOTO_SORTED(thing, text), "a SORTED field must be a number" },
+    { POPOTO_SORTED(thing, truth), "a SORTED field must be a number" },
+    { POPOTO_CONFIDENCE(thing, whole), "a CONFIDENCE field must be a double" },
     { { .name = "x", .member = POPOTO_MEMBER_STRING, .reserved = 1 }, ".reserved must be 0" },
     { POPOTO_FIELD(thing, real, .partition_by = "id"),
       "partition_by is for SORTED and CONFIDENCE" },
@@ -108,6 +108,10 @@ static const struct {
       "Bad.real cannot be 'x'" },
     { POPOTO_FIELD(thing, text, .max_length = 2, .default_value = POPOTO_DEFAULT_TEXT("abc")),
       "Bad.text cannot be 'abc': it has 3 bytes and may have 2" },
+    { POPOTO_FIELD(thing, short_id, .default_value = POPOTO_DEFAULT_TEXT("twenty bytes it takes")),
+      "Bad.'short_id': the default value does not fit into its member" },
+    { POPOTO_FIELD(thing, tiny, .default_value = POPOTO_DEFAULT_INT(128)),
+      "Bad.'tiny': the default value does not fit into its member" },
 };
 
 static void test_every_contradiction_of_a_field_is_named(void **state) {
@@ -204,7 +208,7 @@ static void test_keys_are_those_that_the_specification_prints(void **state) {
     assert_int_equal(POPOTO_OK, popoto__placement_of_values(it.of, episode_values, NULL, &it.memory,
                                                             &place, &it.why));
     assert_string_equal("Episode:project-a:abc123", place.key.data);
-    assert_string_equal("$Class:Episode", it.of->class_key.data);
+    assert_string_equal("$Class:Episode", it.of->class_prefix.data);
     assert_string_equal("$KeyF:Episode:project_id:project-a", index_key(&it, &place, "project_id"));
     assert_string_equal("$SortedF:Episode:score:project-a", index_key(&it, &place, "score"));
     popoto__arena_free(&it.memory);

@@ -73,7 +73,7 @@ static void describe(asked *it) {
         for (size_t i = 0; i < it->plan.range_count; i++)
             popoto__render_range(&it->plan.ranges[i], it->what.descending, NULL, 0, 9, &request);
         break;
-    case SOURCE_CLASS: popoto__render_scan(it->of->class_key, TEXT("0"), 9, &request); break;
+    case SOURCE_CLASS: popoto__render_scan(it->of->class_prefix, TEXT("0"), 9, &request); break;
     }
     add_commands(it, &request);
     popoto__buffer_free(&request);

@@ -1,0 +1,150 @@
+/* grant - a Redis user for one tenant: made, and ended. What such a user may send is one table here. Knows
+ * no record and no index. */
+#include "db.h"
+
+#include <string.h>
+
+/* Every command that the library sends on behalf of a tenant, and no other: each takes its keys where the
+ * server can see them, so that the one key pattern holds. SCRIPT LOAD gives nothing away, because what
+ * a script does is checked command by command as if its user had sent it. */
+static const char *const allowed[] = {
+    "+multi",   "+exec",
+    "+evalsha", "+script|load",
+    "+type",    "+exists",
+    "+del",     "+rename",
+    "+expire",  "+hset",
+    "+hsetnx",  "+hdel",
+    "+hget",    "+hmget",
+    "+hlen",    "+hscan",
+    "+sadd",    "+srem",
+    "+scard",   "+smembers",
+    "+sinter",  "+sunion",
+    "+sscan",   "+zadd",
+    "+zrem",    "+zcount",
+    "+zmscore", "+zscore",
+    "+ping",    "+auth",
+    "+select",  "+zrangebyscore",
+    "+hello",   "+zrevrangebyscore",
+};
+#define ALLOWED_COUNT (sizeof(allowed) / sizeof(*allowed))
+
+static popoto_status check_user(popoto_db *db, const char *user) {
+    if (user == NULL || user[0] == '\0' || strcmp(user, "default") == 0)
+        return popoto__fail(&db->why, POPOTO_BAD_ARGUMENT,
+                            "a tenant's user needs a name, and not that of the default user");
+    for (const char *at = user; *at != '\0'; at++)
+        if ((unsigned char)*at <= ' ' || (unsigned char)*at == 127)
+            return popoto__fail(&db->why, POPOTO_BAD_ARGUMENT,
+                                "a user's name holds no spaces and no control characters");
+    return POPOTO_OK;
+}
+
+typedef struct answers {
+    popoto_db *db;
+    const char *doing;
+    bool kept;       /* the server keeps an ACL file, and wrote it */
+    int64_t removed; /* users */
+} answers;
+
+/* ACL SETUSER or DELUSER, then ACL SAVE, which a server without an ACL file refuses: no failure. */
+static popoto_status take_answer(void *context, size_t index, const reply *answer) {
+    answers *it = context;
+    if (index == 1) {
+        it->kept = answer->type == REPLY_STATUS;
+        return POPOTO_OK;
+    }
+    if (answer->type == REPLY_ERROR)
+        return popoto__reply_failure(answer, it->doing, &it->db->why);
+    it->removed = answer->type == REPLY_INTEGER ? answer->integer : 0;
+    return POPOTO_OK;
+}
+
+static void render_save(buffer *out) {
+    popoto__request_begin(out, 2);
+    popoto__request_text(out, "ACL");
+    popoto__request_text(out, "SAVE");
+}
+
+static void render_grant(popoto_db *db, const popoto_grant_desc *desc, popoto_text tenant) {
+    buffer *out = &db->request;
+    buffer part;
+    popoto__buffer_init(&part, &db->allocator);
+    popoto__request_begin(out, 9 + ALLOWED_COUNT);
+    popoto__request_text(out, "ACL");
+    popoto__request_text(out, "SETUSER");
+    popoto__request_text(out, desc->user);
+    popoto__request_text(out, "reset");
+    popoto__request_text(out, "on");
+    popoto__buffer_append_text(&part, ">");
+    popoto__buffer_append_text(&part, desc->password);
+    popoto__request_argument(out, part.data, part.size);
+    popoto__buffer_clear(&part);
+    /* No byte that patterns give a meaning is left in a tenant's segment. */
+    popoto__buffer_append_text(&part, "~{");
+    popoto__buffer_append(&part, tenant.data, tenant.size);
+    popoto__buffer_append_text(&part, "}:*");
+    popoto__request_argument(out, part.data, part.size);
+    popoto__request_text(out, "resetchannels");
+    popoto__request_text(out, "-@all");
+    for (size_t i = 0; i < ALLOWED_COUNT; i++)
+        popoto__request_text(out, allowed[i]);
+    out->failed = out->failed || part.failed;
+    popoto__buffer_free(&part);
+    render_save(out);
+}
+
+popoto_status popoto_grant(popoto_db *db, const popoto_grant_desc *desc, bool *kept) {
+    const model *of;
+    popoto_text segment;
+    popoto_value tenant;
+    if (kept != NULL)
+        *kept = false;
+    if (db == NULL)
+        return POPOTO_BAD_ARGUMENT;
+    if (desc == NULL)
+        return popoto__fail(&db->why, POPOTO_BAD_ARGUMENT, "a description of the grant is needed");
+    popoto_status status = popoto__db_begin(db, desc->model, &of);
+    if (status == POPOTO_OK && of->tenant == NULL)
+        status = popoto__fail(&db->why, POPOTO_BAD_ARGUMENT,
+                              "%s has no TENANT: only a strict model's keys can be granted",
+                              of->name.data);
+    if (status == POPOTO_OK)
+        status = check_user(db, desc->user);
+    if (status == POPOTO_OK && (desc->password == NULL || desc->password[0] == '\0'))
+        status = popoto__fail(&db->why, POPOTO_BAD_ARGUMENT, "a tenant's user needs a password");
+    if (status == POPOTO_OK)
+        status = popoto__field_accept(of, of->tenant, &desc->tenant, &tenant, &db->why);
+    if (status == POPOTO_OK)
+        status = popoto__segment(of, of->tenant, &tenant, &db->scratch, &segment, &db->why);
+    if (status != POPOTO_OK)
+        return status;
+    answers it = { .db = db, .doing = "making a tenant's user" };
+    render_grant(db, desc, segment);
+    status = popoto__db_exchange(db, 2, true, NULL, take_answer, &it);
+    if (kept != NULL)
+        *kept = status == POPOTO_OK && it.kept;
+    return status;
+}
+
+popoto_status popoto_revoke(popoto_db *db, const char *user, bool *kept) {
+    if (kept != NULL)
+        *kept = false;
+    if (db == NULL)
+        return POPOTO_BAD_ARGUMENT;
+    popoto_status status = check_user(db, user);
+    if (status != POPOTO_OK)
+        return status;
+    answers it = { .db = db, .doing = "ending a tenant's user" };
+    popoto__buffer_clear(&db->request);
+    popoto__request_begin(&db->request, 3);
+    popoto__request_text(&db->request, "ACL");
+    popoto__request_text(&db->request, "DELUSER");
+    popoto__request_text(&db->request, user);
+    render_save(&db->request);
+    status = popoto__db_exchange(db, 2, true, NULL, take_answer, &it);
+    if (status == POPOTO_OK && it.removed == 0)
+        status = popoto__fail(&db->why, POPOTO_NOT_FOUND, "the server has no such user");
+    if (kept != NULL)
+        *kept = status == POPOTO_OK && it.kept;
+    return status;
+}
