@@ -170,7 +170,7 @@ static void name_tenants(void) {
     }
     add_tenant("a\0b", 3);
     add_tenant("\0\0", 2);
-    size_t size = (size_t)1 << 20;
+    size_t size = (size_t)stress_amount(1 << 20, 1 << 16);
     char *large = malloc(size + 1);
     if (large == NULL)
         stress_give_up("no memory");
