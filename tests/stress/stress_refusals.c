@@ -188,12 +188,14 @@ static const fault faults[] = {
       .end = end_no_password,
       .read = POPOTO_DENIED,
       .write = POPOTO_DENIED,
+      .other = POPOTO_UNKNOWN_OUTCOME, /* the server hangs up, now or when it is written to */
       .all_fail = true },
     { .name = "user deleted",
       .begin = begin_user_off,
       .end = restore_user,
       .read = POPOTO_DENIED,
       .write = POPOTO_DENIED,
+      .other = POPOTO_UNKNOWN_OUTCOME, /* the server hangs up, now or when it is written to */
       .all_fail = true },
 #define NOPERM(rules_)                                                                         \
     {                                                                                          \
