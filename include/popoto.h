@@ -39,7 +39,9 @@
  *     only read during the call. Text that you get belongs to the rows (or the db) it came from.
  *   - An output argument is always set: to the result, or to NULL or zero when the call fails.
  *   - One popoto_db is used by one thread at a time; open one for each thread. Models are constant
- *     and may be shared by all threads.
+ *     and may be shared by all threads. Rows may be read by another thread while the db goes on;
+ *     freeing them counts as using it. A child of fork(2) may go on with a db of its parent's: it
+ *     connects anew. A callback may use the db that called it.
  *   - The library never prints, never exits and never aborts on input.
  */
 #ifndef POPOTO_H
@@ -103,7 +105,7 @@ POPOTO_API const char *popoto_status_name(popoto_status status);
 
 /* The sentence for the last call on this db that did not return POPOTO_OK: what was wrong with
  * which model, field and value, and what would be right. Never NULL; belongs to db, and holds until
- * the next call on it. db may be NULL (popoto_open ran out of memory). */
+ * the next call that fails. db may be NULL (popoto_open ran out of memory). */
 POPOTO_API const char *popoto_error(const popoto_db *db);
 
 /* The status of the last call that did not return POPOTO_OK. */
@@ -265,8 +267,8 @@ static inline popoto_value popoto_of_items(popoto_type type, popoto_value *items
 POPOTO_API bool popoto_value_equal(const popoto_value *a, const popoto_value *b);
 
 #ifndef __cplusplus
-#define POPOTO_VALUE(x) \
-    _Generic((x),                                                                                  \
+#define POPOTO_VALUE(...) \
+    _Generic((__VA_ARGS__),                                                                                  \
         char *: popoto_of_text,                                                                    \
         const char *: popoto_of_text,                                                              \
         bool: popoto_of_bool,                                                                      \
@@ -290,7 +292,7 @@ POPOTO_API bool popoto_value_equal(const popoto_value *a, const popoto_value *b)
         popoto_decimal: popoto_of_decimal,                                                         \
         const popoto_id *: popoto_of_id,                                                           \
         popoto_id *: popoto_of_id,                                                                 \
-        popoto_value: popoto_of_value)(x)
+        popoto_value: popoto_of_value)(__VA_ARGS__)
 #endif
 
 /* A list value of one to eight C expressions: POPOTO_LIST("a", "b"). Lives as long as the block of
@@ -321,7 +323,9 @@ typedef enum popoto_kind {
     POPOTO_KIND_AUTO_KEY,   /* part of the record's key, generated where it is empty */
     POPOTO_KIND_UNIQUE_KEY, /* part of the record's key; no two records of the model share a value */
     POPOTO_KIND_SORTED,     /* kept in a sorted index, for ranges and order */
-    POPOTO_KIND_CONFIDENCE, /* Bayesian figures in a companion hash; see section 9 */
+    POPOTO_KIND_CONFIDENCE, /* Bayesian figures in a companion hash; see section 9. The member itself
+                               holds what the record was stored with, the initial confidence where it
+                               was 0: ask popoto_confidence_get for what became of it */
     POPOTO_KIND_TENANT,     /* owns the record: begins every key of it; see section 11 */
 } popoto_kind;
 
@@ -384,7 +388,7 @@ typedef struct popoto_field {
     const char *partition_by; /* SORTED, CONFIDENCE: "project_id", or several: "exchange,symbol" */
     bool null; /* FIELD: null is allowed. Text and its like allow null only so. In the
                                  dialect POPOTO_AS_POPOTO also KEY */
-    popoto_value default_value; /* FIELD: taken where a create finds null, and where a stored record
+    popoto_value default_value; /* FIELD: taken where a null is stored, and where a stored record
                                    lacks the field: POPOTO_DEFAULT_INT(3) and its like */
     size_t max_length;          /* text, bytes: the longest value in bytes; 0: 512 MiB, as Redis */
     popoto_auto generate;       /* AUTO_KEY */
@@ -484,7 +488,8 @@ typedef struct popoto_model {
     size_t field_count; /* 1 to 256; at least one of them a key of some kind */
     size_t size;        /* of the struct; 0: objects of this model are popoto_records */
     size_t object_offset;
-    uint32_t time_to_live; /* seconds until a record expires after each save; 0: never */
+    uint32_t time_to_live; /* seconds until a record expires after each save; 0: never. What indexes
+                              still name of it is removed by the next call that meets it there */
     int reserved;          /* 0 */
 } popoto_model;
 
@@ -594,7 +599,9 @@ POPOTO_API popoto_status popoto_create(popoto_db *db, const popoto_model *model,
 /* Store an object: one that was loaded or saved before replaces its record (POPOTO_NOT_FOUND if
  * somebody deleted that), one that never was is created or replaces what has its key. When a key
  * member changed since, the record moves: its old name disappears from every index in the same
- * step (POPOTO_EXISTS if the new name is taken). */
+ * step (POPOTO_EXISTS if the new name is taken). An object's former key is known to the rows it was
+ * loaded in while they are there, and to the db that saved it for the latest few thousand saves;
+ * elsewhere a changed key is refused (POPOTO_BAD_ARGUMENT): load the record, change that, and save. */
 POPOTO_API popoto_status popoto_save(popoto_db *db, const popoto_model *model, void *object);
 
 typedef struct popoto_save_desc {
@@ -640,7 +647,7 @@ POPOTO_API popoto_status popoto_key(popoto_db *db, const popoto_model *model, co
  *   isnull         is null (true) or not (false)          KEY that may be null: true
  *   startswith endswith contains   (text)                 -
  *
- * What no index answers needs .allow_scan, except lookups on key fields beside a filter that an
+ * A query without any filter is of all records. What no index answers needs .allow_scan, except lookups on key fields beside a filter that an
  * index answers. A SORTED field with partition_by needs an exact filter (or `in`) on every
  * partition field. */
 typedef struct popoto_filter {
@@ -649,8 +656,8 @@ typedef struct popoto_filter {
 } popoto_filter;
 
 /* POPOTO_IS("score__gte", 0.5), POPOTO_IS("project_id__in", POPOTO_LIST("a", "b")). */
-#define POPOTO_IS(lookup_, value_) \
-    { .lookup = (lookup_), .value = POPOTO_VALUE(value_) }
+#define POPOTO_IS(lookup_, ...) \
+    { .lookup = (lookup_), .value = POPOTO_VALUE(__VA_ARGS__) }
 
 #define POPOTO_MAX_WHERE 8
 
