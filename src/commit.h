@@ -53,6 +53,7 @@ struct commit_batch {
     size_t (*undo)(commit_batch *it, commit *one);
     popoto_status lost;  /* how the connection failed; POPOTO_OK: it did not */
     bool is_stuck;       /* EXEC was refused: the connection is still inside of MULTI */
+    size_t forgotten;    /* rounds in which the server did not know the script */
     size_t at, at_reply; /* while replies are taken: whose comes next */
 };
 

@@ -51,6 +51,7 @@ struct popoto_db {
     uint32_t last_serial;
     uint64_t noted_tenants[NOTED_TENANTS]; /* digests, each at its own place */
     char sha[SCRIPT_COUNT][48];            /* empty: not loaded yet */
+    bool scripts_by_text;                  /* the server keeps forgetting them: send them whole */
     bool knows_permissions;
     int permissions; /* PERMITTED_... */
     arena scratch;   /* of the call under way */
