@@ -72,5 +72,5 @@ if ! build_driver >"$folder/build.log" 2>&1; then
     failed "the driver does not build"
 fi
 
-[ $# -gt 0 ] || set -- --sequences 100 --across 60
+[ $# -gt 0 ] || set -- --sequences 300 --across 100
 exec "$python" "$root/tests/conformance/conformance.py" "$driver" "$@"
