@@ -556,6 +556,10 @@ typedef struct popoto_options {
  *
  *   redis://[[user]:password@]host[:port][/db]     TCP; port 6379, db 0
  *   rediss://...                                   the same over TLS
+ *   redis+cluster://[[user]:password@]host[:port][,host[:port]]...
+ *                                                  a Redis Cluster, by some of its nodes; for
+ *                                                  strict models (POPOTO_TENANT) alone
+ *   rediss+cluster://...                           the same over TLS
  *   unix:/path/to/socket[?db=N]                    a Unix socket
  *   unix://[user]:password@/path/to/socket[?db=N]  the same with a password
  *   embedded:                                      a private server of this user's, started on

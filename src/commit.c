@@ -119,6 +119,8 @@ static popoto_status take_reply(void *context, size_t index, const reply *answer
     while (it->at_reply == 0 && item_at(it, it->at)->state != COMMIT_SENT)
         it->at++;
     commit *one = item_at(it, it->at);
+    if (answer->fate != POPOTO_OK)
+        it->fate = answer->fate;
     if (one->is_transaction)
         take_transaction(it, one, answer);
     else
@@ -235,4 +237,7 @@ void popoto__commit_run(commit_batch *it) {
                                                "after %d tries",
                                                MAX_TRIES));
     }
+    /* Those that were to go to the same node next would wait for their deadlines in vain. */
+    if (it->lost == POPOTO_OK)
+        it->lost = it->fate;
 }

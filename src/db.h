@@ -4,8 +4,8 @@
 #ifndef POPOTO_DB_H
 #define POPOTO_DB_H
 
+#include "channel.h"
 #include "embedded.h"
-#include "link.h"
 #include "object.h"
 #include "plan.h"
 
@@ -43,7 +43,7 @@ struct popoto_db {
     failure unusable; /* what is wrong where there is no address */
     address to;
     embedded *server;
-    server_link *connection;
+    channel *connection;
     model_entry *models;
     scope *scopes;
     key_log log;
@@ -62,7 +62,11 @@ popoto_status popoto__db_needs(popoto_db *db, const char *what);
  * model when it is new. */
 popoto_status popoto__db_begin(popoto_db *db, const popoto_model *declared, const model **of);
 
-/* Send db->request, `count` commands. See popoto__link_exchange; db->why is set on failure. */
+/* Whether the keys of one tenant are on another server than those of the next. */
+bool popoto__db_is_cluster(const popoto_db *db);
+
+/* Send db->request, `count` commands. See popoto__link_exchange, and popoto__cluster_exchange; db->why
+ * is set on failure. */
 popoto_status popoto__db_exchange(popoto_db *db, size_t count, bool writes, arena *strings,
                                   reply_handler *handle, void *context);
 

@@ -28,6 +28,10 @@ static const char *const allowed[] = {
 };
 #define ALLOWED_COUNT (sizeof(allowed) / sizeof(*allowed))
 
+/* And what a cluster wants of a client besides: where the slots are, and a key that is about to move. */
+static const char *const allowed_on_clusters[] = { "+cluster|slots", "+asking" };
+#define CLUSTER_COUNT (sizeof(allowed_on_clusters) / sizeof(*allowed_on_clusters))
+
 static popoto_status check_user(popoto_db *db, const char *user) {
     if (user == NULL || user[0] == '\0' || strcmp(user, "default") == 0)
         return popoto__fail(&db->why, POPOTO_BAD_ARGUMENT,
@@ -69,7 +73,8 @@ static void render_grant(popoto_db *db, const popoto_grant_desc *desc, popoto_te
     buffer *out = &db->request;
     buffer part;
     popoto__buffer_init(&part, &db->allocator);
-    popoto__request_begin(out, 9 + ALLOWED_COUNT);
+    size_t more = popoto__db_is_cluster(db) ? CLUSTER_COUNT : 0;
+    popoto__request_begin(out, 9 + ALLOWED_COUNT + more);
     popoto__request_text(out, "ACL");
     popoto__request_text(out, "SETUSER");
     popoto__request_text(out, desc->user);
@@ -88,6 +93,8 @@ static void render_grant(popoto_db *db, const popoto_grant_desc *desc, popoto_te
     popoto__request_text(out, "-@all");
     for (size_t i = 0; i < ALLOWED_COUNT; i++)
         popoto__request_text(out, allowed[i]);
+    for (size_t i = 0; i < more; i++)
+        popoto__request_text(out, allowed_on_clusters[i]);
     out->failed = out->failed || part.failed;
     popoto__buffer_free(&part);
     render_save(out);

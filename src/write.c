@@ -189,6 +189,27 @@ static popoto_status choose_kind(batch *it, item *one, write_kind asked) {
     return POPOTO_OK;
 }
 
+/* "{project-a}:" of a strict model's key. */
+static size_t tenant_size(popoto_text key) {
+    const char *end = key.size == 0 ? NULL : memchr(key.data, '}', key.size);
+    return end == NULL ? 0 : (size_t)(end + 1 - key.data);
+}
+
+/* A record that changes its tenant is renamed, in the one step that takes it from the old tenant's
+ * indexes to the new one's: a cluster, where these may lie on two nodes, has no such step. */
+static popoto_status check_same_node(batch *it, const item *one) {
+    popoto_text old = one->write.old_key, new = one->write.place.key;
+    size_t size = tenant_size(old);
+    if (old.data == NULL || it->of->tenant == NULL || !popoto__db_is_cluster(it->db) ||
+        (size == tenant_size(new) && memcmp(old.data, new.data, size) == 0))
+        return POPOTO_OK;
+    shown room;
+    return popoto__fail(&it->db->why, POPOTO_UNSUPPORTED,
+                        "%s: its %s was changed, and on a cluster a record cannot move to another "
+                        "tenant in one step; create it there, and delete it here",
+                        popoto__show(&room, old.data, old.size), it->of->tenant->name);
+}
+
 static popoto_status prepare(batch *it, item *one, write_kind asked) {
     if (one->object == NULL)
         return popoto__fail(&it->db->why, POPOTO_BAD_ARGUMENT,
@@ -215,7 +236,10 @@ static popoto_status prepare(batch *it, item *one, write_kind asked) {
     } else {
         status = accept_values(it, one, one->write.kind != WRITE_REPLACE);
     }
-    return status == POPOTO_OK ? popoto__write_prepare(&one->write, &it->db->why) : status;
+    if (status == POPOTO_OK)
+        status = popoto__write_prepare(&one->write, &it->db->why);
+    return status == POPOTO_OK && one->write.kind == WRITE_REPLACE ? check_same_node(it, one)
+                                                                   : status;
 }
 
 /* ----- Plans ---------------------------------------------------------------------------------- */
