@@ -572,6 +572,27 @@ popoto_status popoto_get(popoto_db *db, const popoto_query_desc *desc, popoto_ro
     return keep_one(db, status, desc->model->name, rows);
 }
 
+/* The tenant and each key field as it is in the object: all that its key is made of. */
+static popoto_status filters_of_key(popoto_db *db, const model *of, const popoto_value *values,
+                                    popoto_filter **filters, size_t *count) {
+    *count = 0;
+    *filters = popoto__arena_zeroed(&db->scratch, of->key_count + 1, sizeof **filters);
+    if (*filters == NULL)
+        return popoto__fail_memory(&db->why);
+    for (size_t i = 0; i <= of->key_count; i++) {
+        const field *about = i < of->key_count ? &of->fields[of->keys[i]] : of->tenant;
+        popoto_value taken;
+        if (about == NULL)
+            continue;
+        popoto_status status =
+            popoto__field_accept(of, about, &values[about->index], &taken, &db->why);
+        if (status != POPOTO_OK)
+            return status;
+        (*filters)[(*count)++] = (popoto_filter){ about->name, taken };
+    }
+    return POPOTO_OK;
+}
+
 popoto_status popoto_load(popoto_db *db, const popoto_model *declared, const void *object,
                           popoto_rows **rows) {
     const model *of;
@@ -588,20 +609,12 @@ popoto_status popoto_load(popoto_db *db, const popoto_model *declared, const voi
         status = popoto__db_values(db, of, object, values);
     if (status != POPOTO_OK)
         return status;
-    popoto_filter *filters = popoto__arena_zeroed(&db->scratch, of->key_count, sizeof *filters);
-    if (filters == NULL)
-        return popoto__fail_memory(&db->why);
-    for (size_t i = 0; i < of->key_count; i++) {
-        const field *about = &of->fields[of->keys[i]];
-        popoto_value taken;
-        status = popoto__field_accept(of, about, &values[about->index], &taken, &db->why);
-        if (status != POPOTO_OK)
-            return status;
-        filters[i] = (popoto_filter){ about->name, taken };
-    }
-    popoto_query_desc desc = { .model = declared,
-                               .filters = filters,
-                               .filter_count = of->key_count };
+    popoto_filter *filters = NULL;
+    size_t count;
+    status = filters_of_key(db, of, values, &filters, &count);
+    if (status != POPOTO_OK)
+        return status;
+    popoto_query_desc desc = { .model = declared, .filters = filters, .filter_count = count };
     status = start(&it, db, &desc, of, &db->scratch, false);
     if (status == POPOTO_OK)
         status = read_all(&it);
