@@ -139,6 +139,15 @@ static void query_theirs(void *context, size_t slice, size_t count) {
             give_up("rows are gone");
 }
 
+/* One tenant again and again, whose records stay in the processor's caches. */
+static void query_again(void *context, size_t slice, size_t count) {
+    stage *it = context;
+    (void)slice;
+    while (count-- > 0)
+        if (query_tenant(it, it->tenants / 2) != EPISODES / 2)
+            give_up("rows are gone");
+}
+
 /* Each round's new records are a new tenant's, and are gone before the next round. */
 static void take_away_ours(void *context) {
     stage *it = context;
@@ -189,6 +198,7 @@ static const kind kinds[] = {
     { "growth_query", "1 to 10,000 tenants, hiredis", NULL, query_theirs, false },
     { "growth_create", "1 to 10,000 tenants", take_away_ours, create_ours, true },
     { "growth_create", "1 to 10,000 tenants, hiredis", take_away_theirs, create_theirs, false },
+    { "growth_query_again", "1 to 10,000 tenants, one asked again", NULL, query_again, false },
 };
 #define KINDS (sizeof(kinds) / sizeof(*kinds))
 
@@ -230,8 +240,8 @@ static void case_tenants(bench *it) {
     if (!it->quick) {
         FILE *out = open_data(it, "growth_tenants.dat");
         for (size_t i = 0; i < STEPS; i++)
-            fprintf(out, "%zu %.3f %.3f %.3f %.3f\n", stages[i].tenants, microseconds[0][i],
-                    microseconds[1][i], microseconds[2][i], microseconds[3][i]);
+            fprintf(out, "%zu %.3f %.3f %.3f %.3f %.3f\n", stages[i].tenants, microseconds[0][i],
+                    microseconds[1][i], microseconds[2][i], microseconds[3][i], microseconds[4][i]);
         fclose(out);
     }
     for (size_t i = 0; i < steps; i++)

@@ -111,6 +111,7 @@ popoto_confidence hand_confidence(hand *it, const memory_record *what, double si
     it->entry_count = 0;
     put_update(it, what, signal);
     hand_exchange(it, 1, &entries_functions);
+    it->entries = NULL;
     return after;
 }
 

@@ -66,11 +66,12 @@ do for [ending in "svg png"] {
         set xrange [0.8:14000]
         set format x "%.0f"
         set yrange [0:*]
-        set key outside top center maxrows 2
+        set key outside top center maxrows 3
         plot data("growth_tenants") \
-             using 1:2 with linespoints lw 2.5 pt 7 lc rgb ours title "query, 50 rows", \
+             using 1:2 with linespoints lw 2.5 pt 7 lc rgb ours title "query, 50 rows of any tenant", \
+             "" using 1:6 with linespoints lw 1.5 pt 6 lc rgb ours title "query, one tenant again", \
              "" using 1:4 with linespoints lw 2.5 pt 5 dt 2 lc rgb ours title "create", \
-             "" using 1:3 with linespoints lw 2.5 pt 7 lc rgb theirs title "query, hiredis by hand", \
+             "" using 1:3 with linespoints lw 2.5 pt 7 lc rgb theirs title "query of any, hiredis by hand", \
              "" using 1:5 with linespoints lw 2.5 pt 5 dt 2 lc rgb theirs title "create, hiredis by hand"
         reset
         @plain

@@ -42,6 +42,13 @@ popoto_status popoto__channel_connect(channel *it, failure *why) {
                              : popoto__link_connect(it->link, why);
 }
 
+void popoto__channel_drop(channel *it) {
+    if (it->nodes != NULL)
+        popoto__cluster_drop(it->nodes);
+    else
+        popoto__link_drop(it->link);
+}
+
 popoto_status popoto__channel_exchange(channel *it, const exchange *what, failure *why) {
     return it->nodes != NULL ? popoto__cluster_exchange(it->nodes, what, why)
                              : popoto__link_exchange(it->link, what, why);

@@ -12,8 +12,9 @@ popoto_status popoto__channel_new(const address *to, const link_options *options
 void popoto__channel_free(channel *it);
 bool popoto__channel_is_cluster(const address *to);
 
-/* See popoto__link_connect and popoto__link_exchange; popoto__cluster_exchange for what differs. */
+/* See popoto__link_connect, popoto__link_drop and popoto__link_exchange; popoto__cluster_exchange for what differs. */
 popoto_status popoto__channel_connect(channel *it, failure *why);
+void popoto__channel_drop(channel *it);
 popoto_status popoto__channel_exchange(channel *it, const exchange *what, failure *why);
 
 #endif

@@ -16,6 +16,10 @@
 /* Without a command timeout, what nobody can do is tried for so long, in milliseconds. */
 #define PATIENCE 15000
 
+/* No try begins later than so many milliseconds (or a share of the timeout) before the timeout: a write
+ * that has no answer at its end has no known outcome, which is worse than one that was not sent. */
+#define LAST_TRY 250
+
 /* A slot that moves again and again while we follow is a cluster that does not agree: then wait. */
 #define HASTY_TRIES 3
 
@@ -351,6 +355,12 @@ popoto_status popoto__cluster_connect(cluster *it, failure *why) {
         return POPOTO_OK;
     popoto__arena_reset(&it->memory);
     return survey_cluster(it, NO_DEADLINE, why);
+}
+
+void popoto__cluster_drop(cluster *it) {
+    for (size_t i = 0; i < it->node_count; i++)
+        if (it->nodes[i]->link != NULL)
+            popoto__link_drop(it->nodes[i]->link);
 }
 
 popoto_status popoto__cluster_take_slots(cluster *it, const reply *answer, failure *why) {
@@ -950,6 +960,13 @@ static popoto_status hand_over(course *it) {
     return status;
 }
 
+static void set_timeouts(course *it) {
+    int timeout = it->it->options.command_timeout;
+    int last = timeout / SHARE < LAST_TRY ? timeout / SHARE : LAST_TRY;
+    it->deadline = popoto__clock_in(timeout);
+    it->patience = popoto__clock_in(timeout < 0 ? PATIENCE : timeout - last);
+}
+
 popoto_status popoto__cluster_exchange(cluster *it, const exchange *what, failure *why) {
     course run = { .it = it, .what = what, .why = why };
     if (what->request->failed)
@@ -965,9 +982,7 @@ popoto_status popoto__cluster_exchange(cluster *it, const exchange *what, failur
         status = make_jobs(&run);
     if (status != POPOTO_OK)
         return status;
-    int timeout = it->options.command_timeout;
-    run.deadline = popoto__clock_in(timeout);
-    run.patience = timeout < 0 ? popoto__clock_in(PATIENCE) : run.deadline;
+    set_timeouts(&run);
     status = run_rounds(&run);
     for (size_t i = 0; status == POPOTO_OK && i < run.job_count; i++)
         if (run.jobs[i].of->kind == ROUTE_SCAN && run.jobs[i].state == JOB_ANSWERED)

@@ -16,6 +16,9 @@ void popoto__cluster_free(cluster *it);
 /* Ask for the map of slots, unless it is known. */
 popoto_status popoto__cluster_connect(cluster *it, failure *why);
 
+/* Hang up on all nodes; see popoto__link_drop. */
+void popoto__cluster_drop(cluster *it);
+
 /* As popoto__link_exchange, with these differences.
  *
  * Commands that were not executed, because their slot moved (MOVED, ASK), is about to (TRYAGAIN), or

@@ -21,6 +21,8 @@ void popoto__commit_note(commit_batch *it, const commit *one, popoto_status stat
 void popoto__commit_settle(commit_batch *it, commit *one, popoto_status status) {
     one->state = COMMIT_DONE;
     one->status = status;
+    if (status == POPOTO_DENIED)
+        popoto__db_forget_permissions(it->db);
     if (status != POPOTO_OK)
         one->reason =
             popoto__arena_copy(&it->db->scratch, it->db->why.text, strlen(it->db->why.text));
@@ -97,10 +99,16 @@ static const reply *first_error(const reply *answer) {
 static void take_transaction(commit_batch *it, commit *one, const reply *answer) {
     bool is_exec = it->at_reply + 1 == one->replies;
     const reply *error = is_exec && answer->type == REPLY_ARRAY ? first_error(answer) : NULL;
-    if (one->state == COMMIT_DONE)
+    it->is_stuck =
+        it->is_stuck || (is_exec && answer->type == REPLY_ERROR && answer->fate == POPOTO_OK &&
+                         !popoto__reply_is_error(answer, "EXECABORT"));
+    if (one->state != COMMIT_SENT)
         return; /* it failed before, and this is EXECABORT */
     if (answer->type == REPLY_ERROR) {
         popoto__commit_settle(it, one, popoto__reply_failure(answer, it->doing, &it->db->why));
+        if (it->at_reply == 0 &&
+            answer->fate == POPOTO_OK) /* no MULTI: the commands run nevertheless */
+            one->state = COMMIT_BROKEN;
     } else if (error != NULL) {
         popoto__commit_settle(it, one, popoto__reply_failure(error, it->doing, &it->db->why));
         one->state = COMMIT_BROKEN;
@@ -136,6 +144,16 @@ static popoto_status take_reply(void *context, size_t index, const reply *answer
 
 static popoto_status render(commit_batch *it, commit *one) {
     popoto_db *db = it->db;
+    if (one->is_transaction && !db->knows_permissions) {
+        popoto_status status = popoto__db_ask_permissions(db);
+        if (status != POPOTO_OK) {
+            it->lost = status;
+            return status;
+        }
+    }
+    /* Without MULTI, what was meant to be queued would run at once, each command for itself. */
+    if (one->is_transaction && (db->permissions & PERMITTED_TRANSACTIONS) == 0)
+        one->is_transaction = false;
     if (one->is_transaction) {
         one->replies = popoto__plan_render_transaction(&one->planned, &db->request);
     } else {
@@ -221,6 +239,9 @@ void popoto__commit_run(commit_batch *it) {
         it->at = it->at_reply = 0;
         popoto_status status =
             popoto__db_exchange(it->db, replies, !it->only_asks, NULL, take_reply, it);
+        if (it->is_stuck && it->db->connection != NULL)
+            popoto__channel_drop(it->db->connection);
+        it->is_stuck = false;
         if (status != POPOTO_OK) {
             settle_lost(it, status);
             break;

@@ -127,7 +127,7 @@ static popoto_status prepare_update(popoto_db *db, const model *of, const field 
 }
 
 static popoto_status update_part(popoto_db *db, const model *of, const field *about,
-                                 popoto_signal *signals, size_t count) {
+                                 popoto_signal *signals, size_t count, popoto_status *lost) {
     popoto__arena_reset(&db->scratch);
     update *items = popoto__arena_zeroed(&db->scratch, count, sizeof *items);
     update_batch it = { .about = about };
@@ -153,6 +153,7 @@ static popoto_status update_part(popoto_db *db, const model *of, const field *ab
             popoto__commit_settle(&it.run, &items[i].done, status);
     }
     popoto__commit_run(&it.run);
+    *lost = it.run.lost;
     for (size_t i = 0; i < count; i++) {
         signals[i].status = items[i].done.status;
         if (signals[i].status == POPOTO_OK)
@@ -181,9 +182,16 @@ popoto_status popoto_confidence_update_many(popoto_db *db, const popoto_model *d
         return status;
     for (size_t i = 0; i < count; i += COMMIT_PIPELINE) {
         size_t part = count - i < COMMIT_PIPELINE ? count - i : COMMIT_PIPELINE;
-        status = update_part(db, of, about, signals + i, part);
+        popoto_status lost = POPOTO_OK;
+        status = update_part(db, of, about, signals + i, part, &lost);
         if (status != POPOTO_OK && first.status == POPOTO_OK)
             first = db->why;
+        /* As with writes: without a connection the others are not tried. */
+        if (lost != POPOTO_OK) {
+            for (i += part; i < count; i++)
+                signals[i].status = popoto__commit_not_sent(lost);
+            break;
+        }
     }
     if (first.status != POPOTO_OK)
         db->why = first;

@@ -113,6 +113,7 @@ static void take_over(popoto_db *db, const connected *it) {
     db->server = it->server;
     db->connection = it->connection;
     memset(db->sha, 0, sizeof db->sha);
+    db->knows_permissions = false;
 }
 
 static connected given_up(const popoto_db *db) {
@@ -371,19 +372,70 @@ static popoto_status take_sha(void *context, size_t index, const reply *answer) 
     return POPOTO_OK;
 }
 
-popoto_status popoto__db_load_script(popoto_db *db, script_id which) {
-    loading it = { db, which };
+static popoto_status take_permissions(void *context, size_t index, const reply *answer) {
+    popoto_db *db = context;
+    (void)index;
+    if (answer->type == REPLY_INTEGER) {
+        db->permissions = (int)answer->integer;
+        return POPOTO_OK;
+    }
+    if (answer->type != REPLY_ERROR)
+        return popoto__fail(&db->why, POPOTO_BAD_REPLY,
+                            "a script answered something that no script of ours does");
+    return popoto__reply_failure(answer, "asking for permissions", &db->why);
+}
+
+/* These change nothing that it would be harmful to change twice, so they may be tried again like reads. */
+static popoto_status run_aside(popoto_db *db, const char *const *words, size_t count,
+                               reply_handler *handle, void *context) {
     buffer kept = db->request;
     popoto__buffer_init(&db->request, &db->allocator);
-    popoto__request_begin(&db->request, 3);
-    popoto__request_text(&db->request, "SCRIPT");
-    popoto__request_text(&db->request, "LOAD");
-    popoto__request_text(&db->request, popoto__script_text(which));
-    /* Loading a script twice does no harm, so it may be tried again like a read. */
-    popoto_status status = popoto__db_exchange(db, 1, false, NULL, take_sha, &it);
+    popoto__request_begin(&db->request, count);
+    for (size_t i = 0; i < count; i++)
+        popoto__request_text(&db->request, words[i]);
+    popoto_status status = popoto__db_exchange(db, 1, false, NULL, handle, context);
     popoto__buffer_free(&db->request);
     db->request = kept;
     return status;
+}
+
+void popoto__db_forget_permissions(popoto_db *db) {
+    db->knows_permissions = false;
+    db->sha[SCRIPT_COMMIT][0] = '\0';
+}
+
+static popoto_status load_script(popoto_db *db, script_id which, script_id text) {
+    loading it = { db, which };
+    const char *const words[] = { "SCRIPT", "LOAD", popoto__script_text(text) };
+    return run_aside(db, words, 3, take_sha, &it);
+}
+
+/* By EVALSHA like all scripts, so that a tenant's user needs no EVAL. */
+popoto_status popoto__db_ask_permissions(popoto_db *db) {
+    failure kept = db->why;
+    if (db->knows_permissions)
+        return POPOTO_OK;
+    popoto_status status = load_script(db, SCRIPT_PERMITTED, SCRIPT_PERMITTED);
+    const char *const words[] = { "EVALSHA", db->sha[SCRIPT_PERMITTED], "0" };
+    if (status == POPOTO_OK)
+        status = run_aside(db, words, 3, take_permissions, db);
+    if (status == POPOTO_DENIED) {
+        /* Who may not even ask is taken for somebody who may do little, but perhaps that by MULTI. */
+        db->permissions = PERMITTED_TRANSACTIONS;
+        status = POPOTO_OK;
+    }
+    if (status != POPOTO_OK)
+        return status;
+    db->why = kept;
+    db->knows_permissions = true;
+    return POPOTO_OK;
+}
+
+popoto_status popoto__db_load_script(popoto_db *db, script_id which) {
+    popoto_status status = which == SCRIPT_COMMIT ? popoto__db_ask_permissions(db) : POPOTO_OK;
+    bool asks = which == SCRIPT_COMMIT && (db->permissions & PERMITTED_COMMANDS) == 0;
+    return status == POPOTO_OK ? load_script(db, which, asks ? SCRIPT_COMMIT_ASKING : which)
+                               : status;
 }
 
 popoto_text popoto__db_script(const popoto_db *db, script_id which) {
@@ -392,17 +444,27 @@ popoto_text popoto__db_script(const popoto_db *db, script_id which) {
 
 /* ----- What is remembered of objects ---------------------------------------------------------- */
 
+static uint64_t mix(uint64_t hash, uint64_t part) {
+    hash = (hash ^ part) * 0xFF51AFD7ED558CCDU;
+    return hash ^ hash >> 32;
+}
+
 uint64_t popoto__digest(const void *data, size_t size) {
     const unsigned char *at = data;
     uint64_t hash = 0x9E3779B97F4A7C15U ^ size;
-    while (size > 0) {
-        uint64_t part = 0;
-        size_t step = size < sizeof part ? size : sizeof part;
-        memcpy(&part, at, step);
-        hash = (hash ^ part) * 0xFF51AFD7ED558CCDU;
-        hash ^= hash >> 32;
-        at += step;
-        size -= step;
+    uint64_t part = 0;
+    size_t left = size;
+    for (; left >= sizeof part; at += sizeof part, left -= sizeof part) {
+        memcpy(&part, at, sizeof part);
+        hash = mix(hash, part);
+    }
+    /* The rest is taken with what comes before it, as eight bytes: a copy of any size costs more. */
+    if (left > 0 && size >= sizeof part) {
+        memcpy(&part, at + left - sizeof part, sizeof part);
+        hash = mix(hash, part);
+    } else if (left > 0) {
+        memcpy(&part, at, left);
+        hash = mix(hash, part);
     }
     hash *= 0xC4CEB9FE1A85EC53U;
     hash ^= hash >> 29;

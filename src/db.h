@@ -50,9 +50,12 @@ struct popoto_db {
     row_source *sources;
     uint32_t last_serial;
     uint64_t noted_tenants[NOTED_TENANTS]; /* digests, each at its own place */
+    int64_t note_after;                    /* no tenant is noted before this moment of the clock */
     char sha[SCRIPT_COUNT][48];            /* empty: not loaded yet */
-    arena scratch;                         /* of the call under way */
-    buffer request;                        /* of the call under way */
+    bool knows_permissions;
+    int permissions; /* PERMITTED_... */
+    arena scratch;   /* of the call under way */
+    buffer request;  /* of the call under way */
 };
 
 /* An argument of the call is NULL that must not be: `what` names it. */
@@ -69,6 +72,12 @@ bool popoto__db_is_cluster(const popoto_db *db);
  * is set on failure. */
 popoto_status popoto__db_exchange(popoto_db *db, size_t count, bool writes, arena *strings,
                                   reply_handler *handle, void *context);
+
+/* Ask, unless known, what this user may do. A server that was told to refuse some of a write's commands
+ * must not run the others. */
+popoto_status popoto__db_ask_permissions(popoto_db *db);
+/* Something was refused: ask anew. */
+void popoto__db_forget_permissions(popoto_db *db);
 
 /* Make the server know a script; `sha` is its name then. */
 popoto_status popoto__db_load_script(popoto_db *db, script_id which);

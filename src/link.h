@@ -98,6 +98,10 @@ typedef struct link_part {
 popoto_status popoto__link_exchange_parts(link_part *parts, size_t count, int64_t deadline,
                                           arena *memory, failure *why);
 
+/* Hang up: the state that the server keeps of this connection is not to be used. The next exchange
+ * connects anew. */
+void popoto__link_drop(server_link *it);
+
 /* The number of connections made so far: a change tells the caller that what the server knew of the
  * old connection is gone. */
 uint64_t popoto__link_generation(const server_link *it);

@@ -211,7 +211,7 @@ static popoto_status plan_move(commit_batch *run, commit *one) {
 }
 
 static void render_move(commit_batch *run, commit *one) {
-    popoto__plan_render_commit(&one->planned, popoto__db_script(run->db, SCRIPT_COMMIT),
+    popoto__plan_render_commit(&one->planned, popoto__db_script(run->db, SCRIPT_MERGE),
                                &run->db->request);
 }
 
@@ -298,7 +298,7 @@ static popoto_status move_entries(migration *it, size_t first, size_t count) {
         .items = items,
         .count = count,
         .stride = sizeof *items,
-        .script = SCRIPT_COMMIT,
+        .script = SCRIPT_MERGE,
         .doing = "moving a confidence entry",
         .only_asks = it->how->dry_run,
         .plan = plan_move,

@@ -65,9 +65,16 @@ void popoto__plan_merge(plan *it, popoto_text from, popoto_text to, popoto_text 
 /* The scripts, and what each is called in the tables of those who load them. */
 typedef enum script_id {
     SCRIPT_COMMIT,
+    SCRIPT_COMMIT_ASKING, /* the same for users who may not do everything */
+    SCRIPT_MERGE, /* expectations, then the merging of a confidence entry */
     SCRIPT_CONFIDENCE,
+    SCRIPT_PERMITTED, /* answers a sum of permissions */
     SCRIPT_COUNT
 } script_id;
+enum {
+    PERMITTED_COMMANDS = 1,    /* all that SCRIPT_COMMIT runs */
+    PERMITTED_TRANSACTIONS = 2 /* MULTI and EXEC */
+};
 const char *popoto__script_text(script_id which);
 
 /* Append MULTI, the commands and EXEC; returns how many replies that will bring. */

@@ -951,6 +951,17 @@ void popoto__render_range(const sorted_range *range, bool descending, const popo
     popoto__request_integer(out, (int64_t)count);
 }
 
+void popoto__render_names(const sorted_range *range, bool descending, size_t count, buffer *out) {
+    popoto__request_begin(out, 7);
+    popoto__request_text(out, descending ? "ZREVRANGEBYSCORE" : "ZRANGEBYSCORE");
+    render_text(out, range->key);
+    render_text(out, descending ? range->high : range->low);
+    render_text(out, descending ? range->low : range->high);
+    popoto__request_text(out, "LIMIT");
+    popoto__request_integer(out, 0);
+    popoto__request_integer(out, (int64_t)count);
+}
+
 void popoto__render_scores(popoto_text key, const popoto_text *members, size_t count, buffer *out) {
     popoto__request_begin(out, 2 + count);
     popoto__request_text(out, "ZMSCORE");

@@ -182,8 +182,11 @@ static bool room_for_names(reading *it, size_t count) {
     return true;
 }
 
+/* Where the index is one of a partition that answers all conditions on names, there is nothing to look
+ * for in them. */
 static void add_name(reading *it, popoto_text name) {
-    if (popoto__query_name_fits(&it->what, name))
+    bool told = it->plan.source == SOURCE_SORTED && !it->plan.names_matter;
+    if (told || popoto__query_name_fits(&it->what, name))
         it->names[it->name_count++] = name;
 }
 
@@ -305,6 +308,28 @@ static size_t page_length(reading *it, size_t wanted) {
     return wanted < it->page ? wanted : it->page;
 }
 
+/* A range that ends within a page is read without scores: they are there for the next page to begin at,
+ * and the server takes several times as long to print them as to find the names. Where the range turns
+ * out to be longer, nothing was read yet (*whole is false). */
+static popoto_status read_whole_range(reading *it, size_t wanted, bool *whole) {
+    *whole = false;
+    if (it->page != PAGE || wanted <= PAGE || it->cursor.size > 0 ||
+        (it->skips_names && it->skip > 0))
+        return POPOTO_OK;
+    popoto__render_names(&it->plan.ranges[it->index], it->what.descending, PAGE, &it->db->request);
+    popoto_status status =
+        popoto__db_exchange(it->db, 1, false, &it->rows->names, take_members, it);
+    popoto__buffer_clear(&it->db->request);
+    *whole = status == POPOTO_OK && it->asked < PAGE;
+    if (*whole) {
+        it->index++;
+        it->finished = it->index >= it->plan.range_count;
+    } else {
+        it->name_count = it->asked = 0;
+    }
+    return status;
+}
+
 /* The next page of a range starts at the last entry's score, and leaves out what was seen of it: by
  * name as long as that is less than a page; else all but a page's worth are skipped, so that entries
  * that were removed meanwhile do not shift unseen ones out of sight. */
@@ -313,6 +338,10 @@ static popoto_status next_range(reading *it, size_t wanted) {
         it->finished = true;
         return POPOTO_OK;
     }
+    bool whole;
+    popoto_status status = read_whole_range(it, wanted, &whole);
+    if (status != POPOTO_OK || whole)
+        return status;
     size_t seen = it->cursor.size ? it->ties : 0;
     bool server_counts = it->skips_names && !it->plan.names_matter && it->plan.range_count == 1 &&
                          it->cursor.size == 0;
@@ -329,7 +358,7 @@ static popoto_status next_range(reading *it, size_t wanted) {
     popoto_text from = { it->cursor.data, it->cursor.size };
     popoto__render_range(&it->plan.ranges[it->index], it->what.descending,
                          it->cursor.size ? &from : NULL, it->passed, count, &it->db->request);
-    popoto_status status = popoto__db_exchange(it->db, 1, false, &it->rows->names, take_range, it);
+    status = popoto__db_exchange(it->db, 1, false, &it->rows->names, take_range, it);
     if (status == POPOTO_OK && it->asked < count) {
         popoto__buffer_clear(&it->cursor);
         it->ties = 0;
@@ -389,6 +418,11 @@ static popoto_status next_page(reading *it, size_t wanted) {
 static popoto_status take_record(void *context, size_t index, const reply *answer) {
     reading *it = context;
     popoto_text name = it->names[it->first + index];
+    /* A foreign key in the record's place is a problem of that record; anything else is one of the call. */
+    if (answer->type == REPLY_ERROR && !popoto__reply_is_error(answer, "WRONGTYPE"))
+        return popoto__reply_failure(answer, "reading a record", &it->db->why);
+    if (answer->type != REPLY_ERROR && answer->type != REPLY_ARRAY)
+        return fail_reply(it, answer, "reading a record");
     switch (popoto__rows_add(it->rows, &it->what, name, answer)) {
     case ROW_GONE:
         if (it->gone_count < MAX_CLEARED)

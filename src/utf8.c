@@ -45,6 +45,11 @@ bool popoto__utf8_valid(const char *data, size_t size) {
                 i += sizeof(eight);
                 continue;
             }
+        } else if (size >= sizeof(eight)) {
+            /* The rest is seen to be ASCII by the last eight bytes, whose first were seen before. */
+            memcpy(&eight, data + size - sizeof(eight), sizeof(eight));
+            if ((eight & high_bits) == 0)
+                return true;
         }
         size_t length = popoto__utf8_sequence(data + i, size - i);
         if (length == 0)

@@ -460,8 +460,48 @@ static void test_ties_behind_an_offset_do_not_stop_a_query(void **state) {
     server_flush(s);
 }
 
+/* Exactly what is in the index, in its order, from both ends. */
+static void assert_all_in_order(popoto_db *db, int count) {
+    for (int backwards = 0; backwards < 2; backwards++)
+        for (int offset = 0; offset < 8; offset += 7) {
+            popoto_rows *rows;
+            popoto_query_desc desc = { .model = &Trade,
+                                       .where = { POPOTO_IS("volume__gte", 0) },
+                                       .order_by = backwards ? "-volume" : "volume",
+                                       .offset = (size_t)offset };
+            assert_int_equal(POPOTO_OK, popoto_query(db, &desc, &rows));
+            assert_int_equal(count - offset, popoto_rows_count(rows));
+            for (int i = 0; i < count - offset; i++) {
+                const trade *it = popoto_rows_at(rows, (size_t)i);
+                assert_int_equal(backwards ? count - 1 - offset - i : offset + i, it->number);
+            }
+            popoto_rows_free(rows);
+        }
+}
+
+/* A page of a range has 8192 entries: around that, a query without a limit goes another way. */
+static void test_a_range_of_about_a_page_comes_whole_and_in_order(void **state) {
+    server *s = *state;
+    popoto_db *db = popoto_open(server_url(s), NULL);
+    static trade all[8194];
+    static void *pointers[8194];
+    for (int i = 0; i < 8194; i++) {
+        all[i] = (trade){ .number = i, .exchange = "nyse", .symbol = "ibm", .volume = i };
+        pointers[i] = &all[i];
+    }
+    assert_int_equal(POPOTO_OK, popoto_create_many(db, &Trade, pointers, 8191, NULL));
+    for (int count = 8191; count < 8194; count++) {
+        assert_all_in_order(db, count);
+        assert_int_equal(POPOTO_OK, popoto_create(db, &Trade, &all[count]));
+    }
+    assert_all_in_order(db, 8194);
+    popoto_close(db);
+    server_flush(s);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        server_test(test_a_range_of_about_a_page_comes_whole_and_in_order),
         server_test(test_ties_behind_an_offset_do_not_stop_a_query),
         server_test(test_every_query_answers_what_a_loop_over_the_records_does),
     };

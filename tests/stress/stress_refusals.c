@@ -163,7 +163,11 @@ static void end_nothing(lab *it) {
 }
 
 static const fault faults[] = {
-    { .name = "OOM", .begin = begin_oom, .end = end_oom, .write = POPOTO_UNAVAILABLE },
+    { .name = "OOM",
+      .begin = begin_oom,
+      .end = end_oom,
+      .read = POPOTO_UNAVAILABLE, /* within MULTI nothing is answered */
+      .write = POPOTO_UNAVAILABLE },
     { .name = "READONLY", .begin = begin_replica, .end = end_replica, .write = POPOTO_UNAVAILABLE },
     { .name = "MASTERDOWN",
       .begin = begin_master_down,
@@ -270,14 +274,14 @@ static void run_call(lab *it, const fault *by, const call *what, bool anew) {
     round_of round = { .db = it->db, .raw = it->raw };
     server_flush(it->server);
     what->prepare(&round);
-    if (anew && !what->needs_own_db) {
-        popoto_close(it->db);
-        it->db = round.db = popoto_open(it->url, NULL);
-    }
     char *before = dump(it);
     if (by->rules != NULL)
         set_rules(it, by->rules);
-    else
+    /* Like a new db, but that it still knows its objects. What a user may do is asked when connecting:
+     * where it is taken away later, the first write may be done in part (docs/decisions.md). */
+    if (anew || by->rules != NULL)
+        (void)popoto_switch(it->db, it->url);
+    if (by->rules == NULL)
         by->begin(it);
     popoto_status status = what->run(&round);
     if (status != POPOTO_OK)
@@ -304,9 +308,10 @@ static void run_call(lab *it, const fault *by, const call *what, bool anew) {
 static void run_faults(lab *it) {
     for (size_t f = 0; f < sizeof faults / sizeof *faults; f++)
         for (size_t c = 0; c < call_count; c++)
-            for (int anew = 0; anew < 2; anew++) {
+            for (int anew = faults[f].rules != NULL; anew < 2; anew++) {
                 /* Each BUSY waits until the server notices. */
-                if (faults[f].begin == begin_busy && stress_is_short() && (c % 4 != 0 || anew))
+                size_t step = faults[f].begin == begin_busy ? 6 : 2;
+                if (stress_is_short() && (f + c + (size_t)anew) % step != 0)
                     continue;
                 run_call(it, &faults[f], &calls[c], anew);
             }
@@ -625,16 +630,22 @@ static popoto_status bulk(popoto_db *db, void *const *all, popoto_status *status
     return popoto_save_many(db, &Note, all, MANY, statuses);
 }
 
-static void check_deadline(lab *it, const char *name, int timeout, double begun,
-                           popoto_status status) {
-    double took = stress_seconds() - begun, wanted = timeout / 1000.0;
+/* On a busy machine everything takes longer now and then, so there are several tries. False: try again. */
+static bool check_deadline(lab *it, const char *name, int timeout, double took,
+                           popoto_status status, bool is_last) {
+    double wanted = timeout / 1000.0;
+    bool holds = took >= wanted * 0.9 && took <= wanted * 1.1;
+    if (!holds && !is_last)
+        return false;
     stress_check(status != POPOTO_OK, "%s: a stopped server answered", name);
-    stress_check(took >= wanted * 0.9 && took <= wanted * 1.1,
-                 "%s: the deadline of %d ms took %.0f ms", name, timeout, took * 1000);
+    stress_check(holds, "%s: the deadline of %d ms took %.0f ms", name, timeout, took * 1000);
     stress_say("%s: a deadline of %d ms: %.0f ms, %s", name, timeout, took * 1000,
                popoto_status_name(status));
     check_sentence(it, "SIGSTOP", name, status);
+    return true;
 }
+
+#define TRIES 4
 
 static void run_frozen(lab *it) {
     static note notes[MANY];
@@ -642,7 +653,7 @@ static void run_frozen(lab *it) {
     static void *all[MANY];
     static popoto_status statuses[MANY];
     static popoto_signal signals[MANY];
-    const int timeout = 600;
+    const int timeout = (int)stress_amount(600, 250);
     for (size_t i = 0; i < MANY; i++) {
         snprintf(names[i], sizeof names[i], "n%zu", i);
         notes[i] =
@@ -659,7 +670,10 @@ static void run_frozen(lab *it) {
         note one = notes[0];
         if (known)
             must(&(round_of){ .db = db }, popoto_save(db, &Note, &one), "save");
-        for (int call_kind = 0; call_kind < 5; call_kind++) {
+        if (known)
+            must(&(round_of){ .db = db },
+                 popoto_confidence_update(db, &Note, &one, "trust", 1, NULL), "update");
+        for (int call_kind = 0, tries = 0; call_kind < 5; tries++) {
             static const char *const kinds[] = { "save", "save_many", "update_many", "query",
                                                  "create_many" };
             char name[64];
@@ -680,7 +694,11 @@ static void run_frozen(lab *it) {
             case 3: status = popoto_query(db, &(popoto_query_desc){ .model = &Note }, &rows); break;
             default: status = popoto_create_many(db, &Note, all, MANY, statuses); break;
             }
-            check_deadline(&with, name, timeout, begun, status);
+            double took = stress_seconds() - begun;
+            if (check_deadline(&with, name, timeout, took, status, tries == TRIES)) {
+                call_kind++;
+                tries = 0;
+            }
             popoto_rows_free(rows);
             server_thaw(it->server);
             stress_check(popoto_ping(db) == POPOTO_OK, "%s: the next call: %s", name,

@@ -75,7 +75,7 @@ bool stress_check(bool holds, const char *format, ...) {
         return true;
     }
     failed++;
-    if (failed <= MOST_LINES) {
+    if (failed <= MOST_LINES || getenv("POPOTO_ALL") != NULL) {
         va_start(arguments, format);
         printf("  FAULT: ");
         vprintf(format, arguments);
