@@ -1,5 +1,6 @@
 #include "tenant.h"
 
+#include "clock.h"
 #include "commit.h"
 
 #include <stdio.h>
@@ -140,17 +141,34 @@ popoto_status popoto__tenants_read(popoto_db *db, const model *of, arena *memory
 
 /* ----- The list ------------------------------------------------------------------------------- */
 
-void popoto__tenant_note(popoto_db *db, const model *of, popoto_text segment) {
-    uint64_t digest =
-        popoto__digest(segment.data, segment.size) ^ popoto__digest(of->name.data, of->name.size);
-    uint64_t *noted = &db->noted_tenants[digest % NOTED_TENANTS];
-    if (*noted == digest)
+/* After a failure nothing is noted for so many milliseconds: on a cluster, the list may be on a node
+ * that is lost while those that hold the records are well, and writes must not wait for it each time. */
+#define NOTE_AGAIN 10000
+
+void popoto__tenants_note(popoto_db *db, const model *of, const popoto_text *segments,
+                          size_t count) {
+    size_t commands = 0;
+    if (popoto__clock_left(db->note_after) > 0)
         return;
-    failure kept = db->why;
     popoto__buffer_clear(&db->request);
-    popoto__render_tenant_note(of, segment, &db->request);
-    if (popoto__db_exchange(db, 1, true, NULL, popoto__ignore_reply, NULL) == POPOTO_OK)
+    for (size_t i = 0; i < count; i++) {
+        if (segments[i].data == NULL)
+            continue;
+        uint64_t digest = popoto__digest(segments[i].data, segments[i].size) ^
+                          popoto__digest(of->name.data, of->name.size);
+        uint64_t *noted = &db->noted_tenants[digest % NOTED_TENANTS];
+        if (*noted == digest)
+            continue;
         *noted = digest;
+        popoto__render_tenant_note(of, segments[i], &db->request);
+        commands++;
+    }
+    failure kept = db->why;
+    if (commands > 0 &&
+        popoto__db_exchange(db, commands, true, NULL, popoto__ignore_reply, NULL) != POPOTO_OK) {
+        memset(db->noted_tenants, 0, sizeof db->noted_tenants);
+        db->note_after = popoto__clock_in(NOTE_AGAIN);
+    }
     db->why = kept;
 }
 

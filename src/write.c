@@ -379,6 +379,15 @@ static popoto_status check_unchanged(batch *it) {
     return POPOTO_OK;
 }
 
+/* The tenants of what was stored. */
+static void note_tenants(batch *it, size_t count) {
+    popoto_text segments[COMMIT_PIPELINE] = { { NULL, 0 } };
+    for (size_t i = 0; i < count; i++)
+        if (it->items[i].done.status == POPOTO_OK)
+            segments[i] = it->items[i].write.place.segments[it->of->tenant->index];
+    popoto__tenants_note(it->db, it->of, segments, count);
+}
+
 /* ----- The calls ------------------------------------------------------------------------------ */
 
 static popoto_status write_batch(batch *it, void *const *objects, size_t count, write_kind asked,
@@ -411,10 +420,8 @@ static popoto_status write_batch(batch *it, void *const *objects, size_t count, 
             popoto__commit_settle(&it->run, &it->items[i].done, status);
     }
     popoto__commit_run(&it->run);
-    for (size_t i = 0; it->of->tenant != NULL && asked != WRITE_DELETE && i < count; i++)
-        if (it->items[i].done.status == POPOTO_OK)
-            popoto__tenant_note(db, it->of,
-                                it->items[i].write.place.segments[it->of->tenant->index]);
+    if (it->of->tenant != NULL && asked != WRITE_DELETE)
+        note_tenants(it, count);
     for (size_t i = 0; i < count; i++) {
         popoto_status status = finish(it, i);
         if (statuses != NULL)
