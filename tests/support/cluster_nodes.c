@@ -354,6 +354,15 @@ bool nodes_is_primary(node_group *it, size_t node) {
     return is;
 }
 
+size_t nodes_other_primary(node_group *it, size_t node) {
+    for (size_t i = 1; i < NODES; i++) {
+        size_t other = (node + i) % NODES;
+        if (it->members[other].pid > 0 && nodes_is_primary(it, other))
+            return other;
+    }
+    give_up(it, "there is one primary");
+}
+
 /* As it sees things itself: the cluster is well, and a replica follows. */
 static bool is_well(node_group *it, size_t node) {
     redisReply *info = nodes_ask(it, node, "CLUSTER INFO");
@@ -378,6 +387,27 @@ void nodes_await_whole(node_group *it) {
         pause_us(10000);
     }
     give_up(it, "the cluster does not get well");
+}
+
+void nodes_await_takeover(node_group *it, size_t dead) {
+    bool taken = false;
+    for (int tries = 0; tries < 3000 && !taken; tries++) {
+        redisReply *map = nodes_ask(it, first_running(it), "CLUSTER SLOTS");
+        taken = map != NULL && map->elements > 0;
+        for (size_t i = 0; taken && i < map->elements; i++)
+            taken = node_of_port(it, map->element[i]->element[2]->element[1]->integer) != dead;
+        if (map != NULL)
+            freeReplyObject(map);
+        pause_us(10000);
+    }
+    if (!taken)
+        give_up(it, "no replica takes over");
+    nodes_await_whole(it);
+}
+
+void nodes_forget_connections(node_group *it) {
+    for (size_t i = 0; i < NODES; i++)
+        disconnect(&it->members[i]);
 }
 
 /* ----- Slots that move ------------------------------------------------------------------------- */

@@ -32,6 +32,8 @@ void nodes_tell(node_group *it, size_t node, const char *format, ...);
 size_t nodes_owner(node_group *it, int slot);
 int nodes_slot(node_group *it, const char *key);
 bool nodes_is_primary(node_group *it, size_t node);
+/* A primary that is another than this. */
+size_t nodes_other_primary(node_group *it, size_t node);
 
 void nodes_kill(node_group *it, size_t node); /* SIGKILL, and wait until it is gone */
 void nodes_revive(node_group *it, size_t node);
@@ -39,6 +41,12 @@ void nodes_freeze(node_group *it, size_t node);
 void nodes_thaw(node_group *it, size_t node);
 /* Until all that run agree that all is well, and replicas follow their primaries. */
 void nodes_await_whole(node_group *it);
+
+/* Until another node has the slots of one that died, and all that run agree that all is well. */
+void nodes_await_takeover(node_group *it, size_t dead);
+
+/* For a child of fork(): the connections are its parent's. */
+void nodes_forget_connections(node_group *it);
 
 /* Move a slot with its keys, as redis-cli --cluster reshard does; `pause` microseconds between keys. */
 void nodes_move_slot(node_group *it, int slot, size_t to, unsigned pause);
