@@ -41,7 +41,9 @@ popoto_text popoto__record_pattern(const model *of, const field *about, popoto_t
     begin_pattern(of, about != NULL && about == of->tenant ? segment : (popoto_text){ NULL, 0 },
                   &text);
     popoto__buffer_append(&text, of->name.data, of->name.size);
-    for (size_t i = 0; i < of->key_count; i++) {
+    if (about == NULL && of->key_count > 0)
+        popoto__buffer_append_text(&text, ":*");
+    for (size_t i = 0; about != NULL && i < of->key_count; i++) {
         popoto__buffer_append_text(&text, ":");
         if (about == &of->fields[of->keys[i]])
             popoto__key_pattern_literal(&text, segment.data, segment.size);

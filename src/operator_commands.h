@@ -16,8 +16,9 @@ index_shape popoto__index_shape(const field *about);
 
 /* ----- Patterns: text in `memory`, data NULL where there is none. ------------------------------ */
 
-/* All records of a model, or those whose `about`, which is part of the key, has this segment (NULL:
- * any). A * spans separators, so that some other keys may match too: see popoto__key_has. */
+/* The records whose `about`, which is part of the key, has this segment. A * spans separators, so that
+ * some other keys may match too: see popoto__key_has. about NULL: all keys that are named as records of
+ * the model, whatever follows its name. */
 popoto_text popoto__record_pattern(const model *of, const field *about, popoto_text segment,
                                    arena *memory);
 /* All indexes of a model, those of fields that it does not know (any more) among them; of a strict
