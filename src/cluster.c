@@ -710,7 +710,8 @@ static popoto_status take_answer(void *context, size_t index, const reply *answe
     if (seen.kind != REDIRECT_NONE && one->seen.kind == REDIRECT_NONE) {
         one->seen = seen;
         one->fate = POPOTO_UNAVAILABLE;
-        one->text = answer->text;
+        if (seen.kind == REDIRECT_WAIT || one->text == NULL)
+            one->text = answer->text; /* that it must wait says more than whom to ask meanwhile */
     }
     if (!copy_reply(it->memory, answer, &one->answers[place]))
         one->starved = true;

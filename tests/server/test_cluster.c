@@ -688,7 +688,7 @@ static void await_child(pid_t child) {
 
 static void test_a_slot_is_followed_while_it_moves(void **state) {
     (void)state;
-    popoto_options hasty = { .command_timeout = 300 };
+    popoto_options hasty = { .command_timeout = 1200 };
     popoto_db *db = open_cluster();
     popoto_db *impatient = popoto_open(nodes_url(nodes), &hasty);
     int slot = nodes_slot(nodes, "{t1}");
@@ -945,10 +945,10 @@ static size_t sum_of(const ledger *it, popoto_status status) {
 static size_t print_statuses(const ledger *it, const char *what) {
     size_t failures = 0;
     printf("           %s:", what);
-    for (int status = 0; status <= POPOTO_NO_MEMORY; status++) {
-        size_t sum = sum_of(it, status);
+    for (size_t status = 0; status <= POPOTO_NO_MEMORY; status++) {
+        size_t sum = sum_of(it, (popoto_status)status);
         if (sum > 0)
-            printf(" %zu %s", sum, popoto_status_name(status));
+            printf(" %zu %s", sum, popoto_status_name((popoto_status)status));
         if (status != POPOTO_OK && status != POPOTO_UNKNOWN_OUTCOME)
             failures += sum;
     }
@@ -1063,6 +1063,83 @@ static void test_a_replica_takes_over_under_writers(void **state) {
     nodes_await_whole(nodes);
 }
 
+/* ----- Throughput -------------------------------------------------------------------------------- */
+
+/* The kernel's account of a process, in seconds of processor time. */
+static double processor_time(pid_t pid) {
+    char path[64];
+    unsigned long long nanoseconds = 0;
+    snprintf(path, sizeof(path), "/proc/%d/schedstat", (int)pid);
+    FILE *in = fopen(path, "r");
+    if (in == NULL || fscanf(in, "%llu", &nanoseconds) != 1)
+        nanoseconds = 0;
+    if (in != NULL)
+        fclose(in);
+    return (double)nanoseconds / 1e9;
+}
+
+typedef struct cost {
+    double wall;    /* seconds */
+    double busiest; /* processor time of the server, or of the primary that had most to do */
+} cost;
+
+static cost measure(const char *url, const pid_t *servers, size_t server_count) {
+    enum {
+        BULK = 256,
+        ROUNDS = 30
+    };
+    static parcel parcels[BULK];
+    static char names[BULK][2][16];
+    static popoto_signal signals[BULK];
+    void *objects[BULK];
+    popoto_db *db = popoto_open(url, NULL);
+    double before[PRIMARIES];
+    for (size_t i = 0; i < server_count; i++)
+        before[i] = processor_time(servers[i]);
+    cost sum = { .wall = seconds() };
+    for (size_t round = 0; round < ROUNDS; round++) {
+        for (size_t i = 0; i < BULK; i++) {
+            make_parcel(&parcels[i], names[i], i % TENANTS, (int64_t)(round * BULK + i));
+            objects[i] = &parcels[i];
+            signals[i] = (popoto_signal){ .object = &parcels[i], .signal = 1 };
+        }
+        assert_ok(db, popoto_create_many(db, &Parcel, objects, BULK, NULL));
+        assert_ok(db, popoto_confidence_update_many(db, &Parcel, "trust", signals, BULK));
+    }
+    sum.wall = seconds() - sum.wall;
+    for (size_t i = 0; i < server_count; i++) {
+        double took = processor_time(servers[i]) - before[i];
+        sum.busiest = took > sum.busiest ? took : sum.busiest;
+    }
+    popoto_close(db);
+    return sum;
+}
+
+/* How long it takes depends on how many processors the nodes have to themselves; what the busiest of
+ * them has to do for the same work does not, and that is what must not be more than one server's. */
+static void test_three_primaries_do_no_less_than_one_server(void **state) {
+    (void)state;
+    server *single = server_start(&(server_options){ .tcp = true });
+    pid_t one[] = { server_pid(single) };
+    pid_t three[PRIMARIES];
+    size_t count = 0;
+    for (size_t i = 0; i < NODES && count < PRIMARIES; i++)
+        if (nodes_is_primary(nodes, i))
+            three[count++] = nodes_pid(nodes, i);
+    cost alone = measure(server_tcp_url(single), one, 1);
+    cost shared = measure(nodes_url(nodes), three, count);
+    printf(
+        "           the same work: one server %.2f s, three primaries with their replicas %.2f s "
+        "on %ld processors (%.2f of its speed)\n",
+        alone.wall, shared.wall, sysconf(_SC_NPROCESSORS_ONLN), alone.wall / shared.wall);
+    printf("           processor time of the server %.2f s, of the busiest primary %.2f s: "
+           "%.2f times the work can be done\n",
+           alone.busiest, shared.busiest, alone.busiest / shared.busiest);
+    if (alone.busiest > 0)
+        assert_true(shared.busiest < alone.busiest);
+    server_stop(single);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(test_each_call_goes_to_its_tenants_node, empty_nodes),
@@ -1078,6 +1155,7 @@ int main(void) {
         cmocka_unit_test_setup(test_out_of_memory_is_a_status, empty_nodes),
         cmocka_unit_test_setup(test_a_slot_is_followed_while_it_moves, empty_nodes),
         cmocka_unit_test_setup(test_a_scan_begins_anew_when_slots_move, empty_nodes),
+        cmocka_unit_test_setup(test_three_primaries_do_no_less_than_one_server, empty_nodes),
         cmocka_unit_test_setup(test_slots_move_under_writers, empty_nodes),
         cmocka_unit_test_setup(test_a_replica_takes_over_under_writers, empty_nodes),
     };
