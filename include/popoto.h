@@ -873,7 +873,7 @@ POPOTO_API popoto_status popoto_scope_leave(popoto_db *db);
 typedef bool popoto_tenant_callback(void *context, const popoto_value *tenant);
 
 /* Every tenant that has records of a strict model, by looking through all keys of the database in small
- * steps: for operators. */
+ * steps: for operators. POPOTO_BAD_SCOPE in a scope that names one. */
 POPOTO_API popoto_status popoto_tenants(popoto_db *db, const popoto_model *model,
                                         popoto_tenant_callback *callback, void *context);
 

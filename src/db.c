@@ -114,6 +114,7 @@ static void take_over(popoto_db *db, const connected *it) {
     db->connection = it->connection;
     memset(db->sha, 0, sizeof db->sha);
     db->knows_permissions = false;
+    memset(db->noted_tenants, 0, sizeof db->noted_tenants);
 }
 
 static connected given_up(const popoto_db *db) {

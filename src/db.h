@@ -22,10 +22,10 @@ typedef struct row_source {
     size_t count;
 } row_source;
 
-/* The keys of objects that are the caller's own, in a ring of bytes: the latest so many. */
 /* How many tenants a db remembers to have put on the list of tenants. */
 #define NOTED_TENANTS 256
 
+/* The keys of objects that are the caller's own, in a ring of bytes: the latest so many. */
 #define KEY_LOG_SIZE ((size_t)1 << 18)
 
 typedef struct key_log {

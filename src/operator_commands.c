@@ -87,13 +87,6 @@ static bool same(popoto_text a, popoto_text b) {
     return a.size == b.size && memcmp(a.data, b.data, a.size) == 0;
 }
 
-popoto_text popoto__key_tenant(popoto_text key) {
-    const char *end = key.size > 2 && key.data[0] == '{' ? memchr(key.data, '}', key.size) : NULL;
-    if (end == NULL || end == key.data + 1)
-        return (popoto_text){ NULL, 0 };
-    return (popoto_text){ key.data + 1, (size_t)(end - key.data) - 1 };
-}
-
 /* The key without "{tenant}:"; data NULL: it begins with none, and the model is strict. */
 static popoto_text without_tenant(const model *of, popoto_text key) {
     if (of->tenant == NULL)

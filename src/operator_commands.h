@@ -36,8 +36,6 @@ popoto_text popoto__tenant_pattern(popoto_text segment, arena *memory);
 bool popoto__key_has(const model *of, const field *about, popoto_text segment, popoto_text key);
 /* The segment of a key field in a record's key; data NULL: it is none of the model's. */
 popoto_text popoto__key_segment(const model *of, const field *about, popoto_text key);
-/* The tenant that a strict model's key begins with, as between the braces; data NULL: none. */
-popoto_text popoto__key_tenant(popoto_text key);
 
 typedef enum index_kind {
     INDEX_NONE,    /* no index of the model's */

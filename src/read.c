@@ -183,10 +183,11 @@ static bool room_for_names(reading *it, size_t count) {
 }
 
 /* Where the index is one of a partition that answers all conditions on names, there is nothing to look
- * for in them. */
+ * for in them but the tenant. */
 static void add_name(reading *it, popoto_text name) {
     bool told = it->plan.source == SOURCE_SORTED && !it->plan.names_matter;
-    if (told || popoto__query_name_fits(&it->what, name))
+    if (told ? popoto__query_tenant_fits(&it->what, name)
+             : popoto__query_name_fits(&it->what, name))
         it->names[it->name_count++] = name;
 }
 
@@ -697,12 +698,26 @@ static popoto_status check_key(reading *it, popoto_text key) {
     return POPOTO_OK;
 }
 
+/* What is read is one tenant's, also where keys name it. */
+static popoto_status check_one_tenant(reading *it, popoto_text one, popoto_text other) {
+    shown room;
+    popoto_text a = popoto__key_tenant(one), b = popoto__key_tenant(other);
+    if (it->what.of->tenant == NULL || (a.size == b.size && memcmp(a.data, b.data, a.size) == 0))
+        return POPOTO_OK;
+    return popoto__fail(&it->db->why, POPOTO_BAD_ARGUMENT,
+                        "the keys name two %s of %s: %s is not the first one's",
+                        it->what.of->tenant->name, it->what.of->name.data,
+                        popoto__show(&room, other.data, other.size));
+}
+
 static popoto_status take_names(reading *it, const popoto_text *keys, size_t count) {
     it->keeps_names = true;
     if (!room_for_names(it, count + 1))
         return popoto__fail_memory(&it->db->why);
     for (size_t i = 0; i < count; i++) {
         popoto_status status = check_key(it, keys[i]);
+        if (status == POPOTO_OK)
+            status = check_one_tenant(it, keys[0], keys[i]);
         if (status != POPOTO_OK)
             return status;
         char *copy = popoto__arena_copy(&it->rows->names, keys[i].data, keys[i].size);
