@@ -120,6 +120,8 @@ static void print_outcomes(const auditing *it, const outcome *all, size_t count)
         if (it->found[i] > 0)
             printf("%s%-9s%s  %zu found, %zu mended\n", colours.dim, kinds[i], colours.plain,
                    it->found[i], it->repaired[i]);
+    if (it->shown == 0)
+        printf("%snothing found%s\n", colours.green, colours.plain);
 }
 
 /* ----- The command ---------------------------------------------------------------------------- */

@@ -56,7 +56,10 @@ static int say_report(const session *it, const popoto_migration_report *report, 
     } else {
         print_partitions(report, title);
         print_errors(report);
-        char *total = number_text(report->total), *migrated = number_text(report->migrated);
+        size_t moved = report->migrated;
+        for (size_t i = 0; i < report->partition_count && it->set.dry_run; i++)
+            moved += report->partitions[i].count;
+        char *total = number_text(report->total), *migrated = number_text(moved);
         printf("%s%s of %s %s, %zu stay where they are%s\n", colours.bold, migrated, total,
                it->set.dry_run ? "would be moved" : "moved", report->error_count, colours.plain);
         free(total), free(migrated);

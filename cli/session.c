@@ -126,7 +126,7 @@ static void complain_as_library(const char *sentence) {
 
 int session_failed(const session *it, popoto_status status) {
     if (status == POPOTO_STOPPED || interrupted())
-        complain("stopped; what was done stays done, and the same command goes on from there");
+        complain("stopped; what was done stays done, and the command can be run again");
     else
         complain_as_library(popoto_error(it->db));
     return EXIT_FINDINGS;

@@ -18,6 +18,7 @@
 typedef struct column {
     const char *title;
     int layout;
+    size_t width; /* of its widest cell */
 } column;
 
 struct table {
@@ -27,16 +28,29 @@ struct table {
     size_t cell_count, cell_room;
 };
 
+/* Columns of a terminal that the text takes. */
+static size_t width_of(const char *text) {
+    size_t size = strlen(text);
+    wchar_t *wide = demand((size + 1) * sizeof *wide);
+    size_t count = mbstowcs(wide, text, size + 1);
+    int width = count != (size_t)-1 ? wcswidth(wide, count) : -1;
+    free(wide);
+    return width >= 0 ? (size_t)width : size;
+}
+
 table *table_new(void) {
     return demand(sizeof(table));
 }
 
 void table_column(table *it, const char *title, int layout) {
     it->columns = demand_more(it->columns, (it->column_count + 1) * sizeof *it->columns);
-    it->columns[it->column_count++] = (column){ title, layout };
+    it->columns[it->column_count++] = (column){ title, layout, width_of(title) };
 }
 
 void table_cell(table *it, char *text) {
+    column *of = &it->columns[it->cell_count % it->column_count];
+    size_t width = width_of(text);
+    of->width = width > of->width ? width : of->width;
     if (it->cell_count == it->cell_room) {
         it->cell_room = 2 * it->cell_room + 64;
         it->cells = demand_more(it->cells, it->cell_room * sizeof *it->cells);
@@ -50,6 +64,53 @@ void table_word(table *it, const char *text) {
 
 void table_number(table *it, size_t number) {
     table_cell(it, number_text(number));
+}
+
+/* ----- Cutting -------------------------------------------------------------------------------- */
+
+/* How wide the table is where columns that give way are at most `most` wide. */
+static size_t width_with(const table *it, size_t most) {
+    size_t all = 0;
+    for (size_t c = 0; c < it->column_count; c++) {
+        const column *one = &it->columns[c];
+        all += one->layout & COLUMN_CUT && one->width > most ? most : one->width;
+    }
+    return all + 2 * (it->column_count - 1);
+}
+
+/* Does it fit, with what may give way cut a good deal? */
+static bool fits(const table *it) {
+    return terminal_width() == 0 || width_with(it, LEAST_WIDTH) <= terminal_width();
+}
+
+/* The text without its end; its start is `width` columns wide at most. */
+static void cut(char **text, size_t width) {
+    size_t size = strlen(*text);
+    while (size > 0 && width_of(*text) > width - 3) {
+        do
+            size--;
+        while (size > 0 && ((unsigned char)(*text)[size] & 0xC0) == 0x80);
+        (*text)[size] = '\0';
+    }
+    char *marked = demand_text("%s...", *text);
+    free(*text);
+    *text = marked;
+}
+
+/* The widest columns give way first, so that narrow ones stay whole. */
+static void cut_to_terminal(table *it) {
+    size_t terminal = terminal_width(), most = 0;
+    if (terminal == 0 || width_with(it, SIZE_MAX) <= terminal)
+        return;
+    for (size_t c = 0; c < it->column_count; c++)
+        most = it->columns[c].width > most ? it->columns[c].width : most;
+    while (most > LEAST_WIDTH && width_with(it, most) > terminal)
+        most--;
+    for (size_t i = 0; i < it->cell_count; i++) {
+        const column *of = &it->columns[i % it->column_count];
+        if (of->layout & COLUMN_CUT && width_of(it->cells[i]) > most)
+            cut(&it->cells[i], most);
+    }
 }
 
 /* ----- Lines ---------------------------------------------------------------------------------- */
@@ -69,7 +130,6 @@ static struct libscols_table *laid_out(const table *it) {
     for (size_t i = 0; i < it->column_count; i++) {
         int layout = it->columns[i].layout;
         int flags = (layout & COLUMN_RIGHT ? SCOLS_FL_RIGHT : 0) |
-                    (layout & COLUMN_CUT && width > 0 ? SCOLS_FL_TRUNC : 0) |
                     (layout & COLUMN_WRAP ? SCOLS_FL_WRAP : 0);
         struct libscols_column *made = scols_table_new_column(out, it->columns[i].title, 0, flags);
         if (made != NULL && colours.bold[0] != '\0')
@@ -78,7 +138,8 @@ static struct libscols_table *laid_out(const table *it) {
     return out;
 }
 
-static void print_lines(const table *it) {
+static void print_lines(table *it) {
+    cut_to_terminal(it);
     struct libscols_table *out = laid_out(it);
     struct libscols_line *line = NULL;
     for (size_t i = 0; i < it->cell_count && out != NULL; i++) {
@@ -93,31 +154,6 @@ static void print_lines(const table *it) {
 }
 
 /* ----- Blocks --------------------------------------------------------------------------------- */
-
-static size_t width_of(const char *text) {
-    size_t size = strlen(text);
-    wchar_t *wide = demand((size + 1) * sizeof *wide);
-    size_t count = mbstowcs(wide, text, size + 1);
-    int width = count != (size_t)-1 ? wcswidth(wide, count) : -1;
-    free(wide);
-    return width >= 0 ? (size_t)width : size;
-}
-
-/* Does it fit, with what may give way cut a good deal? */
-static bool fits(const table *it) {
-    size_t all = 0, terminal = terminal_width();
-    for (size_t c = 0; c < it->column_count; c++) {
-        size_t width = width_of(it->columns[c].title);
-        for (size_t i = c; i < it->cell_count; i += it->column_count) {
-            size_t cell = width_of(it->cells[i]);
-            width = cell > width ? cell : width;
-        }
-        if (it->columns[c].layout & COLUMN_CUT && width > LEAST_WIDTH)
-            width = LEAST_WIDTH;
-        all += width + (c > 0 ? 2 : 0);
-    }
-    return terminal == 0 || all <= terminal;
-}
 
 static void print_blocks(const table *it) {
     size_t widest = 0;

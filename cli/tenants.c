@@ -26,6 +26,8 @@ typedef struct listing {
     size_t count, room;
     const popoto_model **left_out;
     size_t left_count;
+    const popoto_model **guessed; /* their tenants are the values of their only KEY */
+    size_t guessed_count;
     bar progress;
 } listing;
 
@@ -174,11 +176,17 @@ static int list_model(session *it, listing *list) {
             return EXIT_DONE;
         }
         if (it->set.tenant_field == NULL)
-            remark("the tenants of %s are taken to be the values of %s (--tenant-field)",
-                   list->model->name, field);
+            list->guessed[list->guessed_count++] = list->model;
     }
     popoto_status status = popoto_tenant_list(it->db, list->model, field, take_figures, list);
     return status == POPOTO_OK ? EXIT_DONE : session_failed(it, status);
+}
+
+static void say_guessed(const listing *it) {
+    char *names = names_of(it->guessed, it->guessed_count);
+    if (it->guessed_count > 0)
+        remark("not strict, so tenants are told by the only KEY: %s (see --tenant-field)", names);
+    free(names);
 }
 
 static void add_up(figures *sum, const figures *more) {
@@ -286,10 +294,13 @@ static void print_table(const listing *sums, size_t shown) {
 
 static void print_listing(const session *it, listing *parts) {
     int (*order)(const figures *, const figures *) = chosen_order;
+    bool down = downwards;
     chosen_order = by_tenant;
+    downwards = false;
     if (parts->count > 0)
         qsort(parts->all, parts->count, sizeof *parts->all, compare);
     chosen_order = order;
+    downwards = down;
     listing sums = summed(parts);
     if (sums.count > 0)
         qsort(sums.all, sums.count, sizeof *sums.all, compare);
@@ -314,12 +325,14 @@ int run_tenants(session *it, int count, char **words) {
     if (status != EXIT_DONE)
         return status;
     listing parts = { .progress = bar_start("tenants"),
-                      .left_out = keep((all.count + 1) * sizeof(popoto_model *)) };
+                      .left_out = keep((all.count + 1) * sizeof(popoto_model *)),
+                      .guessed = keep((all.count + 1) * sizeof(popoto_model *)) };
     for (size_t i = 0; i < all.count && status == EXIT_DONE; i++) {
         parts.model = all.models[i];
         status = list_model(it, &parts);
     }
     bar_end(&parts.progress);
+    say_guessed(&parts);
     say_left_out(it, parts.left_out, parts.left_count);
     if (status == EXIT_DONE)
         print_listing(it, &parts);

@@ -57,8 +57,8 @@ size_t terminal_lines(void) {
         return 0;
     /* Beside them stand the command, a header, a sum, the next prompt, perhaps a remark. */
     if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_row > 0)
-        return size.ws_row > 16 ? size.ws_row - 6U : 10;
-    return 18;
+        return size.ws_row > 18 ? size.ws_row - 8U : 10;
+    return 16;
 }
 
 /* ----- Sentences ------------------------------------------------------------------------------ */
