@@ -81,7 +81,7 @@ popoto_status popoto__cluster_new(const address *to, const link_options *options
     it->to.user = copy_text(&it->texts, to->user, &failed);
     it->to.password = copy_text(&it->texts, to->password, &failed);
     it->to.display = copy_text(&it->texts, to->display, &failed);
-    seed *seeds = popoto__arena_zeroed(&it->texts, to->seed_count + 1, sizeof *seeds);
+    cluster_seed *seeds = popoto__arena_zeroed(&it->texts, to->seed_count + 1, sizeof *seeds);
     failed = failed || seeds == NULL;
     for (size_t i = 0; !failed && i < to->seed_count; i++) {
         seeds[i].host = copy_text(&it->texts, to->seeds[i].host, &failed);
@@ -166,7 +166,7 @@ static node *node_at(cluster *it, popoto_text host, int port) {
 }
 
 static node *seed_at(cluster *it, size_t index) {
-    const seed *one = &it->to.seeds[index];
+    const cluster_seed *one = &it->to.seeds[index];
     return node_at(it, (popoto_text){ one->host, strlen(one->host) }, one->port);
 }
 
@@ -249,6 +249,8 @@ static popoto_status read_range(survey *it, const reply *from) {
 /* What was read is what is so; not before the exchange is over, for the node that was asked may go. */
 static void adopt(const survey *it) {
     cluster *of = it->it;
+    if (it->slots == NULL)
+        return;
     if (memcmp(of->slots, it->slots, sizeof of->slots) != 0)
         of->map++;
     memcpy(of->slots, it->slots, sizeof of->slots);

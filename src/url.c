@@ -232,7 +232,7 @@ static popoto_status read_cluster(const parser *it, piece rest, address *out) {
                             "nothing stands behind the hosts of a %s URL: a cluster has no "
                             "databases; right is %s//host:6379,host:6379",
                             it->scheme, it->scheme);
-    seed *seeds = popoto__arena_zeroed(it->memory, count_hosts(rest), sizeof *seeds);
+    cluster_seed *seeds = popoto__arena_zeroed(it->memory, count_hosts(rest), sizeof *seeds);
     if (seeds == NULL)
         return popoto__fail_memory(it->why);
     for (bool last = false; !last && status == POPOTO_OK; out->seed_count++) {
@@ -240,7 +240,7 @@ static popoto_status read_cluster(const parser *it, piece rest, address *out) {
         address one = { 0 };
         last = comma == NULL;
         status = read_host(it, last ? rest : before(rest, comma), &one);
-        seeds[out->seed_count] = (seed){ one.host, one.port };
+        seeds[out->seed_count] = (cluster_seed){ one.host, one.port };
         if (!last)
             rest = after(rest, comma);
     }

@@ -15,10 +15,10 @@ typedef enum address_kind {
 } address_kind;
 
 /* A node of a cluster, to ask for the others. */
-typedef struct seed {
+typedef struct cluster_seed {
     const char *host;
     int port;
-} seed;
+} cluster_seed;
 
 typedef struct address {
     address_kind kind;
@@ -30,7 +30,7 @@ typedef struct address {
     int database;
     /* what error messages may show: the URL without its password */
     const char *display;
-    const seed *seeds; /* CLUSTER, CLUSTER_TLS: one at least */
+    const cluster_seed *seeds; /* CLUSTER, CLUSTER_TLS: one at least */
     size_t seed_count;
 } address;
 

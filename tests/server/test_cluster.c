@@ -438,6 +438,23 @@ static void test_queries_of_all_tenants_see_every_node(void **state) {
     popoto_close(db);
 }
 
+/* As on one that joined, or was started again. */
+static void test_a_node_without_the_script_gets_it(void **state) {
+    (void)state;
+    popoto_db *db = open_cluster();
+    for (size_t round = 0; round < 2; round++) {
+        for (size_t t = 0; t < TENANTS; t++) {
+            char names[2][16];
+            parcel one;
+            make_parcel(&one, names, t, (int64_t)(round * TENANTS + t));
+            assert_ok(db, popoto_create(db, &Parcel, &one));
+        }
+        nodes_tell(nodes, 1, "SCRIPT FLUSH");
+    }
+    assert_int_equal(0, check_indexes(nodes, NULL));
+    popoto_close(db);
+}
+
 /* ----- What a cluster refuses -------------------------------------------------------------------- */
 
 static void test_a_model_that_is_not_strict_is_refused(void **state) {
@@ -1146,6 +1163,7 @@ int main(void) {
         cmocka_unit_test_setup(test_bulk_calls_are_split_and_merged_in_order, empty_nodes),
         cmocka_unit_test_setup(test_the_slot_of_a_key_is_the_servers, empty_nodes),
         cmocka_unit_test_setup(test_queries_of_all_tenants_see_every_node, empty_nodes),
+        cmocka_unit_test_setup(test_a_node_without_the_script_gets_it, empty_nodes),
         cmocka_unit_test_setup(test_a_model_that_is_not_strict_is_refused, empty_nodes),
         cmocka_unit_test_setup(test_a_record_cannot_change_its_tenant, empty_nodes),
         cmocka_unit_test_setup(test_a_db_switches_between_kinds_of_servers, empty_nodes),

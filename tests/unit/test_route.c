@@ -236,7 +236,7 @@ static void test_redirections_are_understood(void **state) {
 /* ----- Maps of slots --------------------------------------------------------------------------- */
 
 static cluster *new_cluster(const popoto_allocator *allocator) {
-    static const seed seeds[] = { { "seed", 1 } };
+    static const cluster_seed seeds[] = { { "seed", 1 } };
     address to = { .kind = ADDRESS_CLUSTER,
                    .display = "redis+cluster://seed:1",
                    .seeds = seeds,

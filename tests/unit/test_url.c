@@ -86,14 +86,15 @@ static const good goods[] = {
     { "embedded:/d%C3%A4ta",
       { ADDRESS_EMBEDDED, NULL, 0, "/d\xc3\xa4ta", NULL, NULL, 0, NULL, NULL, 0 } },
     { "redis+cluster://h",
-      { ADDRESS_CLUSTER, NULL, 0, NULL, NULL, NULL, 0, NULL, (const seed[]){ { "h", 6379 } }, 1 } },
+      { ADDRESS_CLUSTER, NULL, 0, NULL, NULL, NULL, 0, NULL,
+        (const cluster_seed[]){ { "h", 6379 } }, 1 } },
     { "redis+cluster://ann:se,cret@h:1,[::1]:2,10.0.0.1/",
       { ADDRESS_CLUSTER, NULL, 0, NULL, "ann", "se,cret", 0,
         "redis+cluster://ann:***@h:1,[::1]:2,10.0.0.1/",
-        (const seed[]){ { "h", 1 }, { "::1", 2 }, { "10.0.0.1", 6379 } }, 3 } },
+        (const cluster_seed[]){ { "h", 1 }, { "::1", 2 }, { "10.0.0.1", 6379 } }, 3 } },
     { "REDISS+cluster://h:7",
       { ADDRESS_CLUSTER_TLS, NULL, 0, NULL, NULL, NULL, 0, "rediss+cluster://h:7",
-        (const seed[]){ { "h", 7 } }, 1 } },
+        (const cluster_seed[]){ { "h", 7 } }, 1 } },
 };
 
 static void test_every_form_is_taken_apart(void **state) {
