@@ -424,17 +424,16 @@ static void test_queries_of_all_tenants_see_every_node(void **state) {
     for (size_t i = 0; i < TENANTS; i++)
         assert_ok(db, popoto_key(db, &Parcel, popoto_rows_at(rows, i), &keys[i]));
     popoto_rows_free(rows);
-    assert_ok(db, popoto_load_keys(db, &Parcel, keys, TENANTS, &rows));
-    assert_int_equal(TENANTS, popoto_rows_count(rows));
     for (size_t i = 0; i < TENANTS; i++) {
         popoto_text again;
-        assert_ok(db, popoto_key(db, &Parcel, popoto_rows_at(rows, i), &again));
+        assert_ok(db, popoto_load_keys(db, &Parcel, &keys[i], 1, &rows));
+        assert_ok(db, popoto_key(db, &Parcel, popoto_rows_at(rows, 0), &again));
         assert_string_equal(keys[i].data, again.data);
         popoto_free(db, again.data);
         popoto_free(db, keys[i].data);
+        popoto_rows_free(rows);
     }
     free(keys);
-    popoto_rows_free(rows);
     popoto_close(db);
 }
 
