@@ -96,21 +96,25 @@ int run_models(session *it, int count, char **words) {
 typedef struct census {
     const popoto_model *model;
     size_t records;
+    bool known;
 } census;
 
+/* On a cluster, say, some models work and others do not: each is counted for itself. */
 static int count_models(session *it, census *all, size_t *count) {
+    int status = EXIT_DONE;
     *count = 0;
     for (size_t i = 0; i < popoto_catalog_count(it->catalog) && !interrupted(); i++) {
         census *one = &all[*count];
         one->model = popoto_catalog_model(it->catalog, i);
         popoto_query_desc desc = { .model = one->model,
                                    .all_tenants = tenant_of(one->model) != NULL };
-        popoto_status status = popoto_count(it->db, &desc, &one->records);
-        if (status != POPOTO_OK)
-            return session_failed(it, status);
+        popoto_status counted = popoto_count(it->db, &desc, &one->records);
+        one->known = counted == POPOTO_OK;
+        if (!one->known)
+            status = session_failed(it, counted);
         ++*count;
     }
-    return interrupted() ? session_failed(it, POPOTO_STOPPED) : EXIT_DONE;
+    return interrupted() ? session_failed(it, POPOTO_STOPPED) : status;
 }
 
 static const char *dialect_name(const session *it) {
@@ -121,10 +125,10 @@ static void info_json(const session *it, const char *address, const census *all,
     json_t *models = json_array();
     for (size_t i = 0; i < count; i++) {
         const popoto_field *tenant = tenant_of(all[i].model);
-        json_array_append_new(models,
-                              json_pack("{ss, so, so}", "model", all[i].model->name, "tenant_field",
-                                        tenant != NULL ? json_string(tenant->name) : json_null(),
-                                        "records", json_of_size(all[i].records)));
+        json_array_append_new(
+            models, json_pack("{ss, so, so}", "model", all[i].model->name, "tenant_field",
+                              tenant != NULL ? json_string(tenant->name) : json_null(), "records",
+                              all[i].known ? json_of_size(all[i].records) : json_null()));
     }
     const char *socket = popoto_socket(it->db);
     json_print(json_pack("{ss, so, ss, ss, ss, so}", "url", address, "socket",
@@ -156,7 +160,7 @@ static void info_table(const session *it, const char *address, const census *all
         const popoto_field *tenant = tenant_of(all[i].model);
         table_word(out, all[i].model->name);
         table_word(out, tenant != NULL ? tenant->name : "-");
-        table_number(out, all[i].records);
+        table_cell(out, all[i].known ? number_text(all[i].records) : demand_text("-"));
     }
     table_print(out, false);
 }

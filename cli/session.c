@@ -188,6 +188,13 @@ const char *session_source(const session *it) {
     return "none";
 }
 
+static void say_notes(const session *it) {
+    for (size_t i = 0; i < popoto_catalog_count(it->catalog); i++)
+        if (popoto_catalog_note(it->catalog, i) != NULL)
+            remark("%s: %s", popoto_catalog_model(it->catalog, i)->name,
+                   popoto_catalog_note(it->catalog, i));
+}
+
 static int models_of_file(session *it) {
     json_error_t error;
     json_t *document =
@@ -201,18 +208,11 @@ static int models_of_file(session *it) {
     json_decref(document);
     it->models_from = SOURCE_FILE;
     popoto_status status = popoto_catalog_from_value(it->db, &described, &it->catalog);
+    say_notes(it);
     if (status == POPOTO_OK)
         return EXIT_DONE;
     complain("the models' file '%s': %s", it->set.models_file, popoto_error(it->db));
     return EXIT_FINDINGS;
-}
-
-static void say_inferred(const session *it) {
-    remark("no models are published here: these are inferred from the keys (see --models)");
-    for (size_t i = 0; i < popoto_catalog_count(it->catalog); i++)
-        if (popoto_catalog_note(it->catalog, i) != NULL)
-            remark("%s: %s", popoto_catalog_model(it->catalog, i)->name,
-                   popoto_catalog_note(it->catalog, i));
 }
 
 int session_models(session *it) {
@@ -224,6 +224,7 @@ int session_models(session *it) {
     popoto_status status = popoto_catalog_published(it->db, &it->catalog);
     if (status != POPOTO_OK && status != POPOTO_NOT_FOUND)
         return session_failed(it, status);
+    say_notes(it);
     if (popoto_catalog_count(it->catalog) > 0)
         return EXIT_DONE;
     popoto_catalog_free(it->catalog);
@@ -232,7 +233,8 @@ int session_models(session *it) {
     if (status != POPOTO_OK)
         return session_failed(it, status);
     if (popoto_catalog_count(it->catalog) > 0)
-        say_inferred(it);
+        remark("no models are published here: these are inferred from the keys (see --models)");
+    say_notes(it);
     return EXIT_DONE;
 }
 

@@ -88,15 +88,15 @@ void put_wrapped(FILE *to, const char *text, size_t indent, size_t width) {
     }
 }
 
-static void speak(const char *format, va_list arguments) {
+static void speak(const char *opening, const char *format, va_list arguments) {
     wipe();
     fflush(stdout);
-    fputs("popoto: ", stderr);
+    fputs(opening, stderr);
     struct winsize size;
     char text[2048];
     if (isatty(STDERR_FILENO) && ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 20) {
         vsnprintf(text, sizeof text, format, arguments);
-        put_wrapped(stderr, text, 8, size.ws_col);
+        put_wrapped(stderr, text, strlen(opening), size.ws_col);
     } else {
         vfprintf(stderr, format, arguments);
     }
@@ -106,14 +106,14 @@ static void speak(const char *format, va_list arguments) {
 void complain(const char *format, ...) {
     va_list arguments;
     va_start(arguments, format);
-    speak(format, arguments);
+    speak("popoto: ", format, arguments);
     va_end(arguments);
 }
 
 void remark(const char *format, ...) {
     va_list arguments;
     va_start(arguments, format);
-    speak(format, arguments);
+    speak("popoto: note: ", format, arguments);
     va_end(arguments);
 }
 

@@ -19,7 +19,7 @@ void terminal_prepare(void);
 
 /* "popoto: ..." on stderr: what was wrong and what would be right. */
 void complain(const char *format, ...) __attribute__((format(printf, 1, 2)));
-/* The same in a calmer voice. */
+/* "popoto: note: ...": what is no failure, but should be known. */
 void remark(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 /* Text broken at spaces to fit `width` columns (0: any number), where the first line begins at column
