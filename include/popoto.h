@@ -879,12 +879,16 @@ POPOTO_API popoto_status popoto_tenants(popoto_db *db, const popoto_model *model
 
 /* A user of the server for one tenant: it may send the commands that this library sends, on keys that
  * begin with the tenant, and nothing else. Everything on strict models works with it inside the tenant,
- * except what is about all tenants; outside it the server itself refuses. */
+ * except what is about all tenants; outside it the server itself refuses. This is worth what the
+ * server's other users are worth: give the default user a password, or turn it off. Such a user may run
+ * scripts of its own (on its own keys), so that it can keep the server busy; use Redis 6.2.7, 7.0 or a
+ * later one, where a script cannot change what other users' scripts do. */
 typedef struct popoto_grant_desc {
     const popoto_model
         *model;          /* a strict one: says what a tenant is; the grant holds for all models */
     popoto_value tenant; /* POPOTO_VALUE("project-a") */
-    const char *user;    /* no spaces; an existing user of this name is replaced */
+    const char *user;    /* no spaces; an existing user of this name is replaced, and its connections
+                            closed */
     const char *password;
 } popoto_grant_desc;
 
