@@ -367,6 +367,8 @@ static popoto_status set_partition(model *of, field *it, arena *memory, failure 
 
 /* Whether the member has room for the value: the rules of writing it, of which only sizes matter here. */
 static bool member_has_room(const popoto_field *declared, const popoto_value *value) {
+    if (declared->member == POPOTO_MEMBER_NONE)
+        return true; /* a record's value has room for any */
     unsigned bits = (unsigned)(declared->size < 8 ? declared->size * 8 : 64);
     int64_t high = bits == 64 ? INT64_MAX : ((int64_t)1 << (bits - 1)) - 1;
     if (value->type == POPOTO_TEXT && declared->member == POPOTO_MEMBER_ARRAY)
