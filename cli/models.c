@@ -52,6 +52,17 @@ static char *options_of(const popoto_field *field) {
     return demand_text("-");
 }
 
+/* What was guessed of an inferred model. */
+static void print_note(const session *it, const popoto_model *model) {
+    for (size_t i = 0; i < popoto_catalog_count(it->catalog); i++)
+        if (it->models_from == SOURCE_INFERRED && popoto_catalog_model(it->catalog, i) == model &&
+            popoto_catalog_note(it->catalog, i) != NULL) {
+            fputs(colours.dim, stdout);
+            put_wrapped(stdout, popoto_catalog_note(it->catalog, i), 0, terminal_width());
+            printf("%s\n", colours.plain);
+        }
+}
+
 static void print_model(const popoto_model *model) {
     const popoto_field *tenant = tenant_of(model);
     printf("%s%s%s", colours.bold, model->name, colours.plain);
@@ -87,6 +98,7 @@ int run_models(session *it, int count, char **words) {
         if (i > 0)
             putchar('\n');
         print_model(all.models[i]);
+        print_note(it, all.models[i]);
     }
     return EXIT_DONE;
 }

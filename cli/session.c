@@ -200,8 +200,10 @@ static int models_of_file(session *it) {
     json_t *document =
         json_load_file(it->set.models_file, JSON_DECODE_ANY | JSON_ALLOW_NUL, &error);
     if (document == NULL) {
-        complain("the models' file '%s' cannot be taken: %s (line %d)", it->set.models_file,
-                 error.text, error.line);
+        char *line = error.line > 0 ? demand_text(" (line %d)", error.line) : demand_text("%s", "");
+        complain("the models' file '%s' cannot be taken: %s%s", it->set.models_file, error.text,
+                 line);
+        free(line);
         return EXIT_USAGE;
     }
     popoto_value described = value_of_json(document);
@@ -233,8 +235,7 @@ int session_models(session *it) {
     if (status != POPOTO_OK)
         return session_failed(it, status);
     if (popoto_catalog_count(it->catalog) > 0)
-        remark("no models are published here: these are inferred from the keys (see --models)");
-    say_notes(it);
+        remark("no models are published here: they are inferred from the keys (see popoto models)");
     return EXIT_DONE;
 }
 
