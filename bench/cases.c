@@ -12,7 +12,7 @@
 
 static const char *const hiredis_multi = "hiredis, MULTI and EXEC";
 static const char *const hiredis_pipelined = "hiredis, pipelined, not atomic";
-static const char *const hiredis_grouped = "hiredis, pipelined, grouped, not atomic";
+static const char *const hiredis_grouped = "hiredis, pipelined and grouped";
 static const char *const hiredis_script = "hiredis, a script for this model";
 static const char *const hiredis_getall = "hiredis, HGETALL into structs";
 static const char *const hiredis_get = "hiredis, HMGET into structs";

@@ -217,7 +217,7 @@ static void time_kind(const kind *it, stage *stages, size_t rounds, double *micr
     }
     harness_report(&(result){
         .name = it->name,
-        .unit = "us, most, least",
+        .unit = "us, max, min",
         .against = it->against,
         .ours = most,
         .theirs = least,

@@ -123,9 +123,9 @@ void harness_report(const result *line) {
     printf("  %-20s %-38s %10s %10s  %-14s %7s", line->name, line->against,
            number_text(line->ours, ours), number_text(line->theirs, theirs), line->unit,
            isnan(line->theirs) ? "" : number_text(line->ratio, ratio));
+    snprintf(goal, sizeof(goal), "%.4g", line->goal);
     if (!isnan(line->goal))
-        printf("  %s %-5s %s", line->at_most ? "<=" : ">=", number_text(line->goal, goal),
-               is_met(line) ? "met" : "MISSED");
+        printf("  %s %-5s %s", line->at_most ? "<=" : ">=", goal, is_met(line) ? "met" : "MISSED");
     putchar('\n');
     fflush(stdout);
     if (result_count == MOST_RESULTS)

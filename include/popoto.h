@@ -30,7 +30,6 @@
  *   1. statuses and errors     4. models            7. queries       10. tenants' scopes
  *   2. values                  5. connections       8. rows          11. strict tenants
  *   3. fields                  6. writing           9. confidence    12. memory
- *                                                                    13. for operators
  *
  * CONVENTIONS
  *   - Every call that can fail returns a popoto_status; popoto_error(db) is its sentence.
@@ -40,7 +39,9 @@
  *     only read during the call. Text that you get belongs to the rows (or the db) it came from.
  *   - An output argument is always set: to the result, or to NULL or zero when the call fails.
  *   - One popoto_db is used by one thread at a time; open one for each thread. Models are constant
- *     and may be shared by all threads.
+ *     and may be shared by all threads. Rows may be read by another thread while the db goes on;
+ *     freeing them counts as using it. A child of fork(2) may go on with a db of its parent's: it
+ *     connects anew. A callback may use the db that called it.
  *   - The library never prints, never exits and never aborts on input.
  */
 #ifndef POPOTO_H
@@ -104,7 +105,7 @@ POPOTO_API const char *popoto_status_name(popoto_status status);
 
 /* The sentence for the last call on this db that did not return POPOTO_OK: what was wrong with
  * which model, field and value, and what would be right. Never NULL; belongs to db, and holds until
- * the next call on it. db may be NULL (popoto_open ran out of memory). */
+ * the next call that fails. db may be NULL (popoto_open ran out of memory). */
 POPOTO_API const char *popoto_error(const popoto_db *db);
 
 /* The status of the last call that did not return POPOTO_OK. */
@@ -266,8 +267,8 @@ static inline popoto_value popoto_of_items(popoto_type type, popoto_value *items
 POPOTO_API bool popoto_value_equal(const popoto_value *a, const popoto_value *b);
 
 #ifndef __cplusplus
-#define POPOTO_VALUE(x) \
-    _Generic((x),                                                                                  \
+#define POPOTO_VALUE(...) \
+    _Generic((__VA_ARGS__),                                                                                  \
         char *: popoto_of_text,                                                                    \
         const char *: popoto_of_text,                                                              \
         bool: popoto_of_bool,                                                                      \
@@ -291,7 +292,7 @@ POPOTO_API bool popoto_value_equal(const popoto_value *a, const popoto_value *b)
         popoto_decimal: popoto_of_decimal,                                                         \
         const popoto_id *: popoto_of_id,                                                           \
         popoto_id *: popoto_of_id,                                                                 \
-        popoto_value: popoto_of_value)(x)
+        popoto_value: popoto_of_value)(__VA_ARGS__)
 #endif
 
 /* A list value of one to eight C expressions: POPOTO_LIST("a", "b"). Lives as long as the block of
@@ -322,7 +323,9 @@ typedef enum popoto_kind {
     POPOTO_KIND_AUTO_KEY,   /* part of the record's key, generated where it is empty */
     POPOTO_KIND_UNIQUE_KEY, /* part of the record's key; no two records of the model share a value */
     POPOTO_KIND_SORTED,     /* kept in a sorted index, for ranges and order */
-    POPOTO_KIND_CONFIDENCE, /* Bayesian figures in a companion hash; see section 9 */
+    POPOTO_KIND_CONFIDENCE, /* Bayesian figures in a companion hash; see section 9. The member itself
+                               holds what the record was stored with, the initial confidence where it
+                               was 0: ask popoto_confidence_get for what became of it */
     POPOTO_KIND_TENANT,     /* owns the record: begins every key of it; see section 11 */
 } popoto_kind;
 
@@ -385,7 +388,7 @@ typedef struct popoto_field {
     const char *partition_by; /* SORTED, CONFIDENCE: "project_id", or several: "exchange,symbol" */
     bool null; /* FIELD: null is allowed. Text and its like allow null only so. In the
                                  dialect POPOTO_AS_POPOTO also KEY */
-    popoto_value default_value; /* FIELD: taken where a create finds null, and where a stored record
+    popoto_value default_value; /* FIELD: taken where a null is stored, and where a stored record
                                    lacks the field: POPOTO_DEFAULT_INT(3) and its like */
     size_t max_length;          /* text, bytes: the longest value in bytes; 0: 512 MiB, as Redis */
     popoto_auto generate;       /* AUTO_KEY */
@@ -485,7 +488,8 @@ typedef struct popoto_model {
     size_t field_count; /* 1 to 256; at least one of them a key of some kind */
     size_t size;        /* of the struct; 0: objects of this model are popoto_records */
     size_t object_offset;
-    uint32_t time_to_live; /* seconds until a record expires after each save; 0: never */
+    uint32_t time_to_live; /* seconds until a record expires after each save; 0: never. What indexes
+                              still name of it is removed by the next call that meets it there */
     int reserved;          /* 0 */
 } popoto_model;
 
@@ -599,7 +603,9 @@ POPOTO_API popoto_status popoto_create(popoto_db *db, const popoto_model *model,
 /* Store an object: one that was loaded or saved before replaces its record (POPOTO_NOT_FOUND if
  * somebody deleted that), one that never was is created or replaces what has its key. When a key
  * member changed since, the record moves: its old name disappears from every index in the same
- * step (POPOTO_EXISTS if the new name is taken). */
+ * step (POPOTO_EXISTS if the new name is taken). An object's former key is known to the rows it was
+ * loaded in while they are there, and to the db that saved it for the latest few thousand saves;
+ * elsewhere a changed key is refused (POPOTO_BAD_ARGUMENT): load the record, change that, and save. */
 POPOTO_API popoto_status popoto_save(popoto_db *db, const popoto_model *model, void *object);
 
 typedef struct popoto_save_desc {
@@ -645,7 +651,7 @@ POPOTO_API popoto_status popoto_key(popoto_db *db, const popoto_model *model, co
  *   isnull         is null (true) or not (false)          KEY that may be null: true
  *   startswith endswith contains   (text)                 -
  *
- * What no index answers needs .allow_scan, except lookups on key fields beside a filter that an
+ * A query without any filter is of all records. What no index answers needs .allow_scan, except lookups on key fields beside a filter that an
  * index answers. A SORTED field with partition_by needs an exact filter (or `in`) on every
  * partition field. */
 typedef struct popoto_filter {
@@ -654,8 +660,8 @@ typedef struct popoto_filter {
 } popoto_filter;
 
 /* POPOTO_IS("score__gte", 0.5), POPOTO_IS("project_id__in", POPOTO_LIST("a", "b")). */
-#define POPOTO_IS(lookup_, value_) \
-    { .lookup = (lookup_), .value = POPOTO_VALUE(value_) }
+#define POPOTO_IS(lookup_, ...) \
+    { .lookup = (lookup_), .value = POPOTO_VALUE(__VA_ARGS__) }
 
 #define POPOTO_MAX_WHERE 8
 
@@ -903,172 +909,6 @@ POPOTO_API popoto_status popoto_revoke(popoto_db *db, const char *user, bool *ke
 
 /* Release what a call returned with "to be released with popoto_free". block may be NULL. */
 POPOTO_API void popoto_free(popoto_db *db, const void *block);
-
-/* ===== 13. For operators ====================================================================== */
-
-/* What looks at whole databases: all of it with bounded memory, in small steps that never hold the
- * server, and safe to interrupt and run again. `tenant_field` names the field whose values are the
- * tenants of an ordinary model; strict models know theirs, and take NULL. */
-
-/* Called between steps with how much was done and how much there is (0: not known); return false to stop
- * (the call then returns POPOTO_STOPPED). */
-typedef bool popoto_progress(void *context, size_t done, size_t total);
-
-/* --- models for tools --- */
-
-/* Store the descriptors of models in the database, so that tools can work on it without the program. */
-POPOTO_API popoto_status popoto_publish(popoto_db *db, const popoto_model *const *models,
-                                        size_t count);
-
-/* Models of records, made from descriptors. */
-typedef struct popoto_catalog popoto_catalog;
-
-/* Those that were published in the database. *catalog is to be released with popoto_catalog_free, after
- * every db that was given a model of it is closed. */
-POPOTO_API popoto_status popoto_catalog_published(popoto_db *db, popoto_catalog **catalog);
-/* What can be known of a database that has none: names and keys of models, fields and their types, from
- * the keys and a sample of the records. popoto_catalog_note tells what is guessed. */
-POPOTO_API popoto_status popoto_catalog_infer(popoto_db *db, popoto_catalog **catalog);
-/* From descriptors as a value, as tools read them from a file (docs/keys.md, "Published models"). */
-POPOTO_API popoto_status popoto_catalog_from_value(popoto_db *db, const popoto_value *described,
-                                                   popoto_catalog **catalog);
-/* The descriptors of a model as a value; it belongs to the catalog. */
-POPOTO_API const popoto_value *popoto_catalog_value(const popoto_catalog *catalog, size_t index);
-POPOTO_API size_t popoto_catalog_count(const popoto_catalog *catalog);
-/* NULL past the end. */
-POPOTO_API const popoto_model *popoto_catalog_model(const popoto_catalog *catalog, size_t index);
-/* A sentence on what was guessed of this model; NULL: nothing. */
-POPOTO_API const char *popoto_catalog_note(const popoto_catalog *catalog, size_t index);
-POPOTO_API void popoto_catalog_free(popoto_catalog *catalog);
-
-/* --- tenants --- */
-
-typedef struct popoto_tenant_figures {
-    popoto_value tenant;
-    size_t records;
-    size_t index_entries; /* members of sets and sorted sets, entries of companion hashes */
-    size_t bytes; /* of the server's memory, records and their share of indexes, estimated from
-                                 a sample where bytes_sampled is true */
-    bool bytes_sampled;
-    double mean_confidence; /* NAN: no CONFIDENCE field, or no entry */
-    int64_t idle_seconds; /* since the most recently used record was read or written, as the server
-                                 knows it; -1: it does not */
-} popoto_tenant_figures;
-
-typedef bool popoto_tenant_figures_callback(void *context, const popoto_tenant_figures *figures);
-
-POPOTO_API popoto_status popoto_tenant_list(popoto_db *db, const popoto_model *model,
-                                            const char *tenant_field,
-                                            popoto_tenant_figures_callback *callback,
-                                            void *context);
-
-/* --- audit --- */
-
-typedef enum popoto_finding_kind {
-    POPOTO_FINDING_MISSING,   /* a record is not in an index that it should be in */
-    POPOTO_FINDING_STRAY,     /* an index has an entry without a record */
-    POPOTO_FINDING_MISPLACED, /* an entry in the index of another value, partition or tenant */
-    POPOTO_FINDING_SCORE,     /* an entry with another score than its record's value */
-    POPOTO_FINDING_DUPLICATE, /* a unique value that several records hold */
-    POPOTO_FINDING_CORRUPT,   /* a stored value, entry or key that is none of the model's */
-} popoto_finding_kind;
-
-typedef struct popoto_finding {
-    popoto_finding_kind kind;
-    popoto_text record; /* the key of the record that it is about */
-    popoto_text index;  /* the key of the index; data NULL: none */
-    const char *text;   /* a sentence */
-    bool repairable;    /* what is right follows from the record */
-    bool repaired;
-} popoto_finding;
-
-typedef bool popoto_finding_callback(void *context, const popoto_finding *finding);
-
-typedef struct popoto_audit_desc {
-    const popoto_model *model;
-    bool
-        repair; /* mend what is repairable, each in one atomic step that a racing writer cannot harm */
-    popoto_finding_callback *found; /* return false to stop; may be NULL */
-    popoto_progress *progress;      /* may be NULL */
-    void *context;
-} popoto_audit_desc;
-
-typedef struct popoto_audit_report {
-    size_t records;
-    size_t index_entries;
-    size_t findings;
-    size_t repaired;
-} popoto_audit_report;
-
-/* Every record of a model is in exactly the indexes that it should be in, and every index holds nothing
- * else. POPOTO_OK also where there are findings. */
-POPOTO_API popoto_status popoto_audit(popoto_db *db, const popoto_audit_desc *desc,
-                                      popoto_audit_report *report);
-
-/* --- one tenant --- */
-
-typedef struct popoto_tenant_desc {
-    const popoto_model *const *models; /* those that the tenant has records of */
-    size_t model_count;
-    const char *tenant_field; /* of ordinary models; NULL: all models are strict */
-    popoto_value tenant;
-    popoto_progress *progress; /* may be NULL */
-    void *context;
-} popoto_tenant_desc;
-
-typedef struct popoto_erase_receipt {
-    size_t records;       /* removed */
-    size_t index_entries; /* removed with them */
-    size_t
-        other_keys; /* strict: keys under the tenant's prefix that no model accounts for, removed */
-    size_t left;    /* found by looking again afterwards: 0 */
-    popoto_time started;
-    popoto_time finished;
-} popoto_erase_receipt;
-
-/* Remove everything of a tenant, and look afterwards for what is left. Run again after an interruption. */
-POPOTO_API popoto_status popoto_erase(popoto_db *db, const popoto_tenant_desc *desc,
-                                      popoto_erase_receipt *receipt);
-
-/* One line of an export, without its newline; return false to stop. */
-typedef bool popoto_line_callback(void *context, const char *line, size_t size);
-
-/* One tenant's records as lines of JSON, exact for every type, confidence figures included. *count is how
- * many records there were. */
-POPOTO_API popoto_status popoto_export(popoto_db *db, const popoto_tenant_desc *desc,
-                                       popoto_line_callback *write, void *context, size_t *count);
-
-typedef struct popoto_import_report {
-    size_t lines;
-    size_t records;
-    size_t bad_line;     /* the first that could not be taken, from 1; 0: none */
-    const char *problem; /* its sentence; belongs to the db, until the next call on it */
-} popoto_import_report;
-
-/* Gives the next line, without its newline: false at the end. */
-typedef bool popoto_line_reader(void *context, const char **line, size_t *size);
-
-/* Store the records of an export, under desc->tenant whoever they were exported from; a record that is
- * there already is replaced, confidence figures too. A line that is broken ends the import with
- * POPOTO_BAD_VALUE; all before it is stored. */
-POPOTO_API popoto_status popoto_import(popoto_db *db, const popoto_tenant_desc *desc,
-                                       popoto_line_reader *read, void *context,
-                                       popoto_import_report *report);
-
-typedef struct popoto_strict_migration_desc {
-    const popoto_model *from; /* an ordinary model, with a KEY that names the tenant */
-    const popoto_model *to;   /* the strict one: the same name and fields, that KEY a TENANT */
-    bool dry_run;
-    popoto_progress *progress; /* may be NULL */
-    void *context;
-} popoto_strict_migration_desc;
-
-/* Move every record of an ordinary model to a strict one, each in one atomic step with its indexes and
- * confidence. Not on a cluster, where a record cannot change its slot. The report is that of
- * popoto_confidence_migrate: partitions are tenants, errors the records that stayed. */
-POPOTO_API popoto_status popoto_migrate_to_strict(popoto_db *db,
-                                                  const popoto_strict_migration_desc *desc,
-                                                  popoto_migration_report **report);
 
 #ifdef __cplusplus
 }

@@ -620,8 +620,8 @@ popoto_status popoto_confidence_scan(popoto_db *db, const popoto_confidence_scan
         return popoto__fail(&db->why, POPOTO_BAD_ARGUMENT,
                             "a scan needs a description with a callback");
     popoto_status status = popoto__confidence_begin(db, desc->model, desc->field, &of, &about);
-    while (count < POPOTO_MAX_WHERE && desc->where[count].lookup != NULL)
-        count++;
+    if (status == POPOTO_OK && !popoto__count_where(desc->where, &count, &db->why))
+        status = POPOTO_BAD_ARGUMENT;
     if (status == POPOTO_OK)
         status = partition_values(db, of, about, desc->where, count, &made);
     if (status != POPOTO_OK)

@@ -301,7 +301,7 @@ popoto_status popoto_record_new(popoto_db *db, const popoto_model *declared,
         return popoto__fail(&db->why, POPOTO_BAD_ARGUMENT,
                             "%s has structs, not records: its .size is not 0", declared->name);
     popoto_record *it = popoto__allocate_zeroed(
-        &db->allocator, 1, sizeof *it + of->field_count * sizeof(popoto_value));
+        &db->allocator, 1, sizeof *it + declared->field_count * sizeof(popoto_value));
     if (it == NULL)
         return popoto__fail_memory(&db->why);
     popoto__object_init(of, it, (popoto_value *)(void *)(it + 1), &db->allocator);

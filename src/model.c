@@ -672,8 +672,11 @@ static popoto_text with_segments(const model *of, const popoto_text *all, popoto
                                  const popoto_text *const *segments, size_t count, arena *memory) {
     const popoto_text *tenant = of->tenant != NULL ? &all[of->tenant->index] : NULL;
     size_t size = prefix.size + (tenant != NULL ? tenant->size + 3 : 0);
-    for (size_t i = 0; i < count; i++)
+    for (size_t i = 0; i < count; i++) {
+        if (segments[i] == NULL || segments[i]->data == NULL)
+            return (popoto_text){ NULL, 0 };
         size += 1 + segments[i]->size;
+    }
     char *text = popoto__arena_bytes(memory, size + 1);
     if (text == NULL || (tenant != NULL && tenant->data == NULL))
         return (popoto_text){ NULL, 0 };
@@ -811,8 +814,7 @@ bool popoto__placement_of_key(const model *of, popoto_text key, arena *memory, p
     key_rest rest = popoto__key_split(key.data, key.size);
     if (of->tenant != NULL) {
         if (!popoto__key_next(&rest, &segment, &size) || size < 3 || segment[0] != '{' ||
-            segment[size - 1] != '}' ||
-            !popoto__key_unescape_tenant(NULL, segment + 1, size - 2))
+            segment[size - 1] != '}' || !popoto__key_unescape_tenant(NULL, segment + 1, size - 2))
             return false;
         out->segments[of->tenant->index] = (popoto_text){ segment + 1, size - 2 };
     }

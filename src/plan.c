@@ -878,10 +878,10 @@ static popoto_status learn_absent(const record_write *it, const expectation *wha
     shown room, value;
     for (size_t i = 0; i < it->stale_count; i++)
         if (same(it->stale[i].member, what->key))
-            return popoto__fail(why, POPOTO_DUPLICATE, "%s.%s = %s is taken: %s holds it",
+            /* Not by which record: it may be another tenant's. */
+            return popoto__fail(why, POPOTO_DUPLICATE, "%s.%s = %s is taken by another record",
                                 it->of->name.data, it->of->fields[what->about].name,
-                                popoto__show_value(&value, &it->values[what->about]),
-                                popoto__show(&room, what->key.data, what->key.size));
+                                popoto__show_value(&value, &it->values[what->about]));
     return popoto__fail(why, POPOTO_EXISTS, "%s exists already: %s",
                         popoto__show(&room, what->key.data, what->key.size),
                         it->kind == WRITE_CREATE ? "popoto_save replaces it"

@@ -66,7 +66,7 @@ void popoto__plan_merge(plan *it, popoto_text from, popoto_text to, popoto_text 
 typedef enum script_id {
     SCRIPT_COMMIT,
     SCRIPT_COMMIT_ASKING, /* the same for users who may not do everything */
-    SCRIPT_MERGE, /* expectations, then the merging of a confidence entry */
+    SCRIPT_MERGE,         /* expectations, then the merging of a confidence entry */
     SCRIPT_CONFIDENCE,
     SCRIPT_PERMITTED, /* answers a sum of permissions */
     SCRIPT_COUNT

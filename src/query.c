@@ -87,7 +87,8 @@ static popoto_status convert_one(const model *of, const condition *it, const pop
     char right[80];
     if (given->type != POPOTO_NULL && popoto__field_convert(it->about, given, taken))
         return POPOTO_OK;
-    snprintf(right, sizeof right, "the field holds %s", popoto__type_name(it->about->type));
+    snprintf(right, sizeof right, "the field holds %s%s", popoto__type_name(it->about->type),
+             it->about->type == POPOTO_DECIMAL ? ", given as text" : "");
     return bad_operand(of, it, given, right, why);
 }
 
@@ -121,6 +122,12 @@ static popoto_status ask_for_null(condition *it, bool wanted) {
 
 static popoto_status convert_operand(const model *of, condition *it, const popoto_value *given,
                                      arena *memory, failure *why) {
+    if (it->how == LOOKUP_IS && given->type == POPOTO_NULL && it->about->is_key &&
+        !it->about->declared->null)
+        return popoto__fail(why, POPOTO_BAD_QUERY,
+                            "%s.%s is null in the filter, and never is in a record: was its value "
+                            "forgotten?",
+                            of->name.data, it->about->name);
     if (it->how == LOOKUP_IS && given->type == POPOTO_NULL)
         return ask_for_null(it, true);
     if (it->how == LOOKUP_ISNULL) {
@@ -189,10 +196,23 @@ bool popoto__condition_holds(const condition *it, const popoto_value *value) {
 
 /* ----- Parsing -------------------------------------------------------------------------------- */
 
+/* What a record's hash holds of a CONFIDENCE field is not its confidence. */
+static popoto_status refuse_confidence(const model *of, const field *about, failure *why) {
+    if (about->kind != POPOTO_KIND_CONFIDENCE)
+        return POPOTO_OK;
+    return popoto__fail(
+        why, POPOTO_BAD_QUERY,
+        "%s.%s is a CONFIDENCE field: its figures are read by popoto_confidence_get "
+        "and popoto_confidence_scan, not by queries",
+        of->name.data, about->name);
+}
+
 static popoto_status add_condition(query *it, const popoto_filter *filter, failure *why) {
     condition *one = &it->conditions[it->condition_count];
     *one = (condition){ .about = NULL };
     popoto_status status = find_lookup(it->of, filter->lookup, one, why);
+    if (status == POPOTO_OK)
+        status = refuse_confidence(it->of, one->about, why);
     if (status == POPOTO_OK)
         status = convert_operand(it->of, one, &filter->value, it->memory, why);
     if (status == POPOTO_OK)
@@ -264,8 +284,10 @@ static popoto_status parse_order(query *it, const char *order, failure *why) {
                             "%s cannot be ordered by %s, no field of it; it has %s",
                             it->of->name.data, popoto__show(&room, order, strlen(order)), known);
     }
-    if ((ORDERED | BIT(POPOTO_BOOL) | BIT(POPOTO_BYTES)) >> it->order->type & 1U)
-        return POPOTO_OK;
+    popoto_status status = refuse_confidence(it->of, it->order, why);
+    if (status != POPOTO_OK ||
+        (ORDERED | BIT(POPOTO_BOOL) | BIT(POPOTO_BYTES)) >> it->order->type & 1U)
+        return status;
     return popoto__fail(why, POPOTO_BAD_QUERY, "%s cannot be ordered by %s: %s has no order",
                         it->of->name.data, it->order->name, popoto__type_name(it->order->type));
 }
@@ -286,12 +308,25 @@ static popoto_status parse_fields(query *it, const char *fields, failure *why) {
     return status;
 }
 
+bool popoto__count_where(const popoto_filter *where, size_t *count, failure *why) {
+    *count = 0;
+    while (*count < POPOTO_MAX_WHERE && where[*count].lookup != NULL)
+        ++*count;
+    for (size_t i = *count; i < POPOTO_MAX_WHERE; i++)
+        if (where[i].lookup != NULL || where[i].value.type != POPOTO_NULL) {
+            popoto__explain(why, POPOTO_BAD_ARGUMENT,
+                            ".where[%zu] has no lookup, and is not the end of the filters", *count);
+            return false;
+        }
+    return true;
+}
+
 popoto_status popoto__query_parse(popoto_db *db, const model *of, const popoto_query_desc *desc,
                                   arena *memory, query *out) {
-    size_t where = 0;
-    while (where < POPOTO_MAX_WHERE && desc->where[where].lookup != NULL)
-        where++;
+    size_t where;
     *out = (query){ .of = of, .memory = memory, .allow_scan = desc->allow_scan };
+    if (!popoto__count_where(desc->where, &where, &db->why))
+        return POPOTO_BAD_ARGUMENT;
     out->limit = desc->limit ? desc->limit : SIZE_MAX;
     out->offset = desc->offset;
     if (desc->filter_count > 0 && desc->filters == NULL)
@@ -709,6 +744,24 @@ static popoto_status refuse_scan(const query *it, const condition *by, failure *
         by->how == LOOKUP_IS ? "" : "__", lookups[by->how].word);
 }
 
+/* A sorted field of which the filters name one partition, by fields that no other index answers: the whole
+ * partition is the answer. */
+static const field *whole_partition(const query *it) {
+    for (size_t i = 0; i < it->of->field_count; i++) {
+        const field *about = &it->of->fields[i];
+        bool named = about->kind == POPOTO_KIND_SORTED && about->partition_count > 0;
+        bool only_here = false;
+        for (size_t k = 0; named && k < about->partition_count; k++) {
+            const field *by = &it->of->fields[about->partition[k]];
+            named = find_condition(it, by, true) != NULL;
+            only_here = only_here || !by->is_key;
+        }
+        if (named && only_here)
+            return about;
+    }
+    return NULL;
+}
+
 /* The sorted field that should drive: one with a range, preferably the one that also gives the order;
  * else the one that gives the order. */
 static const field *driving_field(const query *it) {
@@ -721,7 +774,7 @@ static const field *driving_field(const query *it) {
     }
     if (best == NULL && it->order != NULL && it->order->kind == POPOTO_KIND_SORTED)
         best = it->order;
-    return best;
+    return best != NULL || it->allow_scan ? best : whole_partition(it);
 }
 
 bool popoto__partitioned_by(const field *sorted, const field *by) {

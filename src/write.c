@@ -147,6 +147,11 @@ static popoto_status accept_values(batch *it, item *one, bool is_new) {
 /* ----- Preparing an item ---------------------------------------------------------------------- */
 
 static popoto_status check_whole(batch *it, const popoto_object *header) {
+    if (header->flags & ~OBJECT_PARTIAL)
+        return popoto__fail(
+            &it->db->why, POPOTO_BAD_ARGUMENT,
+            "this %s has no valid header: a new object begins as zero, as with = { 0 }",
+            it->of->name.data);
     if (it->named == NULL && header->flags & OBJECT_PARTIAL)
         return popoto__fail(
             &it->db->why, POPOTO_BAD_ARGUMENT,

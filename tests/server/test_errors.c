@@ -245,6 +245,72 @@ static void test_values_that_do_not_fit_are_named(void **state) {
     popoto_close(db);
 }
 
+/* A filter whose name is NULL would drop those behind it, the tenant's perhaps. */
+static void test_a_hole_in_the_filters_is_refused(void **state) {
+    server *s = *state;
+    popoto_db *db = popoto_open(server_url(s), NULL);
+    const char *forgotten = NULL;
+    popoto_rows *rows;
+    popoto_query_desc behind = {
+        .model = &Episode,
+        .where = { POPOTO_IS(forgotten, "a"), POPOTO_IS("project_id", "a") },
+    };
+    assert_fails(POPOTO_BAD_ARGUMENT, ".where[0] has no lookup", db,
+                 popoto_query(db, &behind, &rows));
+    popoto_query_desc alone = { .model = &Episode, .where = { POPOTO_IS(forgotten, "a") } };
+    assert_fails(POPOTO_BAD_ARGUMENT, ".where[0] has no lookup", db,
+                 popoto_query(db, &alone, &rows));
+    popoto_query_desc null = { .model = &Episode, .where = { POPOTO_IS("project_id", forgotten) } };
+    assert_fails(POPOTO_BAD_QUERY, "was its value forgotten?", db, popoto_query(db, &null, &rows));
+    popoto_close(db);
+}
+
+static void test_a_query_never_takes_a_member_for_a_confidence(void **state) {
+    server *s = *state;
+    popoto_db *db = popoto_open(server_url(s), NULL);
+    popoto_rows *rows;
+    popoto_query_desc filter = { .model = &Memory,
+                                 .where = { POPOTO_IS("certainty__gte", 0.5) },
+                                 .allow_scan = true };
+    assert_fails(POPOTO_BAD_QUERY, "popoto_confidence_scan", db, popoto_query(db, &filter, &rows));
+    popoto_query_desc order = { .model = &Memory, .order_by = "-certainty" };
+    assert_fails(POPOTO_BAD_QUERY, "popoto_confidence_scan", db, popoto_query(db, &order, &rows));
+    popoto_close(db);
+}
+
+static void test_a_struct_that_was_not_initialised_is_refused(void **state) {
+    server *s = *state;
+    popoto_db *db = popoto_open(server_url(s), NULL);
+    episode it = { .project_id = "a", .title = "b" };
+    memset(&it.object, 0x41, sizeof it.object);
+    assert_fails(POPOTO_BAD_ARGUMENT, "begins as zero", db, popoto_create(db, &Episode, &it));
+    assert_fails(POPOTO_BAD_ARGUMENT, "begins as zero", db, popoto_save(db, &Episode, &it));
+    popoto_close(db);
+}
+
+/* What a query in a partition's order answers, a count and a query without order do as well. */
+static void test_a_whole_partition_is_counted(void **state) {
+    server *s = *state;
+    popoto_db *db = popoto_open(server_url(s), NULL);
+    popoto_rows *rows;
+    size_t count;
+    for (int i = 0; i < 5; i++) {
+        trade it = { .number = i, .exchange = i < 3 ? "nyse" : "lse", .symbol = "ibm", .price = i };
+        assert_ok(db, popoto_create(db, &Trade, &it));
+    }
+    popoto_query_desc desc = {
+        .model = &Trade,
+        .where = { POPOTO_IS("exchange", "nyse"), POPOTO_IS("symbol", "ibm") },
+    };
+    assert_ok(db, popoto_count(db, &desc, &count));
+    assert_int_equal(3, count);
+    assert_ok(db, popoto_query(db, &desc, &rows));
+    assert_int_equal(3, popoto_rows_count(rows));
+    popoto_rows_free(rows);
+    popoto_close(db);
+    server_flush(s);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         server_test(test_a_stored_value_that_does_not_fit_leaves_the_other_rows),
@@ -255,6 +321,10 @@ int main(void) {
         server_test(test_an_unknown_dialect_is_refused_on_every_call),
         server_test(test_a_failed_switch_keeps_the_server),
         server_test(test_values_that_do_not_fit_are_named),
+        server_test(test_a_hole_in_the_filters_is_refused),
+        server_test(test_a_query_never_takes_a_member_for_a_confidence),
+        server_test(test_a_struct_that_was_not_initialised_is_refused),
+        server_test(test_a_whole_partition_is_counted),
     };
     return cmocka_run_group_tests(tests, server_group_start, server_group_stop);
 }

@@ -324,7 +324,7 @@ static void test_a_unique_value_has_one_holder(void **state) {
     fact other = { .project = "hermes", .key = "fact1" };
     assert_ok(db, popoto_create(db, &Memory, &one));
     char *before = strdup(server_dump(s));
-    assert_fails(POPOTO_DUPLICATE, "Memory.key = 'fact1' is taken: 'Memory:atlas:fact1'", db,
+    assert_fails(POPOTO_DUPLICATE, "Memory.key = 'fact1' is taken by another record", db,
                  popoto_create(db, &Memory, &other));
     assert_status(POPOTO_DUPLICATE, db, popoto_save(db, &Memory, &other));
     assert_string_equal(before, server_dump(s));

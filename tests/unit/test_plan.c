@@ -231,7 +231,7 @@ static void test_a_unique_value_may_be_held_by_the_record_alone(void **state) {
                 "   SADD $UniqueKeyF:Session:user:ann Session:x:ann\n"
                 "   ZADD $SortedF:Session:seen:x 7.0 Session:x:ann\n");
     assert_int_equal(POPOTO_DUPLICATE, refuse(&it, 2, NULL, 0));
-    assert_string_equal("Session.user = 'ann' is taken: 'Session:y:ann' holds it", it.why.text);
+    assert_string_equal("Session.user = 'ann' is taken by another record", it.why.text);
     finish(&it);
 }
 

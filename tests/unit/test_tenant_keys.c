@@ -225,8 +225,8 @@ static void test_no_two_share_a_slot_tag_a_prefix_or_a_pattern(void **state) {
     for (size_t i = 0; i < HOSTILE_COUNT; i++)
         for (size_t k = 0; k < HOSTILE_COUNT; k++) {
             char key[128], prefix[128], pattern[128];
-            const char *tag;
-            size_t tag_size;
+            const char *tag = NULL;
+            size_t tag_size = 0;
             escape(&one, hostile[i].data, hostile[i].size);
             escape(&other, hostile[k].data, hostile[k].size);
             size_t prefix_size = make_key(prefix, &other, "}:");
