@@ -66,9 +66,9 @@ static int show_json(session *it, const shown_record *one) {
 }
 
 static char *figures_text(const popoto_confidence *it) {
-    return demand_text("%.4f (%lld signals: %lld for, %lld against)", it->confidence,
-                       (long long)it->evidence_count, (long long)it->corroborations,
-                       (long long)it->contradictions);
+    return demand_text("%.4f (%lld signal%s: %lld for, %lld against)", it->confidence,
+                       (long long)it->evidence_count, it->evidence_count == 1 ? "" : "s",
+                       (long long)it->corroborations, (long long)it->contradictions);
 }
 
 static int show_table(session *it, const shown_record *one) {

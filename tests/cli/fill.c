@@ -3,7 +3,8 @@
  *
  *     fill URL              publishes the models, too
  *     fill URL --silent     does not
- *     fill URL --many N     N tenants more, of a record or some each */
+ *     fill URL --many N     N tenants more, of a record or some each
+ *     fill URL --guide      instead, the few that docs/guide.md shows */
 #include <popoto.h>
 
 #include <stdio.h>
@@ -191,6 +192,29 @@ static void fill_many(int count) {
     }
 }
 
+/* ----- The guide ------------------------------------------------------------------------------ */
+
+static void fill_guide(void) {
+    static const struct {
+        const char *project, *name, *title;
+        double score;
+    } rows[] = {
+        { "atlas", "e001", "First meeting", 0.8 }, { "atlas", "e002", "Second meeting", 0.4 },
+        { "atlas", "e003", "A long walk", 0.9 },   { "borealis", "e001", "Northern lights", 0.7 },
+        { "borealis", "e002", "Snow", 0.2 },
+    };
+    const popoto_model *const models[] = { &Episode };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        episode one = { .project_id = rows[i].project,
+                        .name = rows[i].name,
+                        .title = rows[i].title,
+                        .score = rows[i].score };
+        must(popoto_create(db, &Episode, &one));
+        must(popoto_confidence_update(db, &Episode, &one, "certainty", 0.9, NULL));
+    }
+    must(popoto_publish(db, models, 1));
+}
+
 int main(int count, char **words) {
     bool silent = count > 2 && strcmp(words[2], "--silent") == 0;
     if (count < 2)
@@ -199,6 +223,8 @@ int main(int count, char **words) {
     must(popoto_ping(db));
     if (count > 3 && strcmp(words[2], "--many") == 0) {
         fill_many(atoi(words[3]));
+    } else if (count > 2 && strcmp(words[2], "--guide") == 0) {
+        fill_guide();
     } else {
         fill_episodes();
         fill_memories(&Memory, 40);

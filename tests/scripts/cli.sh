@@ -201,11 +201,12 @@ check 'completion: migrate' completes 'confidence strict' migrate ''
 
 : >"$work/users.acl"
 check 'two servers start' eval 'start a --aclfile "$work/users.acl" && start b'
-export POPOTO_URL=unix:$work/a.sock
+url=unix:$work/a.sock
+export POPOTO_URL=$url
 
 check 'an empty database has no models, and says so' complains 1 'no models are known' tenants
 check 'an empty database: info' holds 'it["models"] == []' info
-check 'a database is filled' "$fill" "$POPOTO_URL"
+check 'a database is filled' "$fill" "$url"
 
 check 'info' prints 0 '^Episode +project_id +124$' info
 check 'info, JSON' holds 'it["models_from"] == "published" and it["models"][0] ==
@@ -244,7 +245,7 @@ check 'tenants: an ordinary model, by its field' holds '{t["tenant"]: t["records
 check 'tenants: mean confidence' holds 'all(0 < t["mean_confidence"] < 1 for t in it)' tenants Memory
 
 check 'show' prints 0 '^moment +sorted +time +2026-01-02T05:04:05.123456\+02:00$' show '{project-a}:Sample:all'
-check 'show: confidence' prints 0 '^certainty .* 0\.7000 \(1 signals: 1 for, 0 against\)$' show '{project-a}:Episode:e000'
+check 'show: confidence' prints 0 '^certainty .* 0\.7000 \(1 signal: 1 for, 0 against\)$' show '{project-a}:Episode:e000'
 check 'show, JSON' holds 'it["model"] == "Episode" and it["fields"]["title"] == "Meeting 1, \"first\nsecond\"" and
     it["confidence"]["certainty"] == {"confidence": 0.5, "evidence_count": 0, "corroborations": 0, "contradictions": 0}' \
     show '{project-a}:Episode:e001'
@@ -325,7 +326,7 @@ check 'audit: the kinds' holds '{f["kind"] for f in it["findings"]} >= {"stray",
 check 'audit: what is shown is limited' prints 1 'more \(--limit 0' audit --limit 1
 check 'audit --repair: what is derivable' ends 1 audit --repair
 check 'audit: the rest stays' holds '{f["kind"] for f in it["findings"]} == {"corrupt"}' audit
-"$shell" -s "$work/a.sock" flushall >/dev/null && "$fill" "$POPOTO_URL"
+"$shell" -s "$work/a.sock" flushall >/dev/null && "$fill" "$url"
 
 # ----- Export and import ---------------------------------------------------------------------------
 
@@ -416,9 +417,40 @@ check 'inferred: info' holds 'it["models_from"] == "inferred" and {m["model"] fo
     info --url "unix:$work/b.sock"
 check 'inferred: repairing needs --yes' complains 2 'add --yes' audit --repair --url "unix:$work/b.sock"
 
+# ----- The guide ------------------------------------------------------------------------------------
+
+# The ```console blocks of its chapter: what stands behind "$ " is run, and prints what follows. Sizes and
+# ages differ from run to run.
+guide_keeps_its_word() {
+    start c && "$fill" "unix:$work/c.sock" --guide || return 1
+    awk '
+        /^## / { inside = $0 == "## The popoto command" }
+        !inside { next }
+        /^```console/ { block = 1; next }
+        /^```/ { block = 0 }
+        block' "$root/docs/guide.md" >"$work/console"
+    grep -q '^\$ popoto ' "$work/console" || { echo "there is no such chapter"; return 1; }
+    (
+        export POPOTO_URL=unix:$work/c.sock PATH=$build/cli:$PATH POPOTO_GRANT_PASSWORD=secret
+        cd "$work" || exit
+        grep '^\$ ' "$work/console" | while read -r _ line; do
+            printf '$ %s\n' "$line"
+            eval "$line" 2>&1 </dev/null
+        done
+    ) >"$work/printed"
+    tame <"$work/console" >"$work/expected"
+    tame <"$work/printed" | diff -u "$work/expected" -
+}
+
+tame() {
+    sed -E -e 's/~?[0-9.,]+ (B|KiB|MiB)/SIZE/' -e 's/[0-9]+ (s|min)$/AGE/' -e 's/(started|finished) .*/\1/' \
+        -e 's/  +/  /g'
+}
+check 'docs/guide.md: what the chapter on the command shows is so' guide_keeps_its_word
+
 # ----- Many tenants, Ctrl-C ------------------------------------------------------------------------
 
-check 'thousands of tenants' "$fill" "$POPOTO_URL" --many 2000
+check 'thousands of tenants' "$fill" "$url" --many 2000
 check 'tenants: limited' prints 0 '^2,0.. tenants, .* the first 10 are shown' tenants Episode --limit 10
 check 'tenants: all where it is piped' prints 0 '^customer-01999 ' tenants Episode
 # An import that waits for its next line.
