@@ -4,6 +4,7 @@
 #include "terminal.h"
 #include "typed.h"
 
+#include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -102,11 +103,17 @@ static json_t *json_of_map(const popoto_items *list) {
     return tagged("$map", pairs);
 }
 
+#define USUAL_NAN UINT64_C(0x7FF8000000000000)
+
 static json_t *json_of_float(double number) {
     char room[40];
     if (!isnan(number) && !isinf(number))
         return json_real(number);
     double_text(number, room);
+    uint64_t bits;
+    memcpy(&bits, &number, sizeof bits);
+    if (isnan(number) && bits != USUAL_NAN)
+        snprintf(room, sizeof room, "nan:%016" PRIx64, bits);
     return tagged("$float", json_string(room));
 }
 
@@ -156,8 +163,17 @@ static popoto_value map_of_pairs(const json_t *pairs) {
 
 static bool float_of_word(const char *text, popoto_value *out) {
     char *end;
-    *out = popoto_of_float(strtod(text, &end));
-    return end != text && *end == '\0';
+    uint64_t bits = USUAL_NAN;
+    double number = strtod(text, &end);
+    bool read = end != text && *end == '\0';
+    if (strncmp(text, "nan:", 4) == 0) {
+        bits = strtoull(text + 4, &end, 16);
+        read = *end == '\0' && strlen(text) == 20;
+    }
+    if (isnan(number) || strncmp(text, "nan:", 4) == 0)
+        memcpy(&number, &bits, sizeof number);
+    *out = popoto_of_float(number);
+    return read;
 }
 
 /* A string behind a tag. */

@@ -5,7 +5,8 @@
  *     {"$time": "..."}  {"$day": "..."}  {"$clock": "..."}  {"$decimal": "..."}
  *     {"$tuple": [...]}  {"$set": [...]}  {"$map": [[key, value], ...]}
  *
- * $text is text that is not UTF-8. $map is a map with a key that is not text, or begins with $. */
+ * $text is text that is not UTF-8. $map is a map with a key that is not text, or begins with $. A NaN that
+ * is not the usual one is "nan:" and its 64 bits in hexadecimal. The same as lines of an export have. */
 #ifndef CLI_JSON_H
 #define CLI_JSON_H
 
