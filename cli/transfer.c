@@ -86,7 +86,7 @@ static bool read_line(void *context, const char **line, size_t *size) {
     errno = 0;
     ssize_t read = interrupted() ? -1 : getline(&it->line, &it->room, it->from);
     if (read < 0) {
-        it->error = ferror(it->from) ? errno : 0;
+        it->error = ferror(it->from) && !interrupted() ? errno : 0;
         return false;
     }
     if (read > 0 && it->line[read - 1] == '\n')
@@ -116,7 +116,8 @@ static int import_from(session *it, popoto_tenant_desc *desc, FILE *from) {
     popoto_status status = popoto_import(it->db, desc, read_line, &in, &report);
     bar_end(&progress);
     free(in.line);
-    say_imported(it, &report);
+    if (status == POPOTO_OK || report.lines > 0)
+        say_imported(it, &report);
     if (report.bad_line > 0)
         complain("line %zu: %s", report.bad_line,
                  report.problem != NULL ? report.problem : popoto_error(it->db));

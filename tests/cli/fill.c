@@ -3,6 +3,7 @@
  *
  *     fill URL              publishes the models, too
  *     fill URL --silent     does not
+ *     fill URL --popoto     ordinary models alone, in the dialect of Popoto
  *     fill URL --many N     N tenants more, of a record or some each
  *     fill URL --guide      instead, the few that docs/guide.md shows */
 #include <popoto.h>
@@ -215,15 +216,26 @@ static void fill_guide(void) {
     must(popoto_publish(db, models, 1));
 }
 
+static void fill_popoto(void) {
+    const popoto_model *const models[] = { &Memory, &Note };
+    fill_memories(&Memory, 40);
+    fill_notes();
+    must(popoto_publish(db, models, 2));
+}
+
 int main(int count, char **words) {
-    bool silent = count > 2 && strcmp(words[2], "--silent") == 0;
+    const char *how = count > 2 ? words[2] : "";
+    bool silent = strcmp(how, "--silent") == 0, shared = strcmp(how, "--popoto") == 0;
     if (count < 2)
         return 2;
-    db = popoto_open(words[1], NULL);
+    popoto_options options = { .dialect = shared ? POPOTO_AS_POPOTO : POPOTO_DOCUMENTED };
+    db = popoto_open(words[1], &options);
     must(popoto_ping(db));
-    if (count > 3 && strcmp(words[2], "--many") == 0) {
+    if (shared) {
+        fill_popoto();
+    } else if (count > 3 && strcmp(how, "--many") == 0) {
         fill_many(atoi(words[3]));
-    } else if (count > 2 && strcmp(words[2], "--guide") == 0) {
+    } else if (strcmp(how, "--guide") == 0) {
         fill_guide();
     } else {
         fill_episodes();

@@ -417,6 +417,14 @@ check 'inferred: info' holds 'it["models_from"] == "inferred" and {m["model"] fo
     info --url "unix:$work/b.sock"
 check 'inferred: repairing needs --yes' complains 2 'add --yes' audit --repair --url "unix:$work/b.sock"
 
+"$shell" -s "$work/b.sock" flushall >/dev/null && "$fill" "unix:$work/b.sock" --popoto
+check 'the dialect of Popoto' holds 'it["findings"] == [] and [m["records"] for m in it["models"]] == [40, 30]' \
+    audit --dialect popoto --url "unix:$work/b.sock"
+check 'the dialect of Popoto: its rows' prints 0 '^ *25 +red +75$' query Note team=red number=25 -f number,team,rank \
+    --dialect popoto --url "unix:$work/b.sock"
+check 'another dialect than the models were published in is noted' complains 0 'note: Note: .*dialect of Popoto' \
+    info --url "unix:$work/b.sock"
+
 # ----- The guide ------------------------------------------------------------------------------------
 
 # The ```console blocks of its chapter: what stands behind "$ " is run, and prints what follows. Sizes and
