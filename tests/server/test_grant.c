@@ -283,7 +283,7 @@ static popoto_status call_query_up(popoto_db *db, const char *project) {
 }
 
 static popoto_status call_query_scan(popoto_db *db, const char *project) {
-    return ask(db, project, (popoto_filter)POPOTO_IS("belief__isnull", false), NULL, true);
+    return ask(db, project, (popoto_filter)POPOTO_IS("views__isnull", false), NULL, true);
 }
 
 /* Sets and a range, whose sizes decide. */

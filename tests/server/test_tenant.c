@@ -1201,13 +1201,14 @@ static bool count_member(void *context, popoto_text key, const popoto_confidence
 
 /* Each tenant has a record; then each in turn does everything that a tenant does, and ends as it began:
  * the database does, too. */
-static void visit_each(server *s, const popoto_text *tenants, size_t tenant_count) {
+static void visit_each(server *s, const popoto_text *tenants, size_t tenant_count, bool is_short) {
     popoto_db *db = popoto_open(server_url(s), NULL);
     for (size_t i = 0; i < tenant_count; i++) {
         wild first = wild_of(tenants[i], "first");
         assert_ok(db, popoto_create(db, &Wild, &first));
     }
-    char *before = strdup(server_dump(s));
+    /* A dump of names of a megabyte is more than it is worth. */
+    char *before = strdup(is_short ? server_dump(s) : server_command(s, "DBSIZE"));
     for (size_t i = 0; i < tenant_count; i++) {
         wild second = wild_of(tenants[i], "second"), copy = second;
         popoto_rows *rows;
@@ -1237,21 +1238,22 @@ static void visit_each(server *s, const popoto_text *tenants, size_t tenant_coun
         assert_ok(db, popoto_delete(db, &Wild, &second));
         assert_owner(db, tenants[i], 1);
     }
-    assert_string_equal(before, server_dump(s));
+    assert_string_equal(before, is_short ? server_dump(s) : server_command(s, "DBSIZE"));
     size_t listed = 0, count;
     assert_ok(db, popoto_tenants(db, &Wild, count_tenant, &listed));
     assert_int_equal(tenant_count, listed);
     assert_ok(
         db, popoto_count(db, &(popoto_query_desc){ .model = &Wild, .all_tenants = true }, &count));
     assert_int_equal(tenant_count, count);
-    assert_indexes_match(s, &Wild);
+    if (is_short)
+        assert_indexes_match(s, &Wild);
     free(before);
     popoto_close(db);
     server_flush(s);
 }
 
 static void test_hostile_names_touch_no_other(void **state) {
-    visit_each(*state, hostile, HOSTILE_COUNT);
+    visit_each(*state, hostile, HOSTILE_COUNT, true);
 }
 
 /* Every single byte is a name, or refused with a reason: no text is, that is no UTF-8. */
@@ -1262,7 +1264,7 @@ static void test_every_byte_is_a_name(void **state) {
         bytes[i] = (char)i;
         tenants[i] = (popoto_text){ &bytes[i], 1 };
     }
-    visit_each(*state, tenants, 128);
+    visit_each(*state, tenants, 128, true);
     server *s = *state;
     popoto_db *db = popoto_open(server_url(s), NULL);
     for (int i = 128; i < 256; i++) {
@@ -1306,7 +1308,7 @@ static void test_a_megabyte_is_a_name(void **state) {
     memset(other, '*', sizeof other);
     other[sizeof other - 1] = '?';
     popoto_text tenants[] = { { one, sizeof one }, { other, sizeof other }, { one, 1 } };
-    visit_each(*state, tenants, 3);
+    visit_each(*state, tenants, 3, false);
 }
 
 /* ----- Migration ------------------------------------------------------------------------------ */
