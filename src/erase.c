@@ -538,20 +538,10 @@ static popoto_status sweep(erasure *it, bool looks) {
 static popoto_status estimate_total(erasure *it) {
     popoto_status status = POPOTO_OK;
     for (size_t i = 0; i < it->owner_count && status == POPOTO_OK; i++) {
-        const owner *one = &it->owners[i];
-        popoto_text *segments =
-            popoto__arena_zeroed(&it->memory, one->of->field_count, sizeof *segments);
-        index_ref index = { .about = one->of->tenant == NULL ? one->about : NULL };
-        if (segments == NULL)
-            return popoto__fail_memory(&it->db->why);
-        if (index.about != NULL && index.about->prefix.data == NULL)
-            continue; /* an AUTO_KEY has no index */
-        segments[one->about->index] = one->segment;
-        index.key = index.about == NULL
-                        ? popoto__class_key(one->of, segments, &it->memory)
-                        : popoto__index_key(one->of, one->about, segments, &it->memory);
-        if (index.key.data == NULL)
-            return popoto__fail_memory(&it->db->why);
+        index_ref index;
+        status = popoto__owner_index(it->db, &it->owners[i], &it->memory, &index);
+        if (status != POPOTO_OK)
+            return status;
         status = popoto__walk_sizes(it->db, &index, 1);
         it->total += index.size > 0 ? (size_t)index.size : 0;
     }

@@ -60,6 +60,19 @@ popoto_status popoto__owners(popoto_db *db, const popoto_tenant_desc *desc, aren
     return POPOTO_OK;
 }
 
+popoto_status popoto__owner_index(popoto_db *db, const owner *it, arena *memory, index_ref *out) {
+    popoto_text *segments = popoto__arena_zeroed(memory, it->of->field_count, sizeof *segments);
+    *out = (index_ref){ .about = it->of->tenant == NULL ? it->about : NULL };
+    if (segments == NULL)
+        return popoto__fail_memory(&db->why);
+    if (out->about != NULL && out->about->prefix.data == NULL)
+        out->about = NULL; /* an AUTO_KEY has no index */
+    segments[it->about->index] = it->segment;
+    out->key = out->about == NULL ? popoto__class_key(it->of, segments, memory)
+                                  : popoto__index_key(it->of, it->about, segments, memory);
+    return out->key.data != NULL ? POPOTO_OK : popoto__fail_memory(&db->why);
+}
+
 bool popoto__owner_has(const owner *it, popoto_text key) {
     return popoto__key_has(it->of, it->about, it->segment, key);
 }

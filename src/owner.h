@@ -3,7 +3,7 @@
 #ifndef POPOTO_OWNER_H
 #define POPOTO_OWNER_H
 
-#include "operator_commands.h"
+#include "walk.h"
 
 typedef struct owner {
     const model *of;
@@ -21,6 +21,10 @@ popoto_status popoto__owners(popoto_db *db, const popoto_tenant_desc *desc, aren
 /* The field of an ordinary model that `name` says holds its tenants, or the TENANT of a strict one. */
 popoto_status popoto__owner_field(popoto_db *db, const model *of, const char *name,
                                   const field **about);
+
+/* The index that names all of this tenant's records, and perhaps others': the set of all records of a
+ * strict model's tenant, a KEY's index, or the set of all records. Its text is in `memory`. */
+popoto_status popoto__owner_index(popoto_db *db, const owner *it, arena *memory, index_ref *out);
 
 /* Whether a key is one of this tenant's records'. */
 bool popoto__owner_has(const owner *it, popoto_text key);
