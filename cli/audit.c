@@ -94,7 +94,7 @@ static json_t *json_of_outcomes(const outcome *all, size_t count) {
     return models;
 }
 
-static void print_outcomes(const auditing *it, const outcome *all, size_t count) {
+static void print_outcomes(const auditing *it, const outcome *all, size_t count, bool whole) {
     if (it->shown > 0) {
         size_t limit = it->run->set.limit_given ? it->run->set.limit : SHOWN;
         if (limit > 0 && it->shown > limit)
@@ -120,7 +120,7 @@ static void print_outcomes(const auditing *it, const outcome *all, size_t count)
         if (it->found[i] > 0)
             printf("%s%-9s%s  %zu found, %zu mended\n", colours.dim, kinds[i], colours.plain,
                    it->found[i], it->repaired[i]);
-    if (it->shown == 0)
+    if (it->shown == 0 && whole)
         printf("%snothing found%s\n", colours.green, colours.plain);
 }
 
@@ -161,7 +161,7 @@ static int audit_all(session *it, const chosen *all) {
         json_print(json_of_outcomes(outcomes, done));
         fputs("}\n", stdout);
     } else {
-        print_outcomes(&state, outcomes, done);
+        print_outcomes(&state, outcomes, done, status == EXIT_DONE);
     }
     free(outcomes);
     return status != EXIT_DONE ? status : left > 0 ? EXIT_FINDINGS : EXIT_DONE;

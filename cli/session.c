@@ -224,6 +224,10 @@ int session_models(session *it) {
         return models_of_file(it);
     it->models_from = SOURCE_PUBLISHED;
     popoto_status status = popoto_catalog_published(it->db, &it->catalog);
+    if (status == POPOTO_DENIED) {
+        complain("this user may not read the published models: give them with --models FILE");
+        return EXIT_FINDINGS;
+    }
     if (status != POPOTO_OK && status != POPOTO_NOT_FOUND)
         return session_failed(it, status);
     say_notes(it);

@@ -397,6 +397,8 @@ as_alice() {
         --password-file "$work/password" --models "$work/models.json" | grep -qx 5 || return 1
     POPOTO_PASSWORD=wonder/land complains 1 'popoto: .' query Episode project_id=a --count \
         --url "unix://alice@$work/a.sock" --models "$work/models.json" || return 1
+    POPOTO_PASSWORD=wonder/land complains 1 'give them with --models' tenants --url "unix://alice@$work/a.sock" ||
+        return 1
     POPOTO_PASSWORD=wrong complains 1 'popoto: .' info --url "unix://alice@$work/a.sock"
 }
 check 'a grant reaches its tenant, and no other' as_alice
