@@ -43,7 +43,7 @@ const command commands[] = {
       " dry-run yes ", "popoto migrate confidence Memory certainty --dry-run", 3, 3, run_migrate },
     { "grant", "TENANT USER", "Make a Redis user that reaches one tenant alone",
       "The user's password is asked for, or POPOTO_GRANT_PASSWORD, or in a file.",
-      " model yes grant-password-file ", "popoto grant project-a alice", 2, 2, run_grant },
+      " model grant-password-file ", "popoto grant project-a alice", 2, 2, run_grant },
     { "revoke", "USER", "End such a user and its connections", NULL, " yes ",
       "popoto revoke alice --yes", 1, 1, run_revoke },
     { "models", "[MODEL]...", "Show the models and their fields",

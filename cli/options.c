@@ -183,16 +183,16 @@ static void list_options(const command *of, bool common) {
     }
 }
 
+/* As much as a terminal of 24 lines holds. */
 static void program_help(void) {
     printf("Usage: popoto [OPTION]... COMMAND [OPERAND]...\n"
-           "Look after the records that libpopoto, or Popoto, keeps in Redis.\n\n");
+           "Look after the records that libpopoto, or Popoto, keeps in Redis.\n");
     for (const command *one = commands; one->name != NULL; one++)
         printf("  %s%-8s%s  %s\n", colours.bold, one->name, colours.plain, one->summary);
-    printf("\nOptions of every command:\n");
+    printf("Options of every command:\n");
     list_options(NULL, true);
-    printf("      --version                  the library's version\n\n"
-           "Example: popoto --url redis://localhost tenants --sort -records\n"
-           "`popoto COMMAND --help` tells more of one; `man popoto` tells all.\n");
+    printf("Example: popoto --url redis://localhost tenants --sort -records\n"
+           "See popoto COMMAND --help, man popoto; popoto --version.\n");
 }
 
 void options_help(const command *of) {
