@@ -4,6 +4,8 @@
 
 /* Each new try is due to somebody else's success, so that this is never reached by bad luck alone. */
 #define MAX_TRIES 1000
+/* A server that forgets a script so often in one run is sent it whole, which cannot be forgotten. */
+#define FORGETFUL 4
 
 static commit *item_at(commit_batch *it, size_t index) {
     return (commit *)(void *)((char *)it->items + index * it->stride);
@@ -191,9 +193,13 @@ static size_t render_round(commit_batch *it) {
     popoto_db *db = it->db;
     size_t replies = 0;
     popoto__buffer_clear(&db->request);
+    bool forgotten = false;
     for (size_t i = 0; i < it->count; i++)
-        if (item_at(it, i)->state == COMMIT_NO_SCRIPT)
-            db->sha[it->script][0] = '\0'; /* so that it is loaded anew */
+        forgotten = forgotten || item_at(it, i)->state == COMMIT_NO_SCRIPT;
+    if (forgotten)
+        db->sha[it->script][0] = '\0'; /* so that it is loaded anew */
+    it->forgotten += forgotten;
+    db->scripts_by_text = it->forgotten > FORGETFUL;
     for (size_t i = 0; i < it->count; i++) {
         commit *one = item_at(it, i);
         if (one->state == COMMIT_DONE || one->state == COMMIT_BROKEN)
@@ -247,6 +253,7 @@ void popoto__commit_run(commit_batch *it) {
             break;
         }
     }
+    it->db->scripts_by_text = false;
     for (size_t i = 0; i < it->count; i++) {
         commit *one = item_at(it, i);
         if (one->state == COMMIT_BROKEN)

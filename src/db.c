@@ -374,6 +374,8 @@ static popoto_status take_sha(void *context, size_t index, const reply *answer) 
     return POPOTO_OK;
 }
 
+#define SCRIPT_UNKNOWN (-1)
+
 static popoto_status take_permissions(void *context, size_t index, const reply *answer) {
     popoto_db *db = context;
     (void)index;
@@ -381,6 +383,8 @@ static popoto_status take_permissions(void *context, size_t index, const reply *
         db->permissions = (int)answer->integer;
         return POPOTO_OK;
     }
+    if (popoto__reply_is_error(answer, "NOSCRIPT"))
+        return POPOTO_OK; /* permissions stay unknown */
     if (answer->type != REPLY_ERROR)
         return popoto__fail(&db->why, POPOTO_BAD_REPLY,
                             "a script answered something that no script of ours does");
@@ -419,8 +423,12 @@ popoto_status popoto__db_ask_permissions(popoto_db *db) {
         return POPOTO_OK;
     popoto_status status = load_script(db, SCRIPT_PERMITTED, SCRIPT_PERMITTED);
     const char *const words[] = { "EVALSHA", db->sha[SCRIPT_PERMITTED], "0" };
+    const char *const whole[] = { "EVAL", popoto__script_text(SCRIPT_PERMITTED), "0" };
+    db->permissions = SCRIPT_UNKNOWN;
     if (status == POPOTO_OK)
         status = run_aside(db, words, 3, take_permissions, db);
+    if (status == POPOTO_OK && db->permissions == SCRIPT_UNKNOWN) /* forgotten meanwhile */
+        status = run_aside(db, whole, 3, take_permissions, db);
     if (status == POPOTO_DENIED) {
         /* Who may not even ask is taken for somebody who may do little, but perhaps that by MULTI. */
         db->permissions = PERMITTED_TRANSACTIONS;
@@ -441,6 +449,11 @@ popoto_status popoto__db_load_script(popoto_db *db, script_id which) {
 }
 
 popoto_text popoto__db_script(const popoto_db *db, script_id which) {
+    if (db->scripts_by_text) {
+        bool asks = which == SCRIPT_COMMIT && (db->permissions & PERMITTED_COMMANDS) == 0;
+        const char *text = popoto__script_text(asks ? SCRIPT_COMMIT_ASKING : which);
+        return (popoto_text){ text, strlen(text) };
+    }
     return (popoto_text){ db->sha[which], strlen(db->sha[which]) };
 }
 

@@ -52,6 +52,7 @@ struct popoto_db {
     uint64_t noted_tenants[NOTED_TENANTS]; /* digests, each at its own place */
     int64_t note_after;                    /* no tenant is noted before this moment of the clock */
     char sha[SCRIPT_COUNT][48];            /* empty: not loaded yet */
+    bool scripts_by_text;                  /* the server keeps forgetting them: send them whole */
     bool knows_permissions;
     int permissions; /* PERMITTED_... */
     arena scratch;   /* of the call under way */

@@ -369,10 +369,12 @@ static void render_expectations(const plan *it, key_list *list, buffer *out) {
     }
 }
 
+#define SHA_SIZE 40 /* what is longer is the script itself */
+
 /* EVALSHA sha, the number of keys and the keys; `arguments` is how many ARGVs will follow. */
 static void render_evalsha(const key_list *list, popoto_text sha, size_t arguments, buffer *out) {
     popoto__request_begin(out, 3 + list->count + arguments);
-    popoto__request_text(out, "EVALSHA");
+    popoto__request_text(out, sha.size > SHA_SIZE ? "EVAL" : "EVALSHA");
     popoto__request_argument(out, sha.data, sha.size);
     popoto__request_integer(out, (int64_t)list->count);
     for (size_t i = 0; i < list->count; i++)

@@ -81,7 +81,7 @@ const char *popoto__script_text(script_id which);
 size_t popoto__plan_render_transaction(const plan *it, buffer *out);
 /* Append the commands alone, for clearing up where a failure of one is no failure of the others. */
 size_t popoto__plan_render_commands(const plan *it, buffer *out);
-/* Append EVALSHA of `commit`: one reply. */
+/* Append EVALSHA of `commit`, or EVAL where `sha` is the script's text: one reply. */
 void popoto__plan_render_commit(const plan *it, popoto_text sha, buffer *out);
 /* Append EVALSHA of the confidence script: the plan's expectations, then one update. */
 typedef struct confidence_update {

@@ -38,16 +38,22 @@ static void finish(asked *it) {
     popoto_close(it->db);
 }
 
+/* The number that stands at `at`, which it moves behind the line. */
+static long take_number(const buffer *request, size_t *at) {
+    long number = 0;
+    for (++*at; request->data[*at] != '\r'; ++*at)
+        number = 10 * number + (request->data[*at] - '0');
+    *at += 2;
+    return number;
+}
+
 /* "*2\r\n$4\r\nSCARD\r\n..." -> "SCARD ..." */
 static void add_commands(asked *it, const buffer *request) {
     size_t used = strlen(it->text);
     for (size_t at = 0; at < request->size;) {
-        char *end;
-        long words = strtol(request->data + at + 1, &end, 10);
-        at = (size_t)(end - request->data) + 2;
+        long words = take_number(request, &at);
         for (long i = 0; i < words; i++) {
-            long size = strtol(request->data + at + 1, &end, 10);
-            at = (size_t)(end - request->data) + 2;
+            long size = take_number(request, &at);
             used += (size_t)snprintf(it->text + used, sizeof(it->text) - used, "%s%.*s",
                                      i ? " " : "", (int)size, request->data + at);
             at += (size_t)size + 2;
