@@ -66,7 +66,7 @@ static bool take_figures(void *context, const popoto_tenant_figures *found) {
         one.confidence_sum = found->mean_confidence * (double)found->records;
     }
     append(it, &one);
-    return bar_step(&it->progress, it->count, 0);
+    return !interrupted();
 }
 
 /* ----- Order ---------------------------------------------------------------------------------- */
@@ -178,6 +178,7 @@ static int list_model(session *it, listing *list) {
         if (it->set.tenant_field == NULL)
             list->guessed[list->guessed_count++] = list->model;
     }
+    bar_wait(&list->progress);
     popoto_status status = popoto_tenant_list(it->db, list->model, field, take_figures, list);
     return status == POPOTO_OK ? EXIT_DONE : session_failed(it, status);
 }
@@ -324,7 +325,7 @@ int run_tenants(session *it, int count, char **words) {
         status = session_choose_words(it, count, words, &all);
     if (status != EXIT_DONE)
         return status;
-    listing parts = { .progress = bar_start("tenants"),
+    listing parts = { .progress = bar_start("looking through the keys"),
                       .left_out = keep((all.count + 1) * sizeof(popoto_model *)),
                       .guessed = keep((all.count + 1) * sizeof(popoto_model *)) };
     for (size_t i = 0; i < all.count && status == EXIT_DONE; i++) {
