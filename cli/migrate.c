@@ -29,7 +29,7 @@ static json_t *json_of_report(const session *it, const popoto_migration_report *
 static void print_partitions(const popoto_migration_report *report, const char *title) {
     table *out = table_new();
     table_column(out, title, COLUMN_CUT);
-    table_column(out, "ENTRIES", COLUMN_RIGHT);
+    table_column(out, strcmp(title, "TENANT") == 0 ? "RECORDS" : "ENTRIES", COLUMN_RIGHT);
     for (size_t i = 0; i < report->partition_count; i++) {
         table_cell(out, shown_text(report->partitions[i].name));
         table_number(out, report->partitions[i].count);

@@ -293,7 +293,7 @@ colours() {
     on_a_terminal tenants Episode
     grep -q $'\e\[1m' "$work/out" || { echo "no colours"; return 1; }
     NO_COLOR=1 on_a_terminal tenants Episode
-    ! grep -q $'\e' "$work/out" || { echo "colours with NO_COLOR"; return 1; }
+    ! grep -qE $'\e\\[[0-9;]*m' "$work/out" || { echo "colours with NO_COLOR"; return 1; }
 }
 
 narrow() {
