@@ -894,7 +894,7 @@ typedef struct popoto_grant_desc {
     const popoto_model
         *model;          /* a strict one: says what a tenant is; the grant holds for all models */
     popoto_value tenant; /* POPOTO_VALUE("project-a") */
-    const char *user;    /* no spaces; an existing user of this name is replaced, and its connections
+    const char *user; /* no spaces; an existing user of this name is replaced, and its connections
                             closed */
     const char *password;
 } popoto_grant_desc;

@@ -34,8 +34,8 @@ static popoto_status report_corrupt(auditing *it, popoto_text record, popoto_tex
                                     const char *what) {
     char text[FAILURE_TEXT_SIZE];
     shown one, other;
-    snprintf(text, sizeof text, "%s%s%s: %s", popoto__show(&one, record.data, record.size),
-             index.data != NULL ? " in " : "",
+    snprintf(text, sizeof text, "%.160s%s%.160s: %.180s",
+             popoto__show(&one, record.data, record.size), index.data != NULL ? " in " : "",
              index.data != NULL ? popoto__show(&other, index.data, index.size) : "", what);
     return popoto__audit_note(
         it, (popoto_finding){

@@ -395,7 +395,7 @@ popoto_status popoto_catalog_from_value(popoto_db *db, const popoto_value *descr
     popoto_status status = begin(db, catalog);
     if (status == POPOTO_OK && described == NULL)
         status = popoto__db_needs(db, "a description");
-    if (status == POPOTO_OK)
+    if (status == POPOTO_OK && described != NULL)
         status = read_models(db, *catalog, described);
     return finish(status, catalog);
 }
@@ -562,7 +562,7 @@ popoto_status popoto_catalog_published(popoto_db *db, popoto_catalog **catalog) 
     do
         status = read_page(&it);
     while (status == POPOTO_OK && !(it.cursor.size == 1 && it.cursor.data[0] == '0'));
-    for (size_t i = 0; i < it.count && status == POPOTO_OK; i++)
+    for (size_t i = 0; i < it.count && status == POPOTO_OK && *catalog != NULL; i++)
         status = decode(&it, *catalog, i);
     popoto__buffer_free(&it.cursor);
     if (status == POPOTO_OK)
