@@ -34,7 +34,7 @@ static popoto_status report_corrupt(auditing *it, popoto_text record, popoto_tex
                                     const char *what) {
     char text[FAILURE_TEXT_SIZE];
     shown one, other;
-    snprintf(text, sizeof text, "%.160s%s%.160s: %.180s",
+    snprintf(text, sizeof text, "%.99s%s%.99s: %.290s",
              popoto__show(&one, record.data, record.size), index.data != NULL ? " in " : "",
              index.data != NULL ? popoto__show(&other, index.data, index.size) : "", what);
     return popoto__audit_note(
