@@ -3,6 +3,7 @@
  *
  *     demo          all sections
  *     demo 5 8      only these
+ *     demo tenants  the guide's chapter on strict tenants; demo tenants 3: only that section
  *
  * The lines that are shown are the lines that run: RUN and CODE print their own source. Everything
  * happens in a private server in a temporary folder, which is removed at the end. The exit status is 1
@@ -758,11 +759,13 @@ static void summary(demo *d) {
                plain);
 }
 
-static const struct section {
+struct section {
     const char *title;
     const char *claim;
     void (*play)(demo *d);
-} sections[] = {
+};
+
+static const struct section specification[] = {
     { "The Pattern: Use a KeyField",
       "Declare the project as a KEY. Keys and indexes then keep projects apart by themselves.",
       the_pattern },
@@ -795,11 +798,14 @@ static const struct section {
       separate_databases },
     { "Summary", "The ways of isolation, and the sections that showed them:", summary },
 };
-#define SECTION_COUNT (sizeof sections / sizeof sections[0])
 
-static void play(demo *d, size_t index) {
-    const struct section *it = &sections[index];
-    int used = printf("\n%s%zu  %s%s ", bold, index + 1, it->title, plain) - 1 -
+#include "demo_tenants.h"
+
+#define COUNT(list)   (sizeof(list) / sizeof *(list))
+#define MOST_SECTIONS COUNT(specification)
+
+static void play(demo *d, size_t number, const struct section *it) {
+    int used = printf("\n%s%zu  %s%s ", bold, number, it->title, plain) - 1 -
                (int)(strlen(bold) + strlen(plain));
     fputs(dim, stdout);
     for (; used < WIDTH; used++)
@@ -840,38 +846,58 @@ static void close_stage(demo *d) {
     temporary_remove(&d->place);
 }
 
-/* Which sections to play: all, or those that the arguments number. */
-static void choose_sections(int count, char **arguments, bool *chosen) {
-    for (size_t i = 0; i < SECTION_COUNT; i++)
-        chosen[i] = count < 2;
-    for (int i = 1; i < count; i++) {
+/* What to play: a list of sections, and which of them. */
+typedef struct programme {
+    const struct section *sections;
+    size_t count;
+    bool chosen[MOST_SECTIONS];
+} programme;
+
+static void usage(FILE *out) {
+    fprintf(out, "usage: demo [SECTION...]\n\n");
+    for (size_t i = 0; i < COUNT(specification); i++)
+        fprintf(out, "  %2zu  %s\n", i + 1, specification[i].title);
+    fprintf(out, "\n       demo tenants [SECTION...]\n\n");
+    for (size_t i = 0; i < COUNT(tenant_sections); i++)
+        fprintf(out, "  %2zu  %s\n", i + 1, tenant_sections[i].title);
+}
+
+/* All sections, or those that the arguments number. */
+static programme choose_sections(int count, char **arguments) {
+    bool tenants = count > 1 && strcmp(arguments[1], "tenants") == 0;
+    programme it = { specification, COUNT(specification), { false } };
+    if (tenants)
+        it = (programme){ tenant_sections, COUNT(tenant_sections), { false } };
+    int first = tenants ? 2 : 1;
+    for (size_t i = 0; i < it.count; i++)
+        it.chosen[i] = count <= first;
+    for (int i = first; i < count; i++) {
         char *end;
         unsigned long number = strtoul(arguments[i], &end, 10);
-        if (*end != '\0' || number < 1 || number > SECTION_COUNT) {
+        if (*end != '\0' || number < 1 || number > it.count) {
             bool asked = strcmp(arguments[i], "--help") == 0 || strcmp(arguments[i], "-h") == 0;
-            fprintf(asked ? stdout : stderr, "usage: demo [SECTION...]\n\n");
-            for (size_t k = 0; k < SECTION_COUNT; k++)
-                fprintf(asked ? stdout : stderr, "  %2zu  %s\n", k + 1, sections[k].title);
+            usage(asked ? stdout : stderr);
             exit(asked ? 0 : 2);
         }
-        chosen[number - 1] = true;
+        it.chosen[number - 1] = true;
     }
+    return it;
 }
 
 int main(int argument_count, char **arguments) {
     demo d = { .held = 0 };
-    bool chosen[SECTION_COUNT];
-    choose_sections(argument_count, arguments, chosen);
+    programme chosen = choose_sections(argument_count, arguments);
     choose_colours();
     signal(SIGINT, stop);
     signal(SIGTERM, stop);
     bool ready = open_stage(&d);
     if (ready)
-        printf("\n%slibpopoto %s plays its specification%s, on a private server in\n%s.\n", bold,
-               popoto_version(), plain, d.place.folder);
-    for (size_t i = 0; i < SECTION_COUNT && ready && !stopped; i++)
-        if (chosen[i])
-            play(&d, i);
+        printf("\n%slibpopoto %s plays %s%s, on a private server in\n%s.\n", bold, popoto_version(),
+               chosen.sections == specification ? "its specification" : "strict tenants", plain,
+               d.place.folder);
+    for (size_t i = 0; i < chosen.count && ready && !stopped; i++)
+        if (chosen.chosen[i])
+            play(&d, i + 1, &chosen.sections[i]);
     close_stage(&d);
     if (stopped)
         return 128 + stopped;

@@ -30,6 +30,7 @@
  *   1. statuses and errors     4. models            7. queries       10. tenants' scopes
  *   2. values                  5. connections       8. rows          11. strict tenants
  *   3. fields                  6. writing           9. confidence    12. memory
+ *                                                                    13. for operators
  *
  * CONVENTIONS
  *   - Every call that can fail returns a popoto_status; popoto_error(db) is its sentence.
@@ -560,6 +561,10 @@ typedef struct popoto_options {
  *
  *   redis://[[user]:password@]host[:port][/db]     TCP; port 6379, db 0
  *   rediss://...                                   the same over TLS
+ *   redis+cluster://[[user]:password@]host[:port][,host[:port]]...
+ *                                                  a Redis Cluster, by some of its nodes; for
+ *                                                  strict models (POPOTO_TENANT) alone
+ *   rediss+cluster://...                           the same over TLS
  *   unix:/path/to/socket[?db=N]                    a Unix socket
  *   unix://[user]:password@/path/to/socket[?db=N]  the same with a password
  *   embedded:                                      a private server of this user's, started on
@@ -875,18 +880,22 @@ POPOTO_API popoto_status popoto_scope_leave(popoto_db *db);
 typedef bool popoto_tenant_callback(void *context, const popoto_value *tenant);
 
 /* Every tenant that has records of a strict model, by looking through all keys of the database in small
- * steps: for operators. */
+ * steps: for operators. POPOTO_BAD_SCOPE in a scope that names one. */
 POPOTO_API popoto_status popoto_tenants(popoto_db *db, const popoto_model *model,
                                         popoto_tenant_callback *callback, void *context);
 
 /* A user of the server for one tenant: it may send the commands that this library sends, on keys that
  * begin with the tenant, and nothing else. Everything on strict models works with it inside the tenant,
- * except what is about all tenants; outside it the server itself refuses. */
+ * except what is about all tenants; outside it the server itself refuses. This is worth what the
+ * server's other users are worth: give the default user a password, or turn it off. Such a user may run
+ * scripts of its own (on its own keys), so that it can keep the server busy; use Redis 6.2.7, 7.0 or a
+ * later one, where a script cannot change what other users' scripts do. */
 typedef struct popoto_grant_desc {
     const popoto_model
         *model;          /* a strict one: says what a tenant is; the grant holds for all models */
     popoto_value tenant; /* POPOTO_VALUE("project-a") */
-    const char *user;    /* no spaces; an existing user of this name is replaced */
+    const char *user; /* no spaces; an existing user of this name is replaced, and its connections
+                            closed */
     const char *password;
 } popoto_grant_desc;
 
@@ -901,6 +910,172 @@ POPOTO_API popoto_status popoto_revoke(popoto_db *db, const char *user, bool *ke
 
 /* Release what a call returned with "to be released with popoto_free". block may be NULL. */
 POPOTO_API void popoto_free(popoto_db *db, const void *block);
+
+/* ===== 13. For operators ====================================================================== */
+
+/* What looks at whole databases: all of it with bounded memory, in small steps that never hold the
+ * server, and safe to interrupt and run again. `tenant_field` names the field whose values are the
+ * tenants of an ordinary model; strict models know theirs, and take NULL. */
+
+/* Called between steps with how much was done and how much there is (0: not known); return false to stop
+ * (the call then returns POPOTO_STOPPED). */
+typedef bool popoto_progress(void *context, size_t done, size_t total);
+
+/* --- models for tools --- */
+
+/* Store the descriptors of models in the database, so that tools can work on it without the program. */
+POPOTO_API popoto_status popoto_publish(popoto_db *db, const popoto_model *const *models,
+                                        size_t count);
+
+/* Models of records, made from descriptors. */
+typedef struct popoto_catalog popoto_catalog;
+
+/* Those that were published in the database. *catalog is to be released with popoto_catalog_free, after
+ * every db that was given a model of it is closed. */
+POPOTO_API popoto_status popoto_catalog_published(popoto_db *db, popoto_catalog **catalog);
+/* What can be known of a database that has none: names and keys of models, fields and their types, from
+ * the keys and a sample of the records. popoto_catalog_note tells what is guessed. */
+POPOTO_API popoto_status popoto_catalog_infer(popoto_db *db, popoto_catalog **catalog);
+/* From descriptors as a value, as tools read them from a file (docs/keys.md, "Published models"). */
+POPOTO_API popoto_status popoto_catalog_from_value(popoto_db *db, const popoto_value *described,
+                                                   popoto_catalog **catalog);
+/* The descriptors of a model as a value; it belongs to the catalog. */
+POPOTO_API const popoto_value *popoto_catalog_value(const popoto_catalog *catalog, size_t index);
+POPOTO_API size_t popoto_catalog_count(const popoto_catalog *catalog);
+/* NULL past the end. */
+POPOTO_API const popoto_model *popoto_catalog_model(const popoto_catalog *catalog, size_t index);
+/* A sentence on what was guessed of this model; NULL: nothing. */
+POPOTO_API const char *popoto_catalog_note(const popoto_catalog *catalog, size_t index);
+POPOTO_API void popoto_catalog_free(popoto_catalog *catalog);
+
+/* --- tenants --- */
+
+typedef struct popoto_tenant_figures {
+    popoto_value tenant;
+    size_t records;
+    size_t index_entries; /* members of sets and sorted sets, entries of companion hashes */
+    size_t bytes; /* of the server's memory, records and their share of indexes, estimated from
+                                 a sample where bytes_sampled is true */
+    bool bytes_sampled;
+    double mean_confidence; /* NAN: no CONFIDENCE field, or no entry */
+    int64_t idle_seconds; /* since the most recently used record was read or written, as the server
+                                 knows it; -1: it does not */
+} popoto_tenant_figures;
+
+typedef bool popoto_tenant_figures_callback(void *context, const popoto_tenant_figures *figures);
+
+POPOTO_API popoto_status popoto_tenant_list(popoto_db *db, const popoto_model *model,
+                                            const char *tenant_field,
+                                            popoto_tenant_figures_callback *callback,
+                                            void *context);
+
+/* --- audit --- */
+
+typedef enum popoto_finding_kind {
+    POPOTO_FINDING_MISSING,   /* a record is not in an index that it should be in */
+    POPOTO_FINDING_STRAY,     /* an index has an entry without a record */
+    POPOTO_FINDING_MISPLACED, /* an entry in the index of another value, partition or tenant */
+    POPOTO_FINDING_SCORE,     /* an entry with another score than its record's value */
+    POPOTO_FINDING_DUPLICATE, /* a unique value that several records hold */
+    POPOTO_FINDING_CORRUPT,   /* a stored value, entry or key that is none of the model's */
+} popoto_finding_kind;
+
+typedef struct popoto_finding {
+    popoto_finding_kind kind;
+    popoto_text record; /* the key of the record that it is about */
+    popoto_text index;  /* the key of the index; data NULL: none */
+    const char *text;   /* a sentence */
+    bool repairable;    /* what is right follows from the record */
+    bool repaired;
+} popoto_finding;
+
+typedef bool popoto_finding_callback(void *context, const popoto_finding *finding);
+
+typedef struct popoto_audit_desc {
+    const popoto_model *model;
+    bool
+        repair; /* mend what is repairable, each in one atomic step that a racing writer cannot harm */
+    popoto_finding_callback *found; /* return false to stop; may be NULL */
+    popoto_progress *progress;      /* may be NULL */
+    void *context;
+} popoto_audit_desc;
+
+typedef struct popoto_audit_report {
+    size_t records;
+    size_t index_entries;
+    size_t findings;
+    size_t repaired;
+} popoto_audit_report;
+
+/* Every record of a model is in exactly the indexes that it should be in, and every index holds nothing
+ * else. POPOTO_OK also where there are findings. */
+POPOTO_API popoto_status popoto_audit(popoto_db *db, const popoto_audit_desc *desc,
+                                      popoto_audit_report *report);
+
+/* --- one tenant --- */
+
+typedef struct popoto_tenant_desc {
+    const popoto_model *const *models; /* those that the tenant has records of */
+    size_t model_count;
+    const char *tenant_field; /* of ordinary models; NULL: all models are strict */
+    popoto_value tenant;
+    popoto_progress *progress; /* may be NULL */
+    void *context;
+} popoto_tenant_desc;
+
+typedef struct popoto_erase_receipt {
+    size_t records;       /* removed */
+    size_t index_entries; /* removed with them */
+    size_t
+        other_keys; /* strict: keys under the tenant's prefix that no model accounts for, removed */
+    size_t left;    /* found by looking again afterwards: 0 */
+    popoto_time started;
+    popoto_time finished;
+} popoto_erase_receipt;
+
+/* Remove everything of a tenant, and look afterwards for what is left. Run again after an interruption. */
+POPOTO_API popoto_status popoto_erase(popoto_db *db, const popoto_tenant_desc *desc,
+                                      popoto_erase_receipt *receipt);
+
+/* One line of an export, without its newline; return false to stop. */
+typedef bool popoto_line_callback(void *context, const char *line, size_t size);
+
+/* One tenant's records as lines of JSON, exact for every type, confidence figures included. *count is how
+ * many records there were. */
+POPOTO_API popoto_status popoto_export(popoto_db *db, const popoto_tenant_desc *desc,
+                                       popoto_line_callback *write, void *context, size_t *count);
+
+typedef struct popoto_import_report {
+    size_t lines;
+    size_t records;
+    size_t bad_line;     /* the first that could not be taken, from 1; 0: none */
+    const char *problem; /* its sentence; belongs to the db, until the next call on it */
+} popoto_import_report;
+
+/* Gives the next line, without its newline: false at the end. */
+typedef bool popoto_line_reader(void *context, const char **line, size_t *size);
+
+/* Store the records of an export, under desc->tenant whoever they were exported from; a record that is
+ * there already is replaced, confidence figures too. A line that is broken ends the import with
+ * POPOTO_BAD_VALUE; all before it is stored. */
+POPOTO_API popoto_status popoto_import(popoto_db *db, const popoto_tenant_desc *desc,
+                                       popoto_line_reader *read, void *context,
+                                       popoto_import_report *report);
+
+typedef struct popoto_strict_migration_desc {
+    const popoto_model *from; /* an ordinary model, with a KEY that names the tenant */
+    const popoto_model *to;   /* the strict one: the same name and fields, that KEY a TENANT */
+    bool dry_run;
+    popoto_progress *progress; /* may be NULL */
+    void *context;
+} popoto_strict_migration_desc;
+
+/* Move every record of an ordinary model to a strict one, each in one atomic step with its indexes and
+ * confidence. Not on a cluster, where a record cannot change its slot. The report is that of
+ * popoto_confidence_migrate: partitions are tenants, errors the records that stayed. */
+POPOTO_API popoto_status popoto_migrate_to_strict(popoto_db *db,
+                                                  const popoto_strict_migration_desc *desc,
+                                                  popoto_migration_report **report);
 
 #ifdef __cplusplus
 }

@@ -101,13 +101,15 @@ static const reply *first_error(const reply *answer) {
 static void take_transaction(commit_batch *it, commit *one, const reply *answer) {
     bool is_exec = it->at_reply + 1 == one->replies;
     const reply *error = is_exec && answer->type == REPLY_ARRAY ? first_error(answer) : NULL;
-    it->is_stuck = it->is_stuck || (is_exec && answer->type == REPLY_ERROR &&
-                                    !popoto__reply_is_error(answer, "EXECABORT"));
+    it->is_stuck =
+        it->is_stuck || (is_exec && answer->type == REPLY_ERROR && answer->fate == POPOTO_OK &&
+                         !popoto__reply_is_error(answer, "EXECABORT"));
     if (one->state != COMMIT_SENT)
         return; /* it failed before, and this is EXECABORT */
     if (answer->type == REPLY_ERROR) {
         popoto__commit_settle(it, one, popoto__reply_failure(answer, it->doing, &it->db->why));
-        if (it->at_reply == 0) /* no MULTI: the commands run nevertheless */
+        if (it->at_reply == 0 &&
+            answer->fate == POPOTO_OK) /* no MULTI: the commands run nevertheless */
             one->state = COMMIT_BROKEN;
     } else if (error != NULL) {
         popoto__commit_settle(it, one, popoto__reply_failure(error, it->doing, &it->db->why));
@@ -127,6 +129,8 @@ static popoto_status take_reply(void *context, size_t index, const reply *answer
     while (it->at_reply == 0 && item_at(it, it->at)->state != COMMIT_SENT)
         it->at++;
     commit *one = item_at(it, it->at);
+    if (answer->fate != POPOTO_OK)
+        it->fate = answer->fate;
     if (one->is_transaction)
         take_transaction(it, one, answer);
     else
@@ -242,7 +246,7 @@ void popoto__commit_run(commit_batch *it) {
         popoto_status status =
             popoto__db_exchange(it->db, replies, !it->only_asks, NULL, take_reply, it);
         if (it->is_stuck && it->db->connection != NULL)
-            popoto__link_drop(it->db->connection);
+            popoto__channel_drop(it->db->connection);
         it->is_stuck = false;
         if (status != POPOTO_OK) {
             settle_lost(it, status);
@@ -261,4 +265,7 @@ void popoto__commit_run(commit_batch *it) {
                                                "after %d tries",
                                                MAX_TRIES));
     }
+    /* Those that were to go to the same node next would wait for their deadlines in vain. */
+    if (it->lost == POPOTO_OK)
+        it->lost = it->fate;
 }

@@ -52,6 +52,7 @@ struct commit_batch {
     /* Append to db->request what undoes a broken transaction; returns the number of commands. */
     size_t (*undo)(commit_batch *it, commit *one);
     popoto_status lost;  /* how the connection failed; POPOTO_OK: it did not */
+    popoto_status fate;  /* how that to a node of a cluster did, while others answered */
     bool is_stuck;       /* EXEC was refused: the connection is still inside of MULTI */
     size_t forgotten;    /* rounds in which the server did not know the script */
     size_t at, at_reply; /* while replies are taken: whose comes next */

@@ -424,10 +424,16 @@ static popoto_status partition_values(popoto_db *db, const model *of, const fiel
                 filters[i].lookup == NULL
                     ? "(NULL)"
                     : popoto__show(&room, filters[i].lookup, strlen(filters[i].lookup)));
-        popoto_status status =
-            popoto__field_accept(of, by, &filters[i].value, &values[by->index], &db->why);
+        popoto_value taken;
+        popoto_status status = popoto__field_accept(of, by, &filters[i].value, &taken, &db->why);
         if (status != POPOTO_OK)
             return status;
+        if (values[by->index].type != POPOTO_NULL &&
+            !popoto_value_equal(&values[by->index], &taken))
+            return popoto__fail(&db->why, POPOTO_BAD_ARGUMENT,
+                                "%s.%s: two values of %s are given, and one is needed",
+                                of->name.data, about->name, by->name);
+        values[by->index] = taken;
     }
     popoto_status status = POPOTO_OK;
     if (of->tenant != NULL)
@@ -472,9 +478,26 @@ typedef struct scan {
     size_t count;
     popoto_text corrupt; /* the first member whose entry is none; data NULL: none */
     const model *of;
-    popoto_text *own; /* by field: what the scopes say of the key's fields; NULL: nothing */
+    popoto_text
+        *own; /* by field: what the scopes and the hash say of the key's fields; NULL: nothing */
     arena own_memory;
 } scan;
+
+static bool room_for_own(scan *it) {
+    if (it->own == NULL)
+        it->own = popoto__arena_zeroed(&it->own_memory, it->of->field_count, sizeof *it->own);
+    return it->own != NULL;
+}
+
+/* A strict model's hash is one tenant's: its own user may write any name into it. */
+static popoto_status keep_to_tenant(scan *it, popoto_text hash) {
+    if (it->of->tenant == NULL)
+        return POPOTO_OK;
+    if (!room_for_own(it))
+        return popoto__fail_memory(&it->db->why);
+    it->own[it->of->tenant->index] = popoto__key_tenant(hash);
+    return POPOTO_OK;
+}
 
 /* Scopes on fields that are no part of the partition: the members' names tell whose they are, or nothing
  * does. */
@@ -485,7 +508,7 @@ static popoto_status keep_to_scopes(scan *it) {
         const popoto_value *given = popoto__scope_value(db, by);
         popoto_value value = { POPOTO_NULL, { 0 } };
         shown room;
-        if (given == NULL || popoto__partitioned_by(it->about, by))
+        if (given == NULL || by == it->of->tenant || popoto__partitioned_by(it->about, by))
             continue;
         if (!by->is_key)
             return popoto__fail(&db->why, POPOTO_BAD_SCOPE,
@@ -494,9 +517,7 @@ static popoto_status keep_to_scopes(scan *it) {
                                 it->of->name.data, it->about->name, by->name, by->name,
                                 popoto__show_value(&room, given));
         popoto_status status = popoto__scope_complete(db, it->of, by, &value);
-        if (it->own == NULL)
-            it->own = popoto__arena_zeroed(&it->own_memory, it->of->field_count, sizeof *it->own);
-        if (status == POPOTO_OK && it->own == NULL)
+        if (status == POPOTO_OK && !room_for_own(it))
             status = popoto__fail_memory(&db->why);
         if (status == POPOTO_OK)
             status = popoto__segment(it->of, by, &value, &it->own_memory, &it->own[i], &db->why);
@@ -612,6 +633,8 @@ popoto_status popoto_confidence_scan(popoto_db *db, const popoto_confidence_scan
     /* The callback's own calls empty the scratch memory. */
     popoto_text hash = { NULL, 0 };
     status = popoto__db_hand_out(db, made, &hash);
+    if (status == POPOTO_OK)
+        status = keep_to_tenant(&it, hash);
     if (status == POPOTO_OK)
         status = keep_to_scopes(&it);
     if (status == POPOTO_OK)

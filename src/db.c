@@ -57,7 +57,7 @@ typedef struct connected {
     address to;
     bool has_address; /* it was understood, and `to` holds it */
     embedded *server;
-    server_link *connection;
+    channel *connection;
 } connected;
 
 static int timeout_or_default(int given) {
@@ -65,7 +65,7 @@ static int timeout_or_default(int given) {
 }
 
 static void disconnect(connected *it) {
-    popoto__link_free(it->connection);
+    popoto__channel_free(it->connection);
     popoto__embedded_leave(it->server);
     popoto__arena_free(&it->memory);
 }
@@ -86,7 +86,7 @@ static popoto_status prepare_server(popoto_db *db, connected *it) {
         to.kind = ADDRESS_UNIX;
         to.path = popoto__embedded_socket(it->server);
     }
-    return popoto__link_new(&to, &options, &it->connection, &db->why);
+    return popoto__channel_new(&to, &options, &it->connection, &db->why);
 }
 
 /* POPOTO_BAD_URL leaves nothing; after other failures `it` holds what is needed to try again. */
@@ -102,7 +102,7 @@ static popoto_status connect_to(popoto_db *db, const char *url, connected *it) {
     if (status == POPOTO_OK)
         status = prepare_server(db, it);
     if (status == POPOTO_OK)
-        status = popoto__link_connect(it->connection, &db->why);
+        status = popoto__channel_connect(it->connection, &db->why);
     return status;
 }
 
@@ -114,6 +114,8 @@ static void take_over(popoto_db *db, const connected *it) {
     db->connection = it->connection;
     memset(db->sha, 0, sizeof db->sha);
     db->knows_permissions = false;
+    memset(db->noted_tenants, 0, sizeof db->noted_tenants);
+    db->note_after = 0;
 }
 
 static connected given_up(const popoto_db *db) {
@@ -265,7 +267,20 @@ popoto_status popoto__db_begin(popoto_db *db, const popoto_model *declared, cons
     }
     popoto__arena_reset(&db->scratch);
     popoto__buffer_clear(&db->request);
-    return find_model(db, declared, of);
+    popoto_status status = find_model(db, declared, of);
+    if (status == POPOTO_OK && (*of)->tenant == NULL && popoto__db_is_cluster(db)) {
+        *of = NULL;
+        status = popoto__fail(&db->why, POPOTO_UNSUPPORTED,
+                              "%s is no strict model, so its keys lie on several nodes of a "
+                              "cluster and cannot change in one step; declare the field that "
+                              "owns its records as POPOTO_TENANT",
+                              declared->name);
+    }
+    return status;
+}
+
+bool popoto__db_is_cluster(const popoto_db *db) {
+    return db->has_address && popoto__channel_is_cluster(&db->to);
 }
 
 popoto_status popoto_model_check(popoto_db *db, const popoto_model *declared) {
@@ -302,13 +317,13 @@ popoto_status popoto__db_exchange(popoto_db *db, size_t count, bool writes, aren
     popoto_status status = ensure_server(db);
     if (status != POPOTO_OK)
         return status;
-    status = popoto__link_exchange(db->connection, &what, &db->why);
+    status = popoto__channel_exchange(db->connection, &what, &db->why);
     if (status != POPOTO_CANNOT_CONNECT || db->server == NULL)
         return status;
     /* Nothing was sent, because the embedded server is gone, killed perhaps: start it again. */
     status = popoto__embedded_revive(db->server, timeout_or_default(db->options.connect_timeout),
                                      &db->why);
-    return status != POPOTO_OK ? status : popoto__link_exchange(db->connection, &what, &db->why);
+    return status != POPOTO_OK ? status : popoto__channel_exchange(db->connection, &what, &db->why);
 }
 
 static popoto_status take_ping(void *context, size_t index, const reply *answer) {

@@ -4,8 +4,8 @@
 #ifndef POPOTO_DB_H
 #define POPOTO_DB_H
 
+#include "channel.h"
 #include "embedded.h"
-#include "link.h"
 #include "object.h"
 #include "plan.h"
 
@@ -22,10 +22,10 @@ typedef struct row_source {
     size_t count;
 } row_source;
 
-/* The keys of objects that are the caller's own, in a ring of bytes: the latest so many. */
 /* How many tenants a db remembers to have put on the list of tenants. */
 #define NOTED_TENANTS 256
 
+/* The keys of objects that are the caller's own, in a ring of bytes: the latest so many. */
 #define KEY_LOG_SIZE ((size_t)1 << 18)
 
 typedef struct key_log {
@@ -43,13 +43,14 @@ struct popoto_db {
     failure unusable; /* what is wrong where there is no address */
     address to;
     embedded *server;
-    server_link *connection;
+    channel *connection;
     model_entry *models;
     scope *scopes;
     key_log log;
     row_source *sources;
     uint32_t last_serial;
     uint64_t noted_tenants[NOTED_TENANTS]; /* digests, each at its own place */
+    int64_t note_after;                    /* no tenant is noted before this moment of the clock */
     char sha[SCRIPT_COUNT][48];            /* empty: not loaded yet */
     bool scripts_by_text;                  /* the server keeps forgetting them: send them whole */
     bool knows_permissions;
@@ -65,7 +66,11 @@ popoto_status popoto__db_needs(popoto_db *db, const char *what);
  * model when it is new. */
 popoto_status popoto__db_begin(popoto_db *db, const popoto_model *declared, const model **of);
 
-/* Send db->request, `count` commands. See popoto__link_exchange; db->why is set on failure. */
+/* Whether the keys of one tenant are on another server than those of the next. */
+bool popoto__db_is_cluster(const popoto_db *db);
+
+/* Send db->request, `count` commands. See popoto__link_exchange, and popoto__cluster_exchange; db->why
+ * is set on failure. */
 popoto_status popoto__db_exchange(popoto_db *db, size_t count, bool writes, arena *strings,
                                   reply_handler *handle, void *context);
 

@@ -28,6 +28,10 @@ static const char *const allowed[] = {
 };
 #define ALLOWED_COUNT (sizeof(allowed) / sizeof(*allowed))
 
+/* And what a cluster wants of a client besides: where the slots are, and a key that is about to move. */
+static const char *const allowed_on_clusters[] = { "+cluster|slots", "+asking" };
+#define CLUSTER_COUNT (sizeof(allowed_on_clusters) / sizeof(*allowed_on_clusters))
+
 static popoto_status check_user(popoto_db *db, const char *user) {
     if (user == NULL || user[0] == '\0' || strcmp(user, "default") == 0)
         return popoto__fail(&db->why, POPOTO_BAD_ARGUMENT,
@@ -42,21 +46,31 @@ static popoto_status check_user(popoto_db *db, const char *user) {
 typedef struct answers {
     popoto_db *db;
     const char *doing;
+    size_t count;    /* of commands; the last is ACL SAVE */
     bool kept;       /* the server keeps an ACL file, and wrote it */
     int64_t removed; /* users */
 } answers;
 
-/* ACL SETUSER or DELUSER, then ACL SAVE, which a server without an ACL file refuses: no failure. */
+/* ACL DELUSER, a grant's ACL SETUSER, then ACL SAVE, which a server without an ACL file refuses: no
+ * failure. */
 static popoto_status take_answer(void *context, size_t index, const reply *answer) {
     answers *it = context;
-    if (index == 1) {
+    if (index == it->count - 1) {
         it->kept = answer->type == REPLY_STATUS;
         return POPOTO_OK;
     }
     if (answer->type == REPLY_ERROR)
         return popoto__reply_failure(answer, it->doing, &it->db->why);
-    it->removed = answer->type == REPLY_INTEGER ? answer->integer : 0;
+    if (index == 0)
+        it->removed = answer->type == REPLY_INTEGER ? answer->integer : 0;
     return POPOTO_OK;
+}
+
+static void render_removal(const char *user, buffer *out) {
+    popoto__request_begin(out, 3);
+    popoto__request_text(out, "ACL");
+    popoto__request_text(out, "DELUSER");
+    popoto__request_text(out, user);
 }
 
 static void render_save(buffer *out) {
@@ -69,7 +83,10 @@ static void render_grant(popoto_db *db, const popoto_grant_desc *desc, popoto_te
     buffer *out = &db->request;
     buffer part;
     popoto__buffer_init(&part, &db->allocator);
-    popoto__request_begin(out, 9 + ALLOWED_COUNT);
+    /* A changed user would keep the connections that the old password opened, for the new tenant. */
+    render_removal(desc->user, out);
+    size_t more = popoto__db_is_cluster(db) ? CLUSTER_COUNT : 0;
+    popoto__request_begin(out, 9 + ALLOWED_COUNT + more);
     popoto__request_text(out, "ACL");
     popoto__request_text(out, "SETUSER");
     popoto__request_text(out, desc->user);
@@ -88,6 +105,8 @@ static void render_grant(popoto_db *db, const popoto_grant_desc *desc, popoto_te
     popoto__request_text(out, "-@all");
     for (size_t i = 0; i < ALLOWED_COUNT; i++)
         popoto__request_text(out, allowed[i]);
+    for (size_t i = 0; i < more; i++)
+        popoto__request_text(out, allowed_on_clusters[i]);
     out->failed = out->failed || part.failed;
     popoto__buffer_free(&part);
     render_save(out);
@@ -118,9 +137,9 @@ popoto_status popoto_grant(popoto_db *db, const popoto_grant_desc *desc, bool *k
         status = popoto__segment(of, of->tenant, &tenant, &db->scratch, &segment, &db->why);
     if (status != POPOTO_OK)
         return status;
-    answers it = { .db = db, .doing = "making a tenant's user" };
+    answers it = { .db = db, .doing = "making a tenant's user", .count = 3 };
     render_grant(db, desc, segment);
-    status = popoto__db_exchange(db, 2, true, NULL, take_answer, &it);
+    status = popoto__db_exchange(db, 3, true, NULL, take_answer, &it);
     if (kept != NULL)
         *kept = status == POPOTO_OK && it.kept;
     return status;
@@ -134,12 +153,9 @@ popoto_status popoto_revoke(popoto_db *db, const char *user, bool *kept) {
     popoto_status status = check_user(db, user);
     if (status != POPOTO_OK)
         return status;
-    answers it = { .db = db, .doing = "ending a tenant's user" };
+    answers it = { .db = db, .doing = "ending a tenant's user", .count = 2 };
     popoto__buffer_clear(&db->request);
-    popoto__request_begin(&db->request, 3);
-    popoto__request_text(&db->request, "ACL");
-    popoto__request_text(&db->request, "DELUSER");
-    popoto__request_text(&db->request, user);
+    render_removal(user, &db->request);
     render_save(&db->request);
     status = popoto__db_exchange(db, 2, true, NULL, take_answer, &it);
     if (status == POPOTO_OK && it.removed == 0)

@@ -153,3 +153,11 @@ bool popoto__key_unescape_tenant(buffer *out, const char *data, size_t size) {
     }
     return true;
 }
+
+popoto_text popoto__key_tenant(popoto_text key) {
+    const char *end = key.size > 1 ? memchr(key.data, '}', key.size) : NULL;
+    if (end == NULL || key.data[0] != '{' || end == key.data + 1 ||
+        end + 1 == key.data + key.size || end[1] != ':')
+        return (popoto_text){ NULL, 0 };
+    return (popoto_text){ key.data + 1, (size_t)(end - key.data) - 1 };
+}

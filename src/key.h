@@ -35,6 +35,9 @@ void popoto__key_escape_tenant(buffer *out, const char *data, size_t size);
 /* The inverse; out NULL: only ask. False: it is not what the above writes. */
 bool popoto__key_unescape_tenant(buffer *out, const char *data, size_t size);
 
+/* "{project-a}:$Class:Episode" -> "project-a", as it is escaped; data NULL: the key begins otherwise. */
+popoto_text popoto__key_tenant(popoto_text key);
+
 /* The next segment of a key, still escaped: moves *rest past it and its ':'. False at the end. An
  * empty key has one empty segment. */
 typedef struct key_rest {

@@ -3,10 +3,11 @@
  * short; hiredis takes the protocol's replies apart and does TLS. Never formats a key, never logs. */
 #include "link.h"
 
+#include "clock.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <hiredis/hiredis.h>
-#include <limits.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -16,7 +17,6 @@
 #include <sys/socket.h>
 #include <sys/time.h>
 #include <sys/un.h>
-#include <time.h>
 #include <unistd.h>
 
 #ifdef POPOTO_WITH_TLS
@@ -35,52 +35,14 @@
 #define SOCK_CLOEXEC 0
 #endif
 
-/* ----- time ----------------------------------------------------------------------------------- */
+/* ----- waiting -------------------------------------------------------------------------------- */
 
-/* A deadline is a moment of the monotonic clock in microseconds. */
-#define NO_DEADLINE INT64_MAX
-
-static int64_t now(void) {
-    struct timespec time;
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    return (int64_t)time.tv_sec * 1000000 + time.tv_nsec / 1000;
-}
-
-static int64_t deadline_in(int milliseconds) {
-    return milliseconds < 0 ? NO_DEADLINE : now() + (int64_t)milliseconds * 1000;
-}
-
-static int64_t earlier(int64_t one, int64_t other) {
-    return one < other ? one : other;
-}
-
-/* What poll(2) takes: rounded up, so that a wait that ended is a deadline that passed. */
-static int milliseconds_until(int64_t deadline) {
-    if (deadline == NO_DEADLINE)
-        return -1;
-    int64_t left = deadline - now();
-    if (left <= 0)
-        return 0;
-    return left / 1000 >= INT_MAX ? INT_MAX : (int)((left + 999) / 1000);
-}
-
-static void pause_until(int64_t deadline, int milliseconds) {
-    int left = milliseconds_until(deadline);
-    if (left >= 0 && left < milliseconds)
-        milliseconds = left;
-    struct timespec time = { milliseconds / 1000, (milliseconds % 1000) * 1000000L };
-    nanosleep(&time, NULL); /* a signal may cut it short: the caller looks at the clock again */
-}
-
-/* Waits for one of `events`. 0: the deadline passed; -1: errno says why not. */
-static int wait_for(int socket, short events, int64_t deadline, short *happened) {
-    struct pollfd one = { .fd = socket, .events = events };
+/* Waits until something happened to one of the sockets. 0: the deadline passed; -1: errno says why not. */
+static int wait_for(struct pollfd *sockets, size_t count, int64_t deadline) {
     for (;;) {
-        int ready = poll(&one, 1, milliseconds_until(deadline));
-        if (ready < 0 && errno == EINTR)
-            continue;
-        *happened = one.revents;
-        return ready;
+        int ready = poll(sockets, (nfds_t)count, popoto__clock_left(deadline));
+        if (ready >= 0 || errno != EINTR)
+            return ready;
     }
 }
 
@@ -468,6 +430,8 @@ bool popoto__reply_is_error(const reply *answer, const char *first_word) {
 
 popoto_status popoto__reply_failure(const reply *answer, const char *what, failure *why) {
     shown room;
+    if (answer->fate != POPOTO_OK)
+        return popoto__fail(why, answer->fate, "%s: %s", what, answer->text);
     if (answer->type != REPLY_ERROR)
         return popoto__fail(why, POPOTO_SERVER_ERROR,
                             "%s: the server answered something else than this command's reply",
@@ -593,7 +557,7 @@ static int set_blocking(int socket, bool blocking) {
 
 /* Connects, and closes the socket where it cannot; errno says why. */
 static int finish_connect(int socket, const struct sockaddr *to, socklen_t size, int64_t deadline) {
-    short happened = 0;
+    struct pollfd waiting = { .fd = socket, .events = POLLOUT };
     int error = 0;
     socklen_t error_size = sizeof(error);
     if (set_blocking(socket, false) != 0)
@@ -604,11 +568,11 @@ static int finish_connect(int socket, const struct sockaddr *to, socklen_t size,
             return socket;
         if (errno == EINPROGRESS || errno == EINTR || errno == EALREADY)
             break;
-        if (errno != EAGAIN || milliseconds_until(deadline) == 0)
+        if (errno != EAGAIN || popoto__clock_left(deadline) == 0)
             goto failed;
-        pause_until(deadline, 5);
+        popoto__clock_pause(deadline, 5);
     }
-    int ready = wait_for(socket, POLLOUT, deadline, &happened);
+    int ready = wait_for(&waiting, 1, deadline);
     if (ready == 0)
         errno = ETIMEDOUT;
     if (ready <= 0 || getsockopt(socket, SOL_SOCKET, SO_ERROR, &error, &error_size) != 0)
@@ -657,7 +621,7 @@ static popoto_status open_tcp(const server_link *it, int64_t deadline, int *out,
     for (struct addrinfo *at = found; at != NULL && made < 0; at = at->ai_next) {
         int64_t until = deadline;
         if (at->ai_next != NULL && deadline != NO_DEADLINE)
-            until = now() + (deadline - now()) / 2;
+            until = popoto__clock_now() + (deadline - popoto__clock_now()) / 2;
         made = new_socket(at->ai_family);
         if (made >= 0)
             made = finish_connect(made, at->ai_addr, at->ai_addrlen, until);
@@ -728,7 +692,7 @@ static SSL *new_session(const char *host) {
 /* The handshake on a blocking socket whose reads and writes end at the deadline. */
 static popoto_status start_tls(server_link *it, int64_t deadline, failure *why) {
     redisContext *connection = it->connection;
-    int left = milliseconds_until(deadline);
+    int left = popoto__clock_left(deadline);
     struct timeval time = { left / 1000, (left % 1000) * 1000 };
     struct timeval none = { 0, 0 };
     sigset_t before;
@@ -752,7 +716,7 @@ static popoto_status start_tls(server_link *it, int64_t deadline, failure *why) 
             return popoto__fail(why, POPOTO_CANNOT_CONNECT,
                                 "cannot connect to %s: its certificate is not accepted: %s",
                                 it->to.display, X509_verify_cert_error_string(verified));
-        if (milliseconds_until(deadline) == 0)
+        if (popoto__clock_left(deadline) == 0)
             return fail_to_connect(it, ETIMEDOUT, why);
         return popoto__fail(why, POPOTO_CANNOT_CONNECT, "cannot connect to %s: TLS: %s",
                             it->to.display, connection->errstr);
@@ -846,38 +810,69 @@ static progress receive_some(server_link *it) {
     return BROKEN;
 }
 
-/* Send the request while reading what comes, so that neither side's full buffers stop the other. The
- * time that the handler takes is the caller's own: the deadline is moved by it. */
-static progress converse(server_link *it, const buffer *request, int64_t *deadline, size_t *sent) {
-    bool deaf = false; /* the peer takes no more, but it may have said why */
-    *sent = 0;
+/* One link's side of a conversation. */
+typedef struct talk {
+    server_link *it;
+    const buffer *request;
+    size_t sent;
+    bool deaf; /* the peer takes no more, but it may have said why */
+    progress how;
+} talk;
+
+/* Send what can be sent, and say what to wait for. */
+static short speak(talk *one) {
+    if (one->deaf || one->sent == one->request->size)
+        return POLLIN;
+    progress how = send_some(one->it, one->request, &one->sent);
+    if (how == STARVED || (how == BROKEN && one->sent == 0))
+        one->how = how;
+    one->deaf = how == BROKEN;
+    return one->deaf || one->sent == one->request->size ? POLLIN : POLLIN | POLLOUT;
+}
+
+/* Read what there is. The time that the handler takes is the caller's own: the deadline moves by it. */
+static void listen_to(talk *one, int64_t *deadline) {
+    int64_t before = popoto__clock_now();
+    one->how = receive_some(one->it);
+    if (*deadline != NO_DEADLINE)
+        *deadline += popoto__clock_now() - before;
+    if (one->how == COMPLETE && one->sent < one->request->size)
+        one->how = GARBLED; /* answers to questions that were not put */
+}
+
+/* Send the requests while reading what comes, so that neither side's full buffers stop the other, until
+ * none of the talks is GOING_ON. There is a place in `sockets` for each. */
+static void converse_all(talk *talks, struct pollfd *sockets, size_t count, int64_t *deadline) {
     for (;;) {
-        short events = POLLIN;
-        short happened = 0;
-        if (!deaf && *sent < request->size) {
-            progress how = send_some(it, request, sent);
-            if (how == STARVED || (how == BROKEN && *sent == 0))
-                return how;
-            deaf = how == BROKEN;
-            if (!deaf && *sent < request->size)
-                events |= POLLOUT;
+        size_t open = 0;
+        for (size_t i = 0; i < count; i++) {
+            sockets[i] = (struct pollfd){ .fd = -1 }; /* poll(2) passes over it */
+            short events = talks[i].how == GOING_ON ? speak(&talks[i]) : POLLIN;
+            if (talks[i].how != GOING_ON)
+                continue;
+            sockets[i] = (struct pollfd){ talks[i].it->connection->fd, events, 0 };
+            open++;
         }
-        int ready = wait_for(it->connection->fd, events, *deadline, &happened);
-        if (ready == 0)
-            return LATE;
-        if (ready < 0)
-            return BROKEN;
-        if ((happened & (POLLIN | POLLHUP | POLLERR | POLLNVAL)) == 0)
-            continue;
-        int64_t before = now();
-        progress how = receive_some(it);
-        if (*deadline != NO_DEADLINE)
-            *deadline += now() - before;
-        if (how == COMPLETE && *sent < request->size)
-            return GARBLED; /* answers to questions that were not put */
-        if (how != GOING_ON)
-            return how;
+        if (open == 0)
+            return;
+        int ready = wait_for(sockets, count, *deadline);
+        for (size_t i = 0; i < count; i++) {
+            if (talks[i].how != GOING_ON)
+                continue;
+            if (ready <= 0)
+                talks[i].how = ready == 0 ? LATE : BROKEN;
+            else if ((sockets[i].revents & (POLLIN | POLLHUP | POLLERR | POLLNVAL)) != 0)
+                listen_to(&talks[i], deadline);
+        }
     }
+}
+
+static progress converse(server_link *it, const buffer *request, int64_t *deadline, size_t *sent) {
+    talk one = { .it = it, .request = request };
+    struct pollfd socket;
+    converse_all(&one, &socket, 1, deadline);
+    *sent = one.sent;
+    return one.how;
 }
 
 /* ----- connecting ----------------------------------------------------------------------------- */
@@ -993,14 +988,14 @@ static popoto_status introduce(server_link *it, int64_t deadline, failure *why) 
         status = it->in.status;
         was_loading = was_loading || about.loading;
         if (status == POPOTO_OK && was_loading && how != BROKEN &&
-            milliseconds_until(deadline) == 0)
+            popoto__clock_left(deadline) == 0)
             status = popoto__fail(why, POPOTO_UNAVAILABLE,
                                   "%s: the server is still loading its data", it->to.display);
         if (status == POPOTO_OK && how != COMPLETE)
             status = explain_greeting(it, how, why);
         if (status != POPOTO_OK || !about.loading)
             break;
-        pause_until(deadline, 20);
+        popoto__clock_pause(deadline, 20);
     }
     if (request.data != NULL)
         memset(request.data, 0, request.capacity); /* the password */
@@ -1021,7 +1016,9 @@ static popoto_status open_socket(const server_link *it, int64_t deadline, int *o
                             "later with hiredis_ssl",
                             it->to.display);
 #endif
-    case ADDRESS_EMBEDDED: break;
+    case ADDRESS_EMBEDDED:
+    case ADDRESS_CLUSTER:
+    case ADDRESS_CLUSTER_TLS: break;
     }
     return popoto__fail(why, POPOTO_CANNOT_CONNECT,
                         "%s: an embedded server has to be started first", it->to.display);
@@ -1075,7 +1072,7 @@ static bool is_usable(server_link *it) {
 #define STEADY_USE 100000 /* microseconds */
 
 static bool needs_look(const server_link *it) {
-    return it->to.kind != ADDRESS_UNIX || now() - it->last_used > STEADY_USE;
+    return it->to.kind != ADDRESS_UNIX || popoto__clock_now() - it->last_used > STEADY_USE;
 }
 
 static popoto_status be_connected(server_link *it, int64_t limit, failure *why) {
@@ -1085,7 +1082,8 @@ static popoto_status be_connected(server_link *it, int64_t limit, failure *why) 
         drop_connection(it);
     if (it->connection != NULL)
         return POPOTO_OK;
-    return connect_anew(it, earlier(limit, deadline_in(it->connect_timeout)), why);
+    return connect_anew(it, popoto__clock_earlier(limit, popoto__clock_in(it->connect_timeout)),
+                        why);
 }
 
 popoto_status popoto__link_connect(server_link *it, failure *why) {
@@ -1130,7 +1128,7 @@ popoto_status popoto__link_exchange(server_link *it, const exchange *what, failu
     if (status != POPOTO_OK)
         return status;
 
-    int64_t deadline = deadline_in(it->command_timeout);
+    int64_t deadline = popoto__clock_in(it->command_timeout);
     size_t sent = 0;
     receiver_begin(&it->in, what);
     progress how = converse(it, what->request, &deadline, &sent);
@@ -1149,11 +1147,49 @@ popoto_status popoto__link_exchange(server_link *it, const exchange *what, failu
         how = converse(it, what->request, &deadline, &sent);
     }
     if (how == COMPLETE) {
-        it->last_used = now();
+        it->last_used = popoto__clock_now();
         return it->in.status;
     }
     drop_connection(it);
     if (it->in.status != POPOTO_OK && !what->writes)
         return it->in.status; /* of the replies that were lost none was wanted any more */
     return fail_exchange(it, how, what->writes && sent > 0, why);
+}
+
+/* ----- exchanges over several links ----------------------------------------------------------- */
+
+static void finish_part(link_part *part, const talk *side) {
+    server_link *it = part->link;
+    /* TLS takes all of a request or none, and says nothing of how much went out. */
+    part->sent = is_tls(it) && side->sent > 0 ? part->what.request->size : side->sent;
+    part->handed = it->in.handed;
+    part->status = it->in.status;
+    if (side->how == COMPLETE)
+        return;
+    drop_connection(it);
+    part->status = fail_exchange(it, side->how, part->what.writes && side->sent > 0, &part->why);
+}
+
+popoto_status popoto__link_exchange_parts(link_part *parts, size_t count, int64_t deadline,
+                                          arena *memory, failure *why) {
+    talk *talks = popoto__arena_zeroed(memory, count, sizeof(*talks));
+    struct pollfd *sockets = popoto__arena_zeroed(memory, count, sizeof(*sockets));
+    if (talks == NULL || sockets == NULL)
+        return popoto__fail_memory(why);
+    for (size_t i = 0; i < count; i++) {
+        link_part *part = &parts[i];
+        part->handed = part->sent = 0;
+        part->status = part->what.request->failed ? popoto__fail_memory(&part->why)
+                                                  : be_connected(part->link, deadline, &part->why);
+        talks[i] = (talk){ .it = part->link, .request = part->what.request };
+        if (part->status != POPOTO_OK)
+            talks[i].how = BROKEN; /* it takes no part */
+        else
+            receiver_begin(&part->link->in, &part->what);
+    }
+    converse_all(talks, sockets, count, &deadline);
+    for (size_t i = 0; i < count; i++)
+        if (parts[i].status == POPOTO_OK)
+            finish_part(&parts[i], &talks[i]);
+    return POPOTO_OK;
 }

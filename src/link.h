@@ -22,6 +22,9 @@ struct reply {
     reply_type type;
     int64_t integer;
     const char *text; /* STATUS, ERROR, STRING; a NUL stands behind its last byte */
+    /* Not POPOTO_OK: an ERROR that no server sent but we, because of several nodes that share an
+     * exchange this command's was lost; what became of the command. */
+    popoto_status fate;
     size_t size;
     size_t count; /* ARRAY */
     reply **items;
@@ -77,6 +80,23 @@ popoto_status popoto__link_connect(server_link *it, failure *why);
  * writing are interleaved, so a pipeline of any size cannot block on a full socket. Error replies
  * are replies like any other: they go to the handler. */
 popoto_status popoto__link_exchange(server_link *it, const exchange *what, failure *why);
+
+/* What one of several links has to do with an exchange, and what became of that. */
+typedef struct link_part {
+    server_link *link;
+    exchange what;
+    popoto_status status; /* POPOTO_OK: all replies were handed over; else `why` has the sentence */
+    size_t handed;        /* replies that were */
+    size_t sent;          /* the server cannot have seen a byte of the request behind these */
+    failure why;
+} link_part;
+
+/* The same over several links at once: connect those that are not, send all parts while reading what
+ * comes, until each part has its replies, or failed, or the deadline (see clock) passed. Nothing is
+ * tried twice: that is the caller's, who knows where else to try. Handlers must not refuse replies.
+ * POPOTO_NO_MEMORY: nothing was sent. No two parts have the same link. */
+popoto_status popoto__link_exchange_parts(link_part *parts, size_t count, int64_t deadline,
+                                          arena *memory, failure *why);
 
 /* Hang up: the state that the server keeps of this connection is not to be used. The next exchange
  * connects anew. */

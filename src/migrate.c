@@ -239,6 +239,13 @@ static bool is_of_entry(popoto_status status) {
            status == POPOTO_BAD_ARGUMENT || status == POPOTO_CHANGED;
 }
 
+/* A strict model's hash is one tenant's, whose own user may write any name into it. */
+static bool is_foreign(const migration *it, popoto_text member) {
+    popoto_text own = popoto__key_tenant(it->hash), is = popoto__key_tenant(member);
+    return it->of->tenant != NULL &&
+           (is.size != own.size || memcmp(is.data, own.data, own.size) != 0);
+}
+
 static popoto_status prepare_move(migration *it, size_t index, popoto_value *nothing, move *out) {
     shown room;
     out->write = (record_write){
@@ -248,6 +255,9 @@ static popoto_status prepare_move(migration *it, size_t index, popoto_value *not
         .values = nothing,
         .old_key = it->members[index],
     };
+    if (is_foreign(it, it->members[index]))
+        return popoto__fail(&it->db->why, POPOTO_BAD_ARGUMENT, "it is no key of this %s's records",
+                            it->of->tenant->name);
     if (it->how->dry_run && !it->readable[index])
         return popoto__fail(&it->db->why, POPOTO_CORRUPT, "its entry in %s is no confidence entry",
                             popoto__show(&room, it->hash.data, it->hash.size));

@@ -293,23 +293,31 @@ static popoto_text joined(arena *memory, const char *const *parts, size_t count)
     return (popoto_text){ text, size };
 }
 
+/* "$KeyF" and its like, by kind. */
+static void set_kind_prefixes(const dialect *how, model *of) {
+    const char *const words[] = {
+        [POPOTO_KIND_KEY] = how->key_prefix,
+        [POPOTO_KIND_UNIQUE_KEY] = how->unique_prefix,
+        [POPOTO_KIND_SORTED] = how->sorted_prefix,
+        [POPOTO_KIND_CONFIDENCE] = how->confidence_prefix,
+    };
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+        if (words[i] != NULL)
+            of->kind_prefixes[i] = (popoto_text){ words[i], strlen(words[i]) };
+}
+
+popoto_text popoto__index_prefix(const model *of, popoto_kind kind) {
+    return of->kind_prefixes[kind];
+}
+
 /* "$KeyF:Episode:project_id" and its like; empty for fields without an index. */
-static bool set_prefix(const dialect *how, const popoto_model *of, field *it, arena *memory) {
-    const char *kind = NULL;
-    const char *suffix = "";
-    if (it->kind == POPOTO_KIND_KEY)
-        kind = how->key_prefix;
-    else if (it->kind == POPOTO_KIND_UNIQUE_KEY)
-        kind = how->unique_prefix;
-    else if (it->kind == POPOTO_KIND_SORTED)
-        kind = how->sorted_prefix;
-    else if (it->kind == POPOTO_KIND_CONFIDENCE) {
-        kind = how->confidence_prefix;
-        suffix = how->confidence_suffix;
-    }
+static bool set_prefix(const dialect *how, const model *of, field *it, arena *memory) {
+    const char *kind = of->kind_prefixes[it->kind].data;
+    const char *suffix = it->kind == POPOTO_KIND_CONFIDENCE ? how->confidence_suffix : "";
     if (kind == NULL)
         return true;
-    it->prefix = joined(memory, (const char *[]){ kind, ":", of->name, ":", it->name, suffix }, 6);
+    it->prefix =
+        joined(memory, (const char *[]){ kind, ":", of->name.data, ":", it->name, suffix }, 6);
     return it->prefix.data != NULL;
 }
 
@@ -359,6 +367,8 @@ static popoto_status set_partition(model *of, field *it, arena *memory, failure 
 
 /* Whether the member has room for the value: the rules of writing it, of which only sizes matter here. */
 static bool member_has_room(const popoto_field *declared, const popoto_value *value) {
+    if (declared->member == POPOTO_MEMBER_NONE)
+        return true; /* a record's value has room for any */
     unsigned bits = (unsigned)(declared->size < 8 ? declared->size * 8 : 64);
     int64_t high = bits == 64 ? INT64_MAX : ((int64_t)1 << (bits - 1)) - 1;
     if (value->type == POPOTO_TEXT && declared->member == POPOTO_MEMBER_ARRAY)
@@ -433,7 +443,7 @@ static popoto_status compile_fields(model *of, const dialect *how, arena *memory
         it->raw_partition = it->kind == POPOTO_KIND_CONFIDENCE && how->raw_confidence_partition;
         of->has_auto_key = of->has_auto_key || it->kind == POPOTO_KIND_AUTO_KEY;
         of->has_unique_key = of->has_unique_key || it->kind == POPOTO_KIND_UNIQUE_KEY;
-        if (!set_prefix(how, of->declared, it, memory))
+        if (!set_prefix(how, of, it, memory))
             return popoto__fail_memory(why);
     }
     place_keys(of, keys, how->keys_by_name);
@@ -462,6 +472,7 @@ popoto_status popoto__model_compile(const popoto_model *declared, popoto_dialect
     it->class_prefix =
         joined(memory, (const char *[]){ how->class_prefix, ":", declared->name }, 3);
     it->escapes = how->escapes;
+    set_kind_prefixes(how, it);
     it->null_segment = how->null_segment;
     it->field_count = declared->field_count;
     if (it->class_prefix.data == NULL)

@@ -41,6 +41,7 @@ struct model {
     const popoto_model *declared;
     popoto_text name;
     popoto_text class_prefix; /* "$Class:Episode" */
+    popoto_text kind_prefixes[POPOTO_KIND_TENANT + 1]; /* "$KeyF"; empty: no index */
     const field *tenant;      /* the TENANT; NULL: the model is not strict */
     const char *escapes;      /* of key segments */
     const char *null_segment; /* of a KEY that is null; NULL: none can be */
@@ -116,6 +117,9 @@ popoto_status popoto__segment(const model *of, const field *it, const popoto_val
  * key could be the same. */
 popoto_status popoto__partition_key(const model *of, const field *it, const popoto_text *segments,
                                     arena *memory, popoto_text *out, failure *why);
+
+/* "$KeyF" and its like, with which the indexes of fields of a kind begin; empty where they have none. */
+popoto_text popoto__index_prefix(const model *of, popoto_kind kind);
 
 /* The key that a companion hash would have without a partition. data NULL: no memory. */
 popoto_text popoto__unpartitioned_key(const model *of, const field *it, const popoto_text *segments,

@@ -252,6 +252,15 @@ void popoto__plan_command(plan *it, const popoto_text *arguments, size_t count, 
     items[it->command_count++] = (command){ copy, count, key_count };
 }
 
+void popoto__plan_append(plan *it, const plan *more) {
+    it->failed = it->failed || more->failed;
+    for (size_t i = 0; i < more->expectation_count; i++)
+        popoto__plan_expect(it, more->expectations[i]);
+    for (size_t i = 0; i < more->command_count; i++)
+        popoto__plan_command(it, more->commands[i].arguments, more->commands[i].count,
+                             more->commands[i].key_count);
+}
+
 /* A command with one key: PLAN(plan, "SADD", key, member). */
 #define PLAN(plan_, name_, ...)                                   \
     popoto__plan_command(                                         \

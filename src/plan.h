@@ -54,6 +54,8 @@ void popoto__plan_init(plan *it, arena *memory);
 void popoto__plan_expect(plan *it, expectation what);
 /* arguments[0..count): the name, key_count keys, the rest; the texts must outlive the plan. */
 void popoto__plan_command(plan *it, const popoto_text *arguments, size_t count, size_t key_count);
+/* All that another plan expects and does, after what is there. */
+void popoto__plan_append(plan *it, const plan *more);
 #define TEXT(literal) ((popoto_text){ ("" literal), sizeof(literal) - 1 })
 
 /* Move an entry of a companion hash to another one, merging it with the entry that is there. */

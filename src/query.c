@@ -430,6 +430,7 @@ static popoto_status set_segments(query *it, failure *why) {
         size_t count;
         const popoto_value *list = operands(by, &count);
         by->segments = popoto__arena_zeroed(it->memory, count + 1, sizeof *by->segments);
+        by->segment_count = 0; /* of the tenant before */
         if (by->segments == NULL)
             return popoto__fail_memory(why);
         for (; by->segment_count < count; by->segment_count++) {
@@ -733,6 +734,7 @@ static popoto_status refuse_scan(const query *it, const condition *by, failure *
         [POPOTO_KIND_FIELD] = "a FIELD",         [POPOTO_KIND_KEY] = "a KEY",
         [POPOTO_KIND_AUTO_KEY] = "an AUTO_KEY",  [POPOTO_KIND_UNIQUE_KEY] = "a UNIQUE_KEY",
         [POPOTO_KIND_SORTED] = "a SORTED field", [POPOTO_KIND_CONFIDENCE] = "a CONFIDENCE field",
+        [POPOTO_KIND_TENANT] = "a TENANT",
     };
     return popoto__fail(
         why, POPOTO_BAD_QUERY,
@@ -847,7 +849,8 @@ static void set_order(query *it, read_plan *out) {
             memcmp(out->ranges[i].key.data, out->ranges[0].key.data, out->ranges[0].key.size) == 0;
     bool by_source = out->source == SOURCE_SORTED && out->sorted == it->order &&
                      it->each_tenant == NULL && (one_key || out->range_count == 0);
-    out->sort_here = it->order != NULL && !by_source && out->source != SOURCE_KEY;
+    bool one_record = out->source == SOURCE_KEY && it->each_tenant == NULL;
+    out->sort_here = it->order != NULL && !by_source && !one_record;
 }
 
 popoto_status popoto__query_plan(query *it, read_plan *out, failure *why) {
@@ -945,7 +948,16 @@ static bool names(const condition *it, const char *segment, size_t size) {
     return false;
 }
 
+bool popoto__query_tenant_fits(const query *it, popoto_text key) {
+    if (it->tenant_segments == NULL)
+        return true;
+    popoto_text wanted = it->tenant_segments[it->of->tenant->index], is = popoto__key_tenant(key);
+    return is.size == wanted.size && is.size > 0 && memcmp(is.data, wanted.data, is.size) == 0;
+}
+
 bool popoto__query_name_fits(const query *it, popoto_text key) {
+    if (!popoto__query_tenant_fits(it, key))
+        return false;
     key_rest rest = popoto__key_split(key.data, key.size);
     const char *segment;
     size_t size;

@@ -111,6 +111,9 @@ bool popoto__partitioned_by(const field *sorted, const field *by);
 
 /* Whether a candidate's key agrees with the IS and IN conditions on key fields. */
 bool popoto__query_name_fits(const query *it, popoto_text key);
+/* Whether it is of the tenant that is asked: what a tenant's own user wrote into its indexes is not
+ * believed to lead to another tenant's records. */
+bool popoto__query_tenant_fits(const query *it, popoto_text key);
 
 /* ----- The commands that read ----------------------------------------------------------------- */
 

@@ -183,10 +183,11 @@ static bool room_for_names(reading *it, size_t count) {
 }
 
 /* Where the index is one of a partition that answers all conditions on names, there is nothing to look
- * for in them. */
+ * for in them but the tenant. */
 static void add_name(reading *it, popoto_text name) {
     bool told = it->plan.source == SOURCE_SORTED && !it->plan.names_matter;
-    if (told || popoto__query_name_fits(&it->what, name))
+    if (told ? popoto__query_tenant_fits(&it->what, name)
+             : popoto__query_name_fits(&it->what, name))
         it->names[it->name_count++] = name;
 }
 
@@ -606,6 +607,27 @@ popoto_status popoto_get(popoto_db *db, const popoto_query_desc *desc, popoto_ro
     return keep_one(db, status, desc->model->name, rows);
 }
 
+/* The tenant and each key field as it is in the object: all that its key is made of. */
+static popoto_status filters_of_key(popoto_db *db, const model *of, const popoto_value *values,
+                                    popoto_filter **filters, size_t *count) {
+    *count = 0;
+    *filters = popoto__arena_zeroed(&db->scratch, of->key_count + 1, sizeof **filters);
+    if (*filters == NULL)
+        return popoto__fail_memory(&db->why);
+    for (size_t i = 0; i <= of->key_count; i++) {
+        const field *about = i < of->key_count ? &of->fields[of->keys[i]] : of->tenant;
+        popoto_value taken;
+        if (about == NULL)
+            continue;
+        popoto_status status =
+            popoto__field_accept(of, about, &values[about->index], &taken, &db->why);
+        if (status != POPOTO_OK)
+            return status;
+        (*filters)[(*count)++] = (popoto_filter){ about->name, taken };
+    }
+    return POPOTO_OK;
+}
+
 popoto_status popoto_load(popoto_db *db, const popoto_model *declared, const void *object,
                           popoto_rows **rows) {
     const model *of;
@@ -622,20 +644,12 @@ popoto_status popoto_load(popoto_db *db, const popoto_model *declared, const voi
         status = popoto__db_values(db, of, object, values);
     if (status != POPOTO_OK)
         return status;
-    popoto_filter *filters = popoto__arena_zeroed(&db->scratch, of->key_count, sizeof *filters);
-    if (filters == NULL)
-        return popoto__fail_memory(&db->why);
-    for (size_t i = 0; i < of->key_count; i++) {
-        const field *about = &of->fields[of->keys[i]];
-        popoto_value taken;
-        status = popoto__field_accept(of, about, &values[about->index], &taken, &db->why);
-        if (status != POPOTO_OK)
-            return status;
-        filters[i] = (popoto_filter){ about->name, taken };
-    }
-    popoto_query_desc desc = { .model = declared,
-                               .filters = filters,
-                               .filter_count = of->key_count };
+    popoto_filter *filters = NULL;
+    size_t count;
+    status = filters_of_key(db, of, values, &filters, &count);
+    if (status != POPOTO_OK)
+        return status;
+    popoto_query_desc desc = { .model = declared, .filters = filters, .filter_count = count };
     status = start(&it, db, &desc, of, &db->scratch, false);
     if (status == POPOTO_OK)
         status = read_all(&it);
@@ -684,12 +698,26 @@ static popoto_status check_key(reading *it, popoto_text key) {
     return POPOTO_OK;
 }
 
+/* What is read is one tenant's, also where keys name it. */
+static popoto_status check_one_tenant(reading *it, popoto_text one, popoto_text other) {
+    shown room;
+    popoto_text a = popoto__key_tenant(one), b = popoto__key_tenant(other);
+    if (it->what.of->tenant == NULL || (a.size == b.size && memcmp(a.data, b.data, a.size) == 0))
+        return POPOTO_OK;
+    return popoto__fail(&it->db->why, POPOTO_BAD_ARGUMENT,
+                        "the keys name two %s of %s: %s is not the first one's",
+                        it->what.of->tenant->name, it->what.of->name.data,
+                        popoto__show(&room, other.data, other.size));
+}
+
 static popoto_status take_names(reading *it, const popoto_text *keys, size_t count) {
     it->keeps_names = true;
     if (!room_for_names(it, count + 1))
         return popoto__fail_memory(&it->db->why);
     for (size_t i = 0; i < count; i++) {
         popoto_status status = check_key(it, keys[i]);
+        if (status == POPOTO_OK)
+            status = check_one_tenant(it, keys[0], keys[i]);
         if (status != POPOTO_OK)
             return status;
         char *copy = popoto__arena_copy(&it->rows->names, keys[i].data, keys[i].size);

@@ -1,8 +1,8 @@
 #include "tenant.h"
 
+#include "clock.h"
 #include "commit.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -35,12 +35,13 @@ static bool add_segment(listing *it, popoto_text segment) {
     return true;
 }
 
-/* "{project-a}:$Class:Episode" -> "project-a". */
-static popoto_text segment_of(popoto_text key) {
-    const char *end = key.size > 1 ? memchr(key.data, '}', key.size) : NULL;
-    if (end == NULL || key.data[0] != '{')
+/* Of "{project-a}:$Class:Episode" project-a; data NULL: the key is none of these, though it matches. */
+static popoto_text segment_of(const model *of, popoto_text key) {
+    popoto_text segment = popoto__key_tenant(key), prefix = of->class_prefix;
+    if (segment.data == NULL || key.size != segment.size + 3 + prefix.size ||
+        memcmp(key.data + segment.size + 3, prefix.data, prefix.size) != 0)
         return (popoto_text){ NULL, 0 };
-    return (popoto_text){ key.data + 1, (size_t)(end - key.data) - 1 };
+    return segment;
 }
 
 static popoto_status take_keys(void *context, size_t index, const reply *answer) {
@@ -58,7 +59,7 @@ static popoto_status take_keys(void *context, size_t index, const reply *answer)
         return popoto__fail_memory(&it->db->why);
     for (size_t i = 0; i < answer->items[1]->count; i++) {
         const reply *key = answer->items[1]->items[i];
-        popoto_text segment = segment_of((popoto_text){ key->text, key->size });
+        popoto_text segment = segment_of(it->of, (popoto_text){ key->text, key->size });
         if (segment.data != NULL && !add_segment(it, segment))
             return popoto__fail_memory(&it->db->why);
     }
@@ -72,30 +73,37 @@ static int by_bytes(const void *a, const void *b) {
     return order ? order : (x->size > y->size) - (x->size < y->size);
 }
 
-/* The value that a segment stands for; null where it is none that this model's tenants can have. */
+static popoto_value value_of(const model *of, popoto_text text) {
+    if (of->tenant->type == POPOTO_INT)
+        return popoto_of_int(strtoll(text.data, NULL, 10));
+    if (of->tenant->type == POPOTO_BYTES)
+        return popoto_of_bytes((popoto_bytes){ text.data, text.size });
+    return popoto_of_sized_text(text);
+}
+
+/* The value that a segment stands for; null where it is not what this library writes for a tenant of this
+ * model: anybody may have made a key. */
 static popoto_status tenant_value(listing *it, popoto_text segment, popoto_value *value) {
     buffer plain;
+    failure ignored;
+    popoto_text back;
     popoto__buffer_init(&plain, &it->db->allocator);
     *value = (popoto_value){ POPOTO_NULL, { 0 } };
     bool valid = popoto__key_unescape_tenant(&plain, segment.data, segment.size);
     const char *copy = popoto__arena_copy(it->memory, plain.data, plain.size);
-    popoto_text text = { copy, plain.size };
+    popoto_value found = value_of(it->of, (popoto_text){ copy, plain.size });
     bool failed = plain.failed || copy == NULL;
     popoto__buffer_free(&plain);
     if (failed)
         return popoto__fail_memory(&it->db->why);
-    if (valid && it->of->tenant->type == POPOTO_INT) {
-        char *end;
-        long long number = strtoll(copy, &end, 10);
-        char back[24];
-        snprintf(back, sizeof back, "%lld", number);
-        if (*end == '\0' && strcmp(back, copy) == 0)
-            *value = popoto_of_int(number);
-    } else if (valid && it->of->tenant->type == POPOTO_BYTES) {
-        *value = popoto_of_bytes((popoto_bytes){ text.data, text.size });
-    } else if (valid) {
-        *value = popoto_of_sized_text(text);
-    }
+    if (!valid)
+        return POPOTO_OK;
+    popoto_status status =
+        popoto__segment(it->of, it->of->tenant, &found, it->memory, &back, &ignored);
+    if (status == POPOTO_NO_MEMORY)
+        return popoto__fail_memory(&it->db->why);
+    if (status == POPOTO_OK && by_bytes(&segment, &back) == 0)
+        *value = found;
     return POPOTO_OK;
 }
 
@@ -140,17 +148,34 @@ popoto_status popoto__tenants_read(popoto_db *db, const model *of, arena *memory
 
 /* ----- The list ------------------------------------------------------------------------------- */
 
-void popoto__tenant_note(popoto_db *db, const model *of, popoto_text segment) {
-    uint64_t digest =
-        popoto__digest(segment.data, segment.size) ^ popoto__digest(of->name.data, of->name.size);
-    uint64_t *noted = &db->noted_tenants[digest % NOTED_TENANTS];
-    if (*noted == digest)
+/* After a failure nothing is noted for so many milliseconds: on a cluster, the list may be on a node
+ * that is lost while those that hold the records are well, and writes must not wait for it each time. */
+#define NOTE_AGAIN 10000
+
+void popoto__tenants_note(popoto_db *db, const model *of, const popoto_text *segments,
+                          size_t count) {
+    size_t commands = 0;
+    if (popoto__clock_left(db->note_after) > 0)
         return;
-    failure kept = db->why;
     popoto__buffer_clear(&db->request);
-    popoto__render_tenant_note(of, segment, &db->request);
-    if (popoto__db_exchange(db, 1, true, NULL, popoto__ignore_reply, NULL) == POPOTO_OK)
+    for (size_t i = 0; i < count; i++) {
+        if (segments[i].data == NULL)
+            continue;
+        uint64_t digest = popoto__digest(segments[i].data, segments[i].size) ^
+                          popoto__digest(of->name.data, of->name.size);
+        uint64_t *noted = &db->noted_tenants[digest % NOTED_TENANTS];
+        if (*noted == digest)
+            continue;
         *noted = digest;
+        popoto__render_tenant_note(of, segments[i], &db->request);
+        commands++;
+    }
+    failure kept = db->why;
+    if (commands > 0 &&
+        popoto__db_exchange(db, commands, true, NULL, popoto__ignore_reply, NULL) != POPOTO_OK) {
+        memset(db->noted_tenants, 0, sizeof db->noted_tenants);
+        db->note_after = popoto__clock_in(NOTE_AGAIN);
+    }
     db->why = kept;
 }
 
@@ -172,6 +197,10 @@ popoto_status popoto_tenants(popoto_db *db, const popoto_model *declared,
         return popoto__fail(&db->why, POPOTO_BAD_ARGUMENT,
                             "%s has no TENANT: only strict models know their tenants",
                             of->name.data);
+    if (popoto__scope_value(db, of->tenant) != NULL)
+        return popoto__fail(&db->why, POPOTO_BAD_SCOPE,
+                            "all tenants of %s are asked for in the scope of one %s", of->name.data,
+                            of->tenant->name);
     popoto__arena_init(&memory, &db->allocator);
     status = popoto__tenants_read(db, of, &memory, &tenants, &count);
     for (size_t i = 0; status == POPOTO_OK && i < count; i++)

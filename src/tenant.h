@@ -10,8 +10,9 @@
 popoto_status popoto__tenants_read(popoto_db *db, const model *of, arena *memory,
                                    popoto_value **tenants, size_t *count);
 
-/* Put a tenant on the list, unless this db did so lately. The list is a hint, and a tenant's own
- * restricted user may not write it: nothing comes of a failure. */
-void popoto__tenant_note(popoto_db *db, const model *of, popoto_text segment);
+/* Put tenants (data NULL: none) on the list, unless this db did so lately. The list is a hint, and a
+ * tenant's own restricted user may not write it: nothing comes of a failure. */
+void popoto__tenants_note(popoto_db *db, const model *of, const popoto_text *segments,
+                          size_t count);
 
 #endif

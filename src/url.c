@@ -9,9 +9,10 @@
 
 #define DEFAULT_PORT 6379
 
-#define FORMS                                                                                 \
-    "redis://[[user]:password@]host[:port][/db], rediss://..., unix:/path/to/socket[?db=N], " \
-    "embedded: or embedded:/folder"
+#define FORMS                                                          \
+    "redis://[[user]:password@]host[:port][/db], rediss://..., "       \
+    "redis+cluster://[[user]:password@]host[:port][,host[:port]]..., " \
+    "unix:/path/to/socket[?db=N], embedded: or embedded:/folder"
 
 /* A piece of the URL; it ends where something else begins. */
 typedef struct piece {
@@ -174,32 +175,76 @@ static popoto_status read_path(const parser *it, piece from, const char *name, a
 
 /* ----- forms ---------------------------------------------------------------------------------- */
 
-/* //[[user]:password@]host[:port][/db] */
-static popoto_status read_network(const parser *it, piece rest, address *out) {
-    if (rest.size < 2 || memcmp(rest.data, "//", 2) != 0)
+/* What //, [[user]:password@] and a slash at the end leave over. */
+static popoto_status read_frame(const parser *it, piece *rest, piece *behind, address *out) {
+    if (rest->size < 2 || memcmp(rest->data, "//", 2) != 0)
         return popoto__fail(it->why, POPOTO_BAD_URL,
                             "%s must be followed by //, as in %s//host:6379", it->scheme,
                             it->scheme);
-    rest = (piece){ rest.data + 2, rest.size - 2 };
+    *rest = (piece){ rest->data + 2, rest->size - 2 };
     popoto_status status = POPOTO_OK;
-    const char *at = find_last(rest, '@');
+    const char *at = find_last(*rest, '@');
     if (at != NULL) {
-        status = read_user(it, before(rest, at), out);
-        rest = after(rest, at);
+        status = read_user(it, before(*rest, at), out);
+        *rest = after(*rest, at);
     }
+    const char *slash = find(*rest, '/');
+    *behind = slash == NULL ? (piece){ "", 0 } : after(*rest, slash);
+    if (slash != NULL)
+        *rest = before(*rest, slash);
+    return status;
+}
+
+/* //[[user]:password@]host[:port][/db] */
+static popoto_status read_network(const parser *it, piece rest, address *out) {
+    piece database;
+    popoto_status status = read_frame(it, &rest, &database, out);
     if (status != POPOTO_OK)
         return status;
-    if (find(rest, '?') != NULL || find(rest, '#') != NULL)
+    if (find(rest, '?') != NULL || find(rest, '#') != NULL || find(database, '?') != NULL ||
+        find(database, '#') != NULL)
         return popoto__fail(
             it->why, POPOTO_BAD_URL,
             "a %s URL has no ? and no #; the database stands behind the host, as in "
             "%s//host:6379/1",
             it->scheme, it->scheme);
-    const char *slash = find(rest, '/');
-    piece host = slash == NULL ? rest : before(rest, slash);
-    status = read_host(it, host, out);
-    if (status == POPOTO_OK && slash != NULL && after(rest, slash).size > 0)
-        status = read_database(it, after(rest, slash), out);
+    status = read_host(it, rest, out);
+    if (status == POPOTO_OK && database.size > 0)
+        status = read_database(it, database, out);
+    return status;
+}
+
+static size_t count_hosts(piece in) {
+    size_t count = 1;
+    for (size_t i = 0; i < in.size; i++)
+        count += in.data[i] == ',';
+    return count;
+}
+
+/* //[[user]:password@]host[:port][,host[:port]]... */
+static popoto_status read_cluster(const parser *it, piece rest, address *out) {
+    piece behind;
+    popoto_status status = read_frame(it, &rest, &behind, out);
+    if (status != POPOTO_OK)
+        return status;
+    if (behind.size > 0 || find(rest, '?') != NULL || find(rest, '#') != NULL)
+        return popoto__fail(it->why, POPOTO_BAD_URL,
+                            "nothing stands behind the hosts of a %s URL: a cluster has no "
+                            "databases; right is %s//host:6379,host:6379",
+                            it->scheme, it->scheme);
+    cluster_seed *seeds = popoto__arena_zeroed(it->memory, count_hosts(rest), sizeof *seeds);
+    if (seeds == NULL)
+        return popoto__fail_memory(it->why);
+    for (bool last = false; !last && status == POPOTO_OK; out->seed_count++) {
+        const char *comma = find(rest, ',');
+        address one = { 0 };
+        last = comma == NULL;
+        status = read_host(it, last ? rest : before(rest, comma), &one);
+        seeds[out->seed_count] = (cluster_seed){ one.host, one.port };
+        if (!last)
+            rest = after(rest, comma);
+    }
+    out->seeds = seeds;
     return status;
 }
 
@@ -271,6 +316,8 @@ typedef struct form {
 static const form forms[] = {
     { "redis:", ADDRESS_TCP, read_network },
     { "rediss:", ADDRESS_TLS, read_network },
+    { "redis+cluster:", ADDRESS_CLUSTER, read_cluster },
+    { "rediss+cluster:", ADDRESS_CLUSTER_TLS, read_cluster },
     { "unix:", ADDRESS_UNIX, read_unix },
     { "embedded:", ADDRESS_EMBEDDED, read_embedded },
 };

@@ -10,7 +10,15 @@ typedef enum address_kind {
     ADDRESS_TLS,
     ADDRESS_UNIX,
     ADDRESS_EMBEDDED,
+    ADDRESS_CLUSTER,
+    ADDRESS_CLUSTER_TLS,
 } address_kind;
+
+/* A node of a cluster, to ask for the others. */
+typedef struct cluster_seed {
+    const char *host;
+    int port;
+} cluster_seed;
 
 typedef struct address {
     address_kind kind;
@@ -22,6 +30,8 @@ typedef struct address {
     int database;
     /* what error messages may show: the URL without its password */
     const char *display;
+    const cluster_seed *seeds; /* CLUSTER, CLUSTER_TLS: one at least */
+    size_t seed_count;
 } address;
 
 /* All text of the address is allocated from memory. POPOTO_BAD_URL with a sentence that shows what was

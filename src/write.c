@@ -194,6 +194,27 @@ static popoto_status choose_kind(batch *it, item *one, write_kind asked) {
     return POPOTO_OK;
 }
 
+/* "{project-a}:" of a strict model's key. */
+static size_t tenant_size(popoto_text key) {
+    const char *end = key.size == 0 ? NULL : memchr(key.data, '}', key.size);
+    return end == NULL ? 0 : (size_t)(end + 1 - key.data);
+}
+
+/* A record that changes its tenant is renamed, in the one step that takes it from the old tenant's
+ * indexes to the new one's: a cluster, where these may lie on two nodes, has no such step. */
+static popoto_status check_same_node(batch *it, const item *one) {
+    popoto_text old = one->write.old_key, new = one->write.place.key;
+    size_t size = tenant_size(old);
+    if (old.data == NULL || it->of->tenant == NULL || !popoto__db_is_cluster(it->db) ||
+        (size == tenant_size(new) && memcmp(old.data, new.data, size) == 0))
+        return POPOTO_OK;
+    shown room;
+    return popoto__fail(&it->db->why, POPOTO_UNSUPPORTED,
+                        "%s: its %s was changed, and on a cluster a record cannot move to another "
+                        "tenant in one step; create it there, and delete it here",
+                        popoto__show(&room, old.data, old.size), it->of->tenant->name);
+}
+
 static popoto_status prepare(batch *it, item *one, write_kind asked) {
     if (one->object == NULL)
         return popoto__fail(&it->db->why, POPOTO_BAD_ARGUMENT,
@@ -220,7 +241,10 @@ static popoto_status prepare(batch *it, item *one, write_kind asked) {
     } else {
         status = accept_values(it, one, one->write.kind != WRITE_REPLACE);
     }
-    return status == POPOTO_OK ? popoto__write_prepare(&one->write, &it->db->why) : status;
+    if (status == POPOTO_OK)
+        status = popoto__write_prepare(&one->write, &it->db->why);
+    return status == POPOTO_OK && one->write.kind == WRITE_REPLACE ? check_same_node(it, one)
+                                                                   : status;
 }
 
 /* ----- Plans ---------------------------------------------------------------------------------- */
@@ -360,6 +384,15 @@ static popoto_status check_unchanged(batch *it) {
     return POPOTO_OK;
 }
 
+/* The tenants of what was stored. */
+static void note_tenants(batch *it, size_t count) {
+    popoto_text segments[COMMIT_PIPELINE] = { { NULL, 0 } };
+    for (size_t i = 0; i < count; i++)
+        if (it->items[i].done.status == POPOTO_OK)
+            segments[i] = it->items[i].write.place.segments[it->of->tenant->index];
+    popoto__tenants_note(it->db, it->of, segments, count);
+}
+
 /* ----- The calls ------------------------------------------------------------------------------ */
 
 static popoto_status write_batch(batch *it, void *const *objects, size_t count, write_kind asked,
@@ -392,10 +425,8 @@ static popoto_status write_batch(batch *it, void *const *objects, size_t count, 
             popoto__commit_settle(&it->run, &it->items[i].done, status);
     }
     popoto__commit_run(&it->run);
-    for (size_t i = 0; it->of->tenant != NULL && asked != WRITE_DELETE && i < count; i++)
-        if (it->items[i].done.status == POPOTO_OK)
-            popoto__tenant_note(db, it->of,
-                                it->items[i].write.place.segments[it->of->tenant->index]);
+    if (it->of->tenant != NULL && asked != WRITE_DELETE)
+        note_tenants(it, count);
     for (size_t i = 0; i < count; i++) {
         popoto_status status = finish(it, i);
         if (statuses != NULL)

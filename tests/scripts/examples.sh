@@ -181,6 +181,26 @@ demo_section() {
     ! grep -F '4  Passing' "$work/out"
 }
 
+tenants_hold() {
+    run_for 0 "$examples/demo" tenants || return 1
+    cp "$work/out" "$work/tenants"
+    ! grep -F 'DOES NOT HOLD' "$work/tenants" || return 1
+    grep -qE '^[0-9]+ claims hold, 0 do not\.$' "$work/tenants" || { tail -n 3 "$work/tenants"; return 1; }
+    [ ! -s "$work/err" ] || { cat "$work/err"; return 1; }
+    # shellcheck disable=SC2016 # dollars of keys
+    expect "$work/tenants" 'set   {project-a}:$Class:Episode' 'hash  {project-a}:Episode:1' \
+        'Episode belongs to tenants' POPOTO_BAD_VALUE POPOTO_DENIED 'HGET {project-b}:Episode:1 title' \
+        NOPERM
+}
+
+tenants_are_tidy() {
+    ! awk 'length > 80' "$work/tenants" | grep . || { echo "(these lines are longer than 80)"; return 1; }
+    ! grep -n $'\e' "$work/tenants" || { echo "(escape codes, though piped)"; return 1; }
+    run_for 0 "$examples/demo" tenants 2 && expect "$work/out" '2  Forgetting the tenant' || return 1
+    ! grep -F '3  Enforced' "$work/out" || return 1
+    run_for 2 "$examples/demo" tenants 99 && expect "$work/err" 'demo tenants'
+}
+
 demo_refuses() {
     run_for 2 "$examples/demo" 99 && expect "$work/err" 'usage: demo' && run_for 0 "$examples/demo" --help
 }
@@ -223,6 +243,8 @@ check 'demo: no escape codes when piped' demo_is_plain
 check 'demo: leaves nothing behind' demo_leaves_nothing
 check 'demo: plays one section alone' demo_section
 check 'demo: refuses a section that there is not' demo_refuses
+check 'demo tenants: every claim holds, with a leak that the library and one that the server refuses' tenants_hold
+check 'demo tenants: fits 80 columns, plays one section alone' tenants_are_tidy
 check 'demo: without a server to start, fails and says what to install' demo_without_server
 check 'demo: interrupted, it tidies up' demo_cut_short
 if command -v script >/dev/null; then

@@ -168,6 +168,7 @@ typedef struct checking {
     lines expected;
     lines actual;
     size_t records;
+    size_t skipped; /* of the key that is looked at: "{project-a}:" of a strict model, or nothing */
     bool failed;
 } checking;
 
@@ -190,10 +191,49 @@ static const char *stored(const redisReply *hash, const char *name) {
     return NULL;
 }
 
+static const popoto_field *tenant_of(const popoto_model *model) {
+    for (size_t i = 0; i < model->field_count; i++)
+        if (model->fields[i].kind == POPOTO_KIND_TENANT)
+            return &model->fields[i];
+    return NULL;
+}
+
+/* How long "{project-a}:" at the start of a key is; false where the key is none of such a model's. */
+static bool skip_tenant(checking *it, const redisReply *key) {
+    const char *end = key->str[0] == '{' ? memchr(key->str, '}', (size_t)key->len) : NULL;
+    it->skipped = 0;
+    if (tenant_of(it->model) == NULL)
+        return end == NULL;
+    if (end == NULL || end[1] != ':')
+        return false;
+    it->skipped = (size_t)(end - key->str) + 2;
+    return true;
+}
+
+/* "{project-a}:" of a stored tenant. */
+static void append_tenant(bytes *to, decoded value) {
+    char hex[8];
+    append_text(to, "{");
+    if (value.is == WHOLE)
+        append_segment(to, value);
+    for (size_t i = 0; value.is == WORDS && i < value.size; i++) {
+        unsigned char byte = (unsigned char)value.words[i];
+        bool stays = byte > 127 || strchr("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+                                          "0123456789-_.@",
+                                          byte) != NULL;
+        snprintf(hex, sizeof hex, "/%02x", byte);
+        if (stays && byte != '\0')
+            append(to, &byte, 1);
+        else
+            append_text(to, hex);
+    }
+    append_text(to, "}:");
+}
+
 /* Segment number `wanted` of a key (0 is the model's name). */
-static bytes segment_of(const redisReply *key, size_t wanted) {
+static bytes segment_of(const checking *it, const redisReply *key, size_t wanted) {
     bytes found = { NULL, 0, 0 };
-    const char *at = key->str;
+    const char *at = key->str + it->skipped;
     const char *end = key->str + key->len;
     while (wanted-- > 0) {
         at = memchr(at, ':', (size_t)(end - at));
@@ -215,7 +255,7 @@ static bytes field_segment(const checking *it, const redisReply *key, const redi
         if (strcmp(it->model->fields[i].name, name) != 0)
             continue;
         if (is_key(it->model->fields[i].kind))
-            return segment_of(key, position);
+            return segment_of(it, key, position);
         const char *value = stored(hash, name);
         if (value == NULL || !append_segment(&made, decode(value)))
             fail_msg("%s: no segment can be made of its %s", key->str, name);
@@ -234,6 +274,8 @@ static void append_partition(const checking *it, const popoto_field *field, cons
     snprintf(list, sizeof(list), "%s", field->partition_by);
     for (char *name = strtok_r(list, ", ", &rest); name != NULL;
          name = strtok_r(NULL, ", ", &rest)) {
+        if (tenant_of(it->model) != NULL && strcmp(tenant_of(it->model)->name, name) == 0)
+            continue; /* the key begins with it */
         bytes part = field_segment(it, key, hash, name);
         append(to, ":", 1);
         append(to, part.data, part.size);
@@ -280,6 +322,7 @@ static bool is_indexed(const popoto_field *field, const redisReply *hash) {
 static void expect_entry(checking *it, const popoto_field *field, const char *prefix,
                          const char *suffix, const redisReply *key, const redisReply *hash) {
     bytes line = { NULL, 0, 0 };
+    append(&line, key->str, it->skipped);
     append_text(&line, prefix);
     append_text(&line, it->model->name);
     if (field != NULL) {
@@ -305,12 +348,27 @@ static void expect_entry(checking *it, const popoto_field *field, const char *pr
     add_line(&it->expected, line);
 }
 
+/* The key of a strict model's record begins with the tenant that is stored in it. */
+static void check_tenant(checking *it, const redisReply *key, const redisReply *hash) {
+    bytes in_hash = { NULL, 0, 0 }, in_key = { key->str, it->skipped, 0 };
+    const char *value = stored(hash, tenant_of(it->model)->name);
+    append_tenant(&in_hash, value != NULL ? decode(value) : (decoded){ .is = NOTHING });
+    if (compare_bytes(&in_key, &in_hash) != 0) {
+        show("key:   ", &in_key);
+        show("stored:", &in_hash);
+        it->failed = true;
+    }
+    free(in_hash.data);
+}
+
 static void expect_record(checking *it, const redisReply *key) {
     redisReply *hash = ask(it, "HGETALL", key);
     size_t keys = 0;
     if (hash->type == REDIS_REPLY_ERROR)
         fail_msg("%s is no hash", key->str);
     it->records++;
+    if (tenant_of(it->model) != NULL)
+        check_tenant(it, key, hash);
     expect_entry(it, NULL, "$Class:", "", key, hash);
     for (size_t i = 0; i < it->model->field_count; i++) {
         const popoto_field *field = &it->model->fields[i];
@@ -327,7 +385,7 @@ static void expect_record(checking *it, const redisReply *key) {
         if (field->kind == POPOTO_KIND_CONFIDENCE && is_indexed(field, hash))
             expect_entry(it, field, "$ConfidencF:", ":data", key, hash);
     }
-    bytes beyond = segment_of(key, keys + 1);
+    bytes beyond = segment_of(it, key, keys + 1);
     assert_null(beyond.data);
     freeReplyObject(hash);
 }
@@ -335,6 +393,7 @@ static void expect_record(checking *it, const redisReply *key) {
 /* ----- indexes -------------------------------------------------------------------------------- */
 
 static bool scores_are_compared(const checking *it, const redisReply *key) {
+    const char *name = key->str + it->skipped;
     for (size_t i = 0; i < it->model->field_count; i++) {
         const popoto_field *field = &it->model->fields[i];
         char prefix[300];
@@ -343,8 +402,7 @@ static bool scores_are_compared(const checking *it, const redisReply *key) {
                       field->member == POPOTO_MEMBER_SIGNED ||
                       field->member == POPOTO_MEMBER_UNSIGNED || field->type == POPOTO_FLOAT ||
                       field->type == POPOTO_INT;
-        if (strncmp(key->str, prefix, (size_t)size) == 0 &&
-            (key->str[size] == ':' || key->str[size] == '\0'))
+        if (strncmp(name, prefix, (size_t)size) == 0 && (name[size] == ':' || name[size] == '\0'))
             return floats;
     }
     return false;
@@ -380,10 +438,13 @@ static void read_all(checking *it, server *from) {
     int size = snprintf(name, sizeof(name), "%s:", it->model->name);
     for (size_t i = 0; i < keys->elements; i++) {
         const redisReply *key = keys->element[i];
-        const char *colon = strchr(key->str, ':');
-        if (strncmp(key->str, name, (size_t)size) == 0)
+        if (!skip_tenant(it, key))
+            continue;
+        const char *own = key->str + it->skipped, *colon = strchr(own, ':');
+        bool alone = strncmp(own, name, (size_t)size - 1) == 0 && own[size - 1] == '\0';
+        if (strncmp(own, name, (size_t)size) == 0 || (alone && it->skipped > 0))
             expect_record(it, key);
-        else if (key->str[0] == '$' && colon != NULL &&
+        else if (own[0] == '$' && colon != NULL &&
                  strncmp(colon + 1, name, (size_t)size - 1) == 0 &&
                  (colon[size] == ':' || colon[size] == '\0'))
             read_index(it, key);

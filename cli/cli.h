@@ -1,0 +1,89 @@
+/* cli - what the files of the `popoto` command share: the settings that options fill, the session with a
+ * database, the table of commands, and the status that the command exits with. Everything about Redis is
+ * the library's: no file here knows a key or sends a command. */
+#ifndef CLI_H
+#define CLI_H
+
+#include <popoto.h>
+
+#include <stdbool.h>
+#include <stddef.h>
+
+/* What the command exits with. */
+enum {
+    EXIT_DONE = 0,
+    EXIT_FINDINGS = 1,
+    EXIT_USAGE = 2
+};
+
+/* What the options say; see options.c. */
+typedef struct settings {
+    const char *url;
+    popoto_dialect dialect;
+    const char *models_file;
+    const char *password_file;
+    const char *grant_password_file;
+    const char **model_names; /* --model, as often as it was given */
+    size_t model_name_count;
+    const char *tenant_field;
+    const char *sort;
+    const char *order;
+    const char *fields;
+    const char *output;
+    size_t limit;
+    size_t offset;
+    bool limit_given;
+    bool json;
+    bool yes;
+    bool dry_run;
+    bool repair;
+    bool scan;
+    bool all_tenants;
+    bool count;
+    bool help;
+} settings;
+
+/* Where the models come from. */
+typedef enum source {
+    SOURCE_NONE, /* not asked for yet */
+    SOURCE_FILE,
+    SOURCE_PUBLISHED,
+    SOURCE_INFERRED,
+} source;
+
+/* One run of the command. */
+typedef struct session {
+    settings set;
+    popoto_db *db;
+    popoto_catalog *catalog;
+    source models_from;
+} session;
+
+typedef struct command {
+    const char *name;
+    const char *operands;    /* "MODEL [LOOKUP=VALUE...]" */
+    const char *summary;     /* a line */
+    const char *description; /* some lines; may be NULL */
+    const char *options;     /* " sort limit ": those that it takes besides the common ones */
+    const char *example;
+    int least; /* operands */
+    int most;  /* -1: any number */
+    int (*run)(session *it, int count, char **words);
+} command;
+
+extern const command commands[]; /* ends with one without a name */
+
+int run_tenants(session *it, int count, char **words);
+int run_audit(session *it, int count, char **words);
+int run_export(session *it, int count, char **words);
+int run_import(session *it, int count, char **words);
+int run_erase(session *it, int count, char **words);
+int run_migrate(session *it, int count, char **words);
+int run_show(session *it, int count, char **words);
+int run_query(session *it, int count, char **words);
+int run_grant(session *it, int count, char **words);
+int run_revoke(session *it, int count, char **words);
+int run_info(session *it, int count, char **words);
+int run_models(session *it, int count, char **words);
+
+#endif

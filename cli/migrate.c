@@ -1,0 +1,168 @@
+/* migrate - `popoto migrate`: a confidence hash to its partitions, or an ordinary model to a strict one,
+ * with the report that the specification shows. */
+#include "json.h"
+#include "session.h"
+#include "table.h"
+#include "terminal.h"
+#include "typed.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define ERRORS_SHOWN 20
+
+static json_t *json_of_report(const session *it, const popoto_migration_report *report) {
+    json_t *errors = json_array(), *partitions = json_array();
+    for (size_t i = 0; i < report->error_count; i++)
+        json_array_append_new(errors, json_pack("{so, ss}", "member",
+                                                json_of_text(report->errors[i].member), "reason",
+                                                report->errors[i].reason));
+    for (size_t i = 0; i < report->partition_count; i++)
+        json_array_append_new(
+            partitions, json_pack("{so, so}", "name", json_of_text(report->partitions[i].name),
+                                  "count", json_of_size(report->partitions[i].count)));
+    return json_pack("{sb, so, so, so, so}", "dry_run", (int)it->set.dry_run, "total",
+                     json_of_size(report->total), "migrated", json_of_size(report->migrated),
+                     "partitions", partitions, "errors", errors);
+}
+
+static void print_partitions(const popoto_migration_report *report, const char *title) {
+    table *out = table_new();
+    table_column(out, title, COLUMN_CUT);
+    table_column(out, strcmp(title, "TENANT") == 0 ? "RECORDS" : "ENTRIES", COLUMN_RIGHT);
+    for (size_t i = 0; i < report->partition_count; i++) {
+        table_cell(out, shown_text(report->partitions[i].name));
+        table_number(out, report->partitions[i].count);
+    }
+    table_print(out, false);
+}
+
+static void print_errors(const popoto_migration_report *report) {
+    size_t shown = report->error_count < ERRORS_SHOWN ? report->error_count : ERRORS_SHOWN;
+    for (size_t i = 0; i < shown; i++) {
+        char *member = shown_text(report->errors[i].member);
+        printf("%sstayed%s  %s: %s\n", colours.red, colours.plain, member,
+               report->errors[i].reason);
+        free(member);
+    }
+    if (shown < report->error_count)
+        printf("%s... and %zu more (--json has all)%s\n", colours.dim, report->error_count - shown,
+               colours.plain);
+}
+
+static int say_report(const session *it, const popoto_migration_report *report, const char *title) {
+    if (it->set.json) {
+        json_print(json_of_report(it, report));
+    } else {
+        print_partitions(report, title);
+        print_errors(report);
+        size_t moved = report->migrated;
+        for (size_t i = 0; i < report->partition_count && it->set.dry_run; i++)
+            moved += report->partitions[i].count;
+        char *total = number_text(report->total), *migrated = number_text(moved);
+        printf("%s%s of %s %s, %zu stay where they are%s\n", colours.bold, migrated, total,
+               it->set.dry_run ? "would be moved" : "moved", report->error_count, colours.plain);
+        free(total), free(migrated);
+    }
+    return report->error_count > 0 ? EXIT_FINDINGS : EXIT_DONE;
+}
+
+/* The report of a call, even of one that failed half-way. */
+static int finish(session *it, popoto_status status, popoto_migration_report *report,
+                  const char *title) {
+    int said = EXIT_DONE;
+    if (report != NULL && (status == POPOTO_OK || status == POPOTO_STOPPED))
+        said = say_report(it, report, title);
+    popoto_migration_report_free(report);
+    return status == POPOTO_OK ? said : session_failed(it, status);
+}
+
+static int migrate_confidence(session *it, const popoto_model *model, const popoto_field *field) {
+    popoto_migration_report *report;
+    if (field->kind != POPOTO_KIND_CONFIDENCE) {
+        complain("%s of %s is no CONFIDENCE field", field->name, model->name);
+        return EXIT_USAGE;
+    }
+    int asked = confirm(it->set.yes || it->set.dry_run,
+                        "Move the figures of %s.%s to partitions by %s?", model->name, field->name,
+                        field->partition_by != NULL ? field->partition_by : "(none)");
+    if (asked != EXIT_DONE)
+        return asked;
+    bar progress = bar_start("migrate");
+    popoto_migration_desc desc = { it->set.dry_run, bar_step, &progress };
+    popoto_status status = popoto_confidence_migrate(it->db, model, field->name, &desc, &report);
+    bar_end(&progress);
+    return finish(it, status, report, "PARTITION");
+}
+
+/* ----- To strict ------------------------------------------------------------------------------ */
+
+/* The model with that field of another kind. */
+static const popoto_model *with_kind(const popoto_model *model, const popoto_field *field,
+                                     popoto_kind kind) {
+    popoto_field *fields = keep(model->field_count * sizeof *fields);
+    popoto_model *made = keep(sizeof *made);
+    memcpy(fields, model->fields, model->field_count * sizeof *fields);
+    fields[field - model->fields].kind = kind;
+    *made = *model;
+    made->fields = fields;
+    return made;
+}
+
+/* Tools go on with what the records are now. */
+static int publish(session *it, const popoto_model *model) {
+    if (it->models_from != SOURCE_PUBLISHED || it->set.dry_run)
+        return EXIT_DONE;
+    popoto_status status = popoto_publish(it->db, &model, 1);
+    if (status != POPOTO_OK)
+        return session_failed(it, status);
+    remark("%s is published as a strict model now; programs that use it must declare it so",
+           model->name);
+    return EXIT_DONE;
+}
+
+static int migrate_strict(session *it, const popoto_model *model, const popoto_field *field) {
+    popoto_migration_report *report;
+    bool strict = field->kind == POPOTO_KIND_TENANT;
+    if (!strict && field->kind != POPOTO_KIND_KEY) {
+        complain("%s of %s is no KEY, so it cannot become the TENANT", field->name, model->name);
+        return EXIT_USAGE;
+    }
+    popoto_strict_migration_desc desc = { .dry_run = it->set.dry_run };
+    desc.from = strict ? with_kind(model, field, POPOTO_KIND_KEY) : model;
+    desc.to = strict ? model : with_kind(model, field, POPOTO_KIND_TENANT);
+    int asked = confirm(it->set.yes || it->set.dry_run,
+                        "Move every record of %s below its tenant, %s?", model->name, field->name);
+    if (asked != EXIT_DONE)
+        return asked;
+    bar progress = bar_start("migrate");
+    desc.progress = bar_step;
+    desc.context = &progress;
+    popoto_status status = popoto_migrate_to_strict(it->db, &desc, &report);
+    bar_end(&progress);
+    int said = finish(it, status, report, "TENANT");
+    int published = status == POPOTO_OK && !strict ? publish(it, desc.to) : EXIT_DONE;
+    return said != EXIT_DONE ? said : published;
+}
+
+int run_migrate(session *it, int count, char **words) {
+    bool confidence = strcmp(words[0], "confidence") == 0;
+    (void)count;
+    if (!confidence && strcmp(words[0], "strict") != 0) {
+        complain("what is migrated is confidence or strict, not '%s'", words[0]);
+        return EXIT_USAGE;
+    }
+    int status = session_open(it);
+    if (status == EXIT_DONE)
+        status = session_models(it);
+    if (status != EXIT_DONE)
+        return status;
+    const popoto_model *model = session_model(it, words[1]);
+    const popoto_field *field =
+        model != NULL ? field_named(model, words[2], strlen(words[2])) : NULL;
+    if (model != NULL && field == NULL)
+        complain("%s has no field '%s'", model->name, words[2]);
+    if (field == NULL)
+        return EXIT_USAGE;
+    return confidence ? migrate_confidence(it, model, field) : migrate_strict(it, model, field);
+}

@@ -1,0 +1,50 @@
+/* session - one run's database and models: opening it with its password, finding the descriptors, and
+ * choosing the models that a command is about. Each function that fails has said why. */
+#ifndef SESSION_H
+#define SESSION_H
+
+#include "cli.h"
+
+/* The settings that the environment gives. */
+void session_defaults(session *it);
+/* EXIT_DONE, or what to exit with. */
+int session_open(session *it);
+void session_close(session *it);
+
+/* The address without its password; to be freed. */
+char *session_address(const session *it);
+
+/* A failed call's sentence, in the words of the command line, and EXIT_FINDINGS. POPOTO_STOPPED gets a calmer one. */
+int session_failed(const session *it, popoto_status status);
+
+/* Find the models. */
+int session_models(session *it);
+const char *session_source(const session *it);
+
+/* The model of that name; `named` NULL: the only one there is. NULL: there is none. */
+const popoto_model *session_model(session *it, const char *named);
+
+/* The models that --model names, or all. */
+typedef struct chosen {
+    const popoto_model **models;
+    size_t count;
+} chosen;
+int session_choose(session *it, chosen *out);
+/* The same, where operands name models too. */
+int session_choose_words(session *it, int count, char **words, chosen *out);
+
+/* Those of them that have tenants, ready for the calls on one: a strict model, or an ordinary one with
+ * the field of --tenant-field. The tenant is typed as the models have it. */
+int session_tenant(session *it, const char *tenant, popoto_tenant_desc *out);
+
+/* What is left out is said, so that nobody takes an erasure for a complete one. */
+void say_left_out(const session *it, const popoto_model *const *models, size_t count);
+char *names_of(const popoto_model *const *models, size_t count); /* "A, B"; to be freed */
+
+const popoto_field *tenant_of(const popoto_model *model); /* NULL: the model is not strict */
+const popoto_field *field_named(const popoto_model *model, const char *name, size_t size);
+
+/* What a file of one line holds; to be freed. NULL: it cannot be read, which is said. */
+char *password_from_file(const char *path);
+
+#endif

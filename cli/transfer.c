@@ -1,0 +1,152 @@
+/* transfer - `popoto export` and `popoto import`: a tenant's lines of JSON, which the library writes and
+ * reads. */
+#include "json.h"
+#include "session.h"
+#include "terminal.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* ----- Export --------------------------------------------------------------------------------- */
+
+typedef struct writing {
+    FILE *to;
+    int error;
+} writing;
+
+static bool write_line(void *context, const char *line, size_t size) {
+    writing *it = context;
+    if (fwrite(line, 1, size, it->to) != size || putc('\n', it->to) == EOF)
+        it->error = errno;
+    return it->error == 0 && !interrupted();
+}
+
+static int say_exported(const session *it, size_t count) {
+    if (it->set.output != NULL && it->set.json)
+        json_print(json_pack("{so, ss}", "records", json_of_size(count), "output", it->set.output));
+    else
+        remark("%zu record%s exported", count, count == 1 ? "" : "s");
+    return EXIT_DONE;
+}
+
+static int export_to(session *it, popoto_tenant_desc *desc, FILE *to) {
+    size_t count;
+    bar progress = bar_start("export");
+    writing out = { .to = to };
+    desc->progress = bar_step;
+    desc->context = &progress;
+    popoto_status status = popoto_export(it->db, desc, write_line, &out, &count);
+    bar_end(&progress);
+    if (fflush(to) != 0 && out.error == 0)
+        out.error = errno;
+    if (out.error != 0) {
+        complain("the export could not be written: %s", strerror(out.error));
+        return EXIT_FINDINGS;
+    }
+    return status == POPOTO_OK ? say_exported(it, count) : session_failed(it, status);
+}
+
+int run_export(session *it, int count, char **words) {
+    popoto_tenant_desc desc;
+    (void)count;
+    int status = session_open(it);
+    if (status == EXIT_DONE)
+        status = session_tenant(it, words[0], &desc);
+    if (status != EXIT_DONE)
+        return status;
+    if (it->set.output == NULL)
+        return export_to(it, &desc, stdout);
+    FILE *file = fopen(it->set.output, "we");
+    if (file == NULL) {
+        complain("'%s' cannot be written: %s", it->set.output, strerror(errno));
+        return EXIT_FINDINGS;
+    }
+    status = export_to(it, &desc, file);
+    if (fclose(file) != 0 && status == EXIT_DONE) {
+        complain("'%s' could not be written: %s", it->set.output, strerror(errno));
+        status = EXIT_FINDINGS;
+    }
+    return status;
+}
+
+/* ----- Import --------------------------------------------------------------------------------- */
+
+typedef struct reading {
+    FILE *from;
+    char *line;
+    size_t room;
+    int error;
+} reading;
+
+static bool read_line(void *context, const char **line, size_t *size) {
+    reading *it = context;
+    errno = 0;
+    ssize_t read = interrupted() ? -1 : getline(&it->line, &it->room, it->from);
+    if (read < 0) {
+        it->error = ferror(it->from) && !interrupted() ? errno : 0;
+        return false;
+    }
+    if (read > 0 && it->line[read - 1] == '\n')
+        read--;
+    *line = it->line;
+    *size = (size_t)read;
+    return true;
+}
+
+static void say_imported(const session *it, const popoto_import_report *report) {
+    if (it->set.json)
+        json_print(json_pack("{so, so, so, so}", "lines", json_of_size(report->lines), "records",
+                             json_of_size(report->records), "bad_line",
+                             report->bad_line > 0 ? json_of_size(report->bad_line) : json_null(),
+                             "problem",
+                             report->problem != NULL ? json_string(report->problem) : json_null()));
+    else
+        printf("%zu record%s imported\n", report->records, report->records == 1 ? "" : "s");
+}
+
+static int import_from(session *it, popoto_tenant_desc *desc, FILE *from) {
+    popoto_import_report report;
+    reading in = { .from = from };
+    bar progress = bar_start("import");
+    desc->progress = bar_step;
+    desc->context = &progress;
+    popoto_status status = popoto_import(it->db, desc, read_line, &in, &report);
+    bar_end(&progress);
+    free(in.line);
+    if (status == POPOTO_OK || report.lines > 0)
+        say_imported(it, &report);
+    if (report.bad_line > 0)
+        complain("line %zu: %s", report.bad_line,
+                 report.problem != NULL ? report.problem : popoto_error(it->db));
+    else if (in.error != 0)
+        complain("the lines could not be read to their end: %s", strerror(in.error));
+    else if (status != POPOTO_OK || interrupted())
+        return session_failed(it, status);
+    return report.bad_line > 0 || in.error != 0 ? EXIT_FINDINGS : EXIT_DONE;
+}
+
+int run_import(session *it, int count, char **words) {
+    popoto_tenant_desc desc;
+    FILE *from = stdin;
+    if (count > 1 && strcmp(words[1], "-") != 0) {
+        from = fopen(words[1], "re");
+        if (from == NULL) {
+            complain("'%s' cannot be read: %s", words[1], strerror(errno));
+            return EXIT_FINDINGS;
+        }
+    } else if (isatty(STDIN_FILENO)) {
+        complain("lines to import come from a file or a pipe: popoto import TENANT FILE");
+        return EXIT_USAGE;
+    }
+    int status = session_open(it);
+    if (status == EXIT_DONE)
+        status = session_tenant(it, words[0], &desc);
+    if (status == EXIT_DONE)
+        status = import_from(it, &desc, from);
+    if (from != stdin)
+        fclose(from);
+    return status;
+}

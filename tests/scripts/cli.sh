@@ -1,0 +1,485 @@
+#!/usr/bin/env bash
+# The `popoto` command, as people use it: every command against a private server with real content, plain
+# and as JSON, piped, with wrong words, with and without --yes; its manual page and its completion.
+#
+# Needs POPOTO_BUILD_DIR, where the command and tests/cli/fill were built. Closes with
+# `N passed, N failed`.
+
+# The functions below are called through check.
+# shellcheck disable=SC2317
+# Keys begin with a dollar.
+# shellcheck disable=SC2016
+
+set -u -o pipefail
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd) || exit 1
+build=${POPOTO_BUILD_DIR:-$root/build/test}
+popoto=$build/cli/popoto
+fill=$build/tests/cli/fill
+passed=0 failed=0
+unset POPOTO_URL POPOTO_PASSWORD POPOTO_GRANT_PASSWORD NO_COLOR
+
+if [ ! -x "$popoto" ] || [ ! -x "$fill" ]; then
+    echo "left out: the command was not built (libsmartcols, jansson)"
+    echo "0 passed, 0 failed"
+    exit 0
+fi
+
+work=$(mktemp -d) || exit 1
+servers=()
+# shellcheck disable=SC2329 # called by the trap
+clean_up() {
+    local server
+    for server in "${servers[@]}"; do
+        kill "$server" 2>/dev/null
+    done
+    wait
+    rm -rf "$work"
+}
+trap clean_up EXIT
+export XDG_DATA_HOME=$work/data
+
+server=$(command -v redis-server || command -v valkey-server)
+shell=$(command -v redis-cli || command -v valkey-cli)
+
+# start NAME [ARGUMENTS]: a server at $work/NAME.sock
+start() {
+    local name=$1 i
+    shift
+    "$server" --port 0 --unixsocket "$work/$name.sock" --dir "$work" --save '' "$@" >"$work/$name.log" 2>&1 &
+    servers+=($!)
+    for ((i = 0; i < 100; i++)); do
+        [ "$("$shell" -s "$work/$name.sock" ping 2>/dev/null)" != PONG ] || return 0
+        sleep 0.1
+    done
+    cat "$work/$name.log"
+    return 1
+}
+
+raw() {
+    "$shell" -s "$work/$1.sock" "${@:2}"
+}
+
+# check NAME COMMAND...: one test, its output shown only if it fails
+check() {
+    local name=$1
+    shift
+    if "$@" >"$work/log" 2>&1 </dev/null; then
+        passed=$((passed + 1))
+        echo "ok    $name"
+    else
+        failed=$((failed + 1))
+        echo "FAIL  $name"
+        tail -n 25 "$work/log" | sed 's/^/      /'
+    fi
+}
+
+# run ARGUMENTS: the command on server a; leaves its output, its errors and its status
+run() {
+    status=0
+    timeout 60 "$popoto" "$@" >"$work/out" 2>"$work/err" </dev/null || status=$?
+}
+
+# ends STATUS ARGUMENTS: it ends so, without an escape code in what is printed, and says why if it fails
+ends() {
+    run "${@:2}"
+    cat "$work/out" "$work/err"
+    [ "$status" -eq "$1" ] || { echo "ended with $status, not $1"; return 1; }
+    ! grep -q $'\e' "$work/out" "$work/err" || { echo "there are escape codes"; return 1; }
+    [ "$1" -ne 2 ] || grep -q '^popoto: ' "$work/err" || { echo "it does not say why"; return 1; }
+}
+
+# prints STATUS PATTERN ARGUMENTS: ... and prints a line like that
+prints() {
+    ends "$1" "${@:3}" || return 1
+    grep -qE -e "$2" "$work/out" || { echo "nothing like $2"; return 1; }
+}
+
+# complains STATUS PATTERN ARGUMENTS
+complains() {
+    ends "$1" "${@:3}" || return 1
+    grep -qE -e "$2" "$work/err" || { echo "no complaint like $2"; return 1; }
+}
+
+# holds EXPRESSION ARGUMENTS: --json is JSON, of which the Python expression over `it` is true
+holds() {
+    run "${@:2}" --json
+    cat "$work/err"
+    [ "$status" -le 1 ] || { echo "ended with $status"; return 1; }
+    python3 - "$work/out" "$1" <<'PYTHON'
+import json, sys
+it = json.load(open(sys.argv[1], encoding="utf-8"))
+if not eval("(" + sys.argv[2] + ")"):
+    print(json.dumps(it, indent=1)[:4000], "\nis not:", sys.argv[2])
+    sys.exit(1)
+PYTHON
+}
+
+# ----- Help, usage, page, completion ---------------------------------------------------------------
+
+commands='tenants audit show query export import erase migrate grant revoke models info'
+
+each_command_helps() {
+    local command
+    prints 0 '^Usage: popoto ' --help || return 1
+    for command in $commands; do
+        grep -q "^  $command " "$work/out" || { echo "the help does not name $command"; return 1; }
+    done
+    for command in $commands; do
+        prints 0 "^Usage: popoto $command" "$command" --help || return 1
+        prints 0 '^Example: popoto ' help "$command" || return 1
+        [ "$(wc -L <"$work/out")" -le 80 ] || { echo "$command: lines of more than 80"; return 1; }
+    done
+}
+
+page_is_clean() {
+    if command -v man >/dev/null; then
+        [ -z "$(LC_ALL=C.UTF-8 MANROFFSEQ='' man --warnings -E UTF-8 -l "$root/cli/popoto.1" 2>&1 >/dev/null)" ] ||
+            { echo "man warns"; return 1; }
+    fi
+    if command -v mandoc >/dev/null; then
+        mandoc -Tlint "$root/cli/popoto.1" | grep -v 'mandoc.db' && return 1
+    fi
+    local command word
+    for command in $commands; do
+        grep -qE "^\.It Ic $command" "$root/cli/popoto.1" || { echo "no $command"; return 1; }
+        "$popoto" "$command" --help | grep -o -e '--[a-z-]*' | sort -u >"$work/words"
+        while read -r word; do
+            grep -qE "Fl Fl ${word#--}( |$)" "$root/cli/popoto.1" || { echo "no $word"; return 1; }
+        done <"$work/words"
+    done
+}
+
+# completes EXPECTED WORDS...: the last of the words is completed to these
+completes() {
+    local expected=$1 answer
+    shift
+    answer=$(
+        # shellcheck source=/dev/null
+        . "$root/cli/popoto.bash"
+        # shellcheck disable=SC2034 # read by the completion
+        COMP_WORDS=("$popoto" "$@") COMP_CWORD=$#
+        _popoto
+        printf '%s\n' "${COMPREPLY[@]}" | sort | paste -s -d ' '
+    )
+    [ "$answer" = "$expected" ] || { echo "$*: '$answer', not '$expected'"; return 1; }
+}
+
+# Completion offers for each command the options that its help lists.
+completion_knows_the_options() {
+    local command listed offered
+    # shellcheck source=/dev/null
+    . "$root/cli/popoto.bash"
+    for command in $commands; do
+        listed=$("$popoto" "$command" --help | grep -oE '^ +(-[a-z], )?--[a-z-]+' | grep -oE -e '--[a-z-]+' | sort)
+        offered=$(_popoto_options "$command" | tr ' ' '\n' | sort)
+        [ "$listed" = "$offered" ] || { echo "$command:"; diff <(echo "$listed") <(echo "$offered"); return 1; }
+    done
+}
+
+check 'every command helps, within 80 columns' each_command_helps
+check 'the version is said' prints 0 "^popoto [0-9.]+$" --version
+check 'no command: 2' complains 2 'a command is missing'
+check 'an unknown command: 2' complains 2 "no command 'frobnicate'" frobnicate
+check 'an unknown option: 2' complains 2 "no option '--frobnicate'" tenants --frobnicate
+check 'an option without its value: 2' complains 2 "'--limit' needs a value" tenants --limit
+check 'a number that is none: 2' complains 2 'takes a number' query Episode --limit -3
+check 'a dialect that is none: 2' complains 2 'documented, popoto' info --dialect klingon
+check 'too few words: 2' complains 2 'it is: popoto show KEY' show
+check 'too many words: 2' complains 2 'it is: popoto revoke USER' revoke a b
+check 'a column that is none: 2' complains 2 'takes tenant, records' tenants --sort colour
+check 'a URL that is none: 2' complains 2 'popoto: .' info --url gopher://x
+check 'no server: 1' complains 1 'popoto: .' info --url "unix:$work/nobody.sock"
+check 'a password in an argument: 2' complains 2 'POPOTO_PASSWORD' info --url redis://:secret@localhost
+check 'the manual page is clean, and names every command and option' page_is_clean
+check 'completion knows every option' completion_knows_the_options
+check 'completion: commands' completes 'export' ex
+check 'completion: values' completes 'documented popoto' info --dialect ''
+check 'completion: migrate' completes 'confidence strict' migrate ''
+
+# ----- Reading -------------------------------------------------------------------------------------
+
+: >"$work/users.acl"
+check 'two servers start' eval 'start a --aclfile "$work/users.acl" && start b'
+url=unix:$work/a.sock
+export POPOTO_URL=$url
+
+check 'an empty database has no models, and says so' complains 1 'no models are known' tenants
+check 'an empty database: info' holds 'it["models"] == []' info
+check 'a database is filled' "$fill" "$url"
+
+check 'info' prints 0 '^Episode +project_id +124$' info
+check 'info, JSON' holds 'it["models_from"] == "published" and it["models"][0] ==
+    {"model": "Episode", "tenant_field": "project_id", "records": 124}' info
+check 'models' prints 0 '^certainty +confidence +float +by project$' models Memory
+check 'models, one of them' ends 0 models Memory
+check 'a model that is none: 2, with those that are' complains 2 'there are: .*Episode.*Sample' models Nobody
+check 'completion: models' completes 'Episode' query Ep
+check 'completion: fields' completes 'name=' query Episode na
+
+models_travel() {
+    "$popoto" models --json >"$work/models.json" || return 1
+    prints 0 '^Episode +project_id +124$' info --models "$work/models.json" &&
+        holds 'it["models_from"] == "file"' info --models "$work/models.json" || return 1
+    "$popoto" models --json --models "$work/models.json" | cmp - "$work/models.json"
+}
+check 'models --json is what --models takes' models_travel
+check 'a models file that is not there: 2' complains 2 'cannot be taken' info --models "$work/nothing"
+echo '{' >"$work/broken.json"
+check 'a models file that is no JSON: 2' complains 2 'line [12]\)' info --models "$work/broken.json"
+echo '[{"name": 3}]' >"$work/broken.json"
+check 'a models file of no models' complains 1 'broken.json' info --models "$work/broken.json"
+
+check 'tenants' prints 0 '^-dash +26 ' tenants Episode --sort tenant
+check 'tenants: a header' prints 0 '^TENANT +RECORDS +ENTRIES +SIZE +CONFIDENCE +IDLE$' tenants Episode
+check 'tenants: hostile names are shown harmlessly' prints 0 '^\\x1b\[31mred +23 ' tenants Episode
+check 'tenants: those left out are named' complains 0 'left out.*Note' tenants
+check 'tenants: the sum' prints 0 '^8 tenants, 124 records, .*; the first 2 are shown' tenants Episode --limit 2
+check 'tenants, JSON' holds '[t["records"] for t in it] == sorted([5 + 3 * i for i in range(8)], reverse=True)' \
+    tenants Episode --sort -records
+check 'tenants, JSON: exact names' holds '{"\x1b[31mred", "{braces}", "stars*?[x]", "émile:x"} < {t["tenant"] for t in it}' \
+    tenants Episode
+check 'tenants, JSON: the models of each' holds 'next(t for t in it if t["tenant"] == "project-a")["models"]["Sample"]["records"] == 2' tenants
+check 'tenants: an ordinary model, by its field' holds '{t["tenant"]: t["records"] for t in it} == {"red": 15, "blue": 15}' \
+    tenants Note --tenant-field team
+check 'tenants: mean confidence' holds 'all(0 < t["mean_confidence"] < 1 for t in it)' tenants Memory
+
+check 'show' prints 0 '^moment +sorted +time +2026-01-02T05:04:05.123456\+02:00$' show '{project-a}:Sample:all'
+check 'show: confidence' prints 0 '^certainty .* 0\.7000 \(1 signal: 1 for, 0 against\)$' show '{project-a}:Episode:e000'
+check 'show, JSON' holds 'it["model"] == "Episode" and it["fields"]["title"] == "Meeting 1, \"first\nsecond\"" and
+    it["confidence"]["certainty"] == {"confidence": 0.5, "evidence_count": 0, "corroborations": 0, "contradictions": 0}' \
+    show '{project-a}:Episode:e001'
+check 'show: a record that is not there: 1' complains 1 'there is no record' show '{project-a}:Episode:e999'
+check 'show: a key that is none: 1' complains 1 'no record.s key' show nonsense
+
+exact='it == [{"project_id": "project-a", "name": "all", "truth": True, "whole": 4503599627370496,
+    "real": 0.1 + 0.2, "perhaps": None, "bytes": {"$bytes": "AP8bWzFt"},
+    "moment": {"$time": "2026-01-02T05:04:05.123456+02:00"}, "day": {"$day": "2026-01-31"},
+    "clock": {"$clock": "12:30:00.000005"}, "price": {"$decimal": "12.50"},
+    "any": {"$map": [["list", [1, "two", 3.5]], [7, {"$tuple": [1, "two"]}]]}}]'
+check 'query: every type is exact in JSON' holds "$exact" query Sample project_id=project-a name=all
+check 'query: moments' holds 'len(it) == 1' query Sample project_id=project-a 'moment__gt=2026-01-02T03:04:05Z'
+check 'query: numbers, in order' holds '[r["name"] for r in it] == ["e004", "e003", "e002"]' \
+    query Episode project_id=project-a score__gte=0.2 --order -score
+check 'query: lists' holds '{r["name"] for r in it} == {"e001", "e002"}' \
+    query Episode project_id=project-a name__in=e001,e002
+check 'query: between' holds '[r["number"] for r in it] == [25, 23, 21]' query Note team=red rank__between=75,80
+check 'query: null' holds 'len(it) == 1 and it[0]["title"] is None' \
+    query Episode project_id=project-a title__isnull=true --scan
+check 'query: chosen fields' prints 0 '^ *e004 +0\.4$' query Episode project_id=project-a -f name,score
+check 'query: limit and offset' holds 'len(it) == 2' query Episode project_id=project-a --limit 2 --offset 1
+check 'query: count' prints 0 '^5$' query Episode project_id=project-a --count
+check 'query: count, JSON' holds 'it == {"count": 124}' query Episode --all-tenants --count
+check 'query: no rows' holds 'it == []' query Episode project_id=nobody
+check 'query: whole where it is piped' prints 0 'for a long while now ' query Memory project=atlas
+check 'query: the present confidence' holds 'it[0]["certainty"] == 0.25' query Memory key=Memory-000
+check 'query: a strict model needs a tenant: 2' complains 2 '\-\-all-tenants' query Episode
+check 'query: a scan needs to be asked for: 2' complains 2 '\-\-scan' query Memory content__contains=sky
+check 'query: a scan' holds 'len(it) == 40' query Memory content__contains=sky --scan
+check 'query: a value of another type: 2' complains 2 'takes a whole number' query Note team=red rank=high
+check 'query: a field that is none: 2' complains 2 "no field 'nope'" query Note nope=3
+check 'query: no condition: 2' complains 2 'a condition is LOOKUP=VALUE' query Note team
+check 'query: a column that is none: 2' complains 2 "no field 'x'" query Note team=red -f x
+
+# ----- Terminals -----------------------------------------------------------------------------------
+
+# on_a_terminal ARGUMENTS: of 80 columns; its output, both kinds, to $work/out
+on_a_terminal() {
+    status=0
+    TERM=xterm script -qec "stty cols 80 rows 24; timeout 60 '$popoto' $*" /dev/null >"$work/out" </dev/null || status=$?
+}
+
+colours() {
+    on_a_terminal tenants Episode
+    grep -q $'\e\[1m' "$work/out" || { echo "no colours"; return 1; }
+    NO_COLOR=1 on_a_terminal tenants Episode
+    ! grep -qE $'\e\\[[0-9;]*m' "$work/out" || { echo "colours with NO_COLOR"; return 1; }
+}
+
+narrow() {
+    NO_COLOR=1 on_a_terminal query Memory project=atlas
+    cat "$work/out"
+    [ "$(tr -d '\r' <"$work/out" | wc -L)" -le 80 ] || { echo "lines of more than 80"; return 1; }
+    grep -q '\.\.\. ' "$work/out" || { echo "nothing is cut"; return 1; }
+    NO_COLOR=1 on_a_terminal query Sample project_id=project-a
+    grep -q '^price  *12.50' "$work/out"
+}
+if command -v script >/dev/null; then
+    check 'colours on a terminal, but not with NO_COLOR' colours
+    check 'what is too wide for a terminal is cut, or in blocks' narrow
+fi
+
+# ----- Audit ---------------------------------------------------------------------------------------
+
+check 'audit: a database that is whole: 0' prints 0 '^nothing found$' audit Episode Memory Note Sample
+check 'audit, JSON' holds 'it["findings"] == [] and it["models"][0]["records"] == 124' audit Episode
+damage() {
+    raw a zadd '{project-a}:$SortedF:Episode:score' 3 '{project-a}:Episode:ghost' &&
+        raw a srem '$KeyF:Memory:project:atlas' Memory:atlas:Memory-000 &&
+        raw a zadd '$SortedF:Note:rank:red' 5 Note:red:1 &&
+        raw a sadd '$KeyF:Note:team:red' Note:blue:0 &&
+        raw a hset '{project-a}:Sample:all' whole garbage
+}
+check 'a database is damaged' damage
+check 'audit: findings: 1' prints 1 '^stray .*ghost' audit
+check 'audit: the kinds' holds '{f["kind"] for f in it["findings"]} >= {"stray", "missing", "score", "misplaced", "corrupt"}' audit
+check 'audit: what is shown is limited' prints 1 'more \(--limit 0' audit --limit 1
+check 'audit --repair: what is derivable' ends 1 audit --repair
+check 'audit: the rest stays' holds '{f["kind"] for f in it["findings"]} == {"corrupt"}' audit
+"$shell" -s "$work/a.sock" flushall >/dev/null && "$fill" "$url"
+
+# ----- Export and import ---------------------------------------------------------------------------
+
+travels() {
+    local model
+    "$popoto" export project-a >"$work/a.jsonl" 2>"$work/err" || { cat "$work/err"; return 1; }
+    [ "$(wc -l <"$work/a.jsonl")" -ge 7 ] || { echo "too few lines"; return 1; }
+    "$popoto" import "it's {elsewhere}" "$work/a.jsonl" || return 1
+    "$popoto" models --json >"$work/models.json" || return 1
+    "$popoto" export project-a | "$popoto" import project-a --url "unix:$work/b.sock" --models "$work/models.json" || return 1
+    for model in Episode Sample; do
+        "$popoto" query "$model" project_id=project-a --json | python3 -m json.tool --sort-keys | sort >"$work/first"
+        [ -s "$work/first" ] || return 1
+        "$popoto" query "$model" "project_id=it's {elsewhere}" --json | sed "s/it's {elsewhere}/project-a/" |
+            python3 -m json.tool --sort-keys | sort | diff "$work/first" - || return 1
+        "$popoto" query "$model" project_id=project-a --json --url "unix:$work/b.sock" --models "$work/models.json" |
+            python3 -m json.tool --sort-keys | sort | diff "$work/first" - || return 1
+    done
+    "$popoto" audit --url "unix:$work/b.sock" --models "$work/models.json"
+}
+check 'a tenant travels to another name and another server' travels
+check 'export: of an ordinary model' ends 0 export atlas --model Memory --tenant-field project
+check 'export: to a file' holds 'it["records"] == 5' export project-a --model Episode -o "$work/file"
+check 'export: a file that cannot be written: 1' complains 1 'cannot be written' export project-a -o "$work/no/where"
+broken_line() {
+    { head -n 2 "$work/a.jsonl"; echo '{nonsense'; tail -n 1 "$work/a.jsonl"; } >"$work/broken"
+    complains 1 'line 3: ' import fresh "$work/broken"
+}
+check 'import: a broken line is named: 1' broken_line
+check 'import, JSON' holds 'it["bad_line"] == 3 and it["records"] == 2' import fresh "$work/broken"
+check 'import: a file that is not there: 1' complains 1 'cannot be read' import fresh "$work/nothing"
+
+# ----- Erasing -------------------------------------------------------------------------------------
+
+check 'erase needs --yes where nobody can be asked: 2' complains 2 'add --yes' erase project-b
+check 'nothing was erased' prints 0 '^8$' query Episode project_id=project-b --count
+check 'erase' prints 0 '^left +0$' erase project-b --yes
+check 'all is gone' holds 'it == []' query Episode project_id=project-b
+check 'erase, JSON: nothing twice' holds 'it["records"] == 0 and it["left"] == 0 and "$time" in it["started"]' erase project-b --yes
+check 'erase: hostile names' holds 'it["records"] == 11 and it["left"] == 0' erase '{braces}' --yes
+check 'erase: others are left alone' holds 'it == {"count": 5}' query Episode project_id=project-a --count
+check 'erase: of an ordinary model' holds 'it["records"] == 15 and it["left"] == 0' \
+    erase red --model Note --tenant-field team --yes
+check 'erase: a field that is none: 2' complains 2 'none of the models' erase red --model Note --tenant-field x --yes
+
+# ----- Migrations ----------------------------------------------------------------------------------
+
+check 'migrate confidence --dry-run' prints 0 '^20 of 20 would be moved' migrate confidence Fact certainty --dry-run
+check 'migrate needs --yes' complains 2 'add --yes' migrate confidence Fact certainty
+check 'migrate confidence' holds 'it["total"] == 20 and it["migrated"] == 20 and it["errors"] == []' \
+    migrate confidence Fact certainty --yes
+check 'the figures are where they belong' ends 0 audit Fact
+check 'migrate: a field that is none: 2' complains 2 "no field" migrate confidence Fact nope --yes
+check 'migrate: something else: 2' complains 2 'confidence or strict' migrate mountains Fact certainty
+check 'migrate strict --dry-run' prints 0 '^15 of 15 would be moved' migrate strict Note team --dry-run
+check 'migrate strict' holds 'it["total"] == 15 and it["migrated"] == 15 and it["errors"] == []' migrate strict Note team --yes
+check 'the records are strict now' holds 'it == {"count": 15}' query Note team=blue --count
+check 'their indexes too' ends 0 audit Note
+check 'migrate: a field that is no KEY: 2' complains 2 'no KEY' migrate strict Memory content --yes
+
+# ----- Users ---------------------------------------------------------------------------------------
+
+check 'grant needs a password: 2' complains 2 'POPOTO_GRANT_PASSWORD' grant project-a alice
+as_alice() {
+    POPOTO_GRANT_PASSWORD=wonder/land prints 0 'alice may use tenant project-a' grant project-a alice || return 1
+    echo wonder/land >"$work/password"
+    "$popoto" query Episode project_id=project-a --count --url "unix://alice@$work/a.sock" \
+        --password-file "$work/password" --models "$work/models.json" | grep -qx 5 || return 1
+    POPOTO_PASSWORD=wonder/land complains 1 'popoto: .' query Episode project_id=a --count \
+        --url "unix://alice@$work/a.sock" --models "$work/models.json" || return 1
+    POPOTO_PASSWORD=wonder/land complains 1 'give them with --models' tenants --url "unix://alice@$work/a.sock" ||
+        return 1
+    POPOTO_PASSWORD=wrong complains 1 'popoto: .' info --url "unix://alice@$work/a.sock"
+}
+check 'a grant reaches its tenant, and no other' as_alice
+granted_by_file() {
+    echo secret >"$work/password"
+    holds 'it["user"] == "bob" and it["kept"] is True' grant project-a bob --grant-password-file "$work/password"
+}
+check 'grant: the password of a file' granted_by_file
+check 'revoke needs --yes' complains 2 'add --yes' revoke alice
+check 'revoke' prints 0 'alice is revoked' revoke alice --yes
+check 'revoke: nobody: 1' complains 1 'popoto: .' revoke alice --yes
+
+# ----- Without published models --------------------------------------------------------------------
+
+"$shell" -s "$work/b.sock" flushall >/dev/null && "$fill" "unix:$work/b.sock" --silent
+check 'models are inferred, and it is said' complains 0 'inferred' models --url "unix:$work/b.sock"
+check 'inferred: info' holds 'it["models_from"] == "inferred" and {m["model"] for m in it["models"]} >= {"Episode", "Note"}' \
+    info --url "unix:$work/b.sock"
+check 'inferred: repairing needs --yes' complains 2 'add --yes' audit --repair --url "unix:$work/b.sock"
+
+"$shell" -s "$work/b.sock" flushall >/dev/null && "$fill" "unix:$work/b.sock" --popoto
+check 'the dialect of Popoto' holds 'it["findings"] == [] and [m["records"] for m in it["models"]] == [40, 30]' \
+    audit --dialect popoto --url "unix:$work/b.sock"
+check 'the dialect of Popoto: its rows' prints 0 '^ *25 +red +75$' query Note team=red number=25 -f number,team,rank \
+    --dialect popoto --url "unix:$work/b.sock"
+check 'another dialect than the models were published in is noted' complains 0 'note: Note: .*dialect of Popoto' \
+    info --url "unix:$work/b.sock"
+
+# ----- The guide ------------------------------------------------------------------------------------
+
+# The ```console blocks of its chapter: what stands behind "$ " is run, and prints what follows. Sizes and
+# ages differ from run to run.
+guide_keeps_its_word() {
+    start c && "$fill" "unix:$work/c.sock" --guide || return 1
+    awk '
+        /^## / { inside = $0 == "## The popoto command" }
+        !inside { next }
+        /^```console/ { block = 1; next }
+        /^```/ { block = 0 }
+        block' "$root/docs/guide.md" >"$work/console"
+    grep -q '^\$ popoto ' "$work/console" || { echo "there is no such chapter"; return 1; }
+    (
+        export POPOTO_URL=unix:$work/c.sock PATH=$build/cli:$PATH POPOTO_GRANT_PASSWORD=secret
+        cd "$work" || exit
+        grep '^\$ ' "$work/console" | while read -r _ line; do
+            printf '$ %s\n' "$line"
+            eval "$line" 2>&1 </dev/null
+        done
+    ) >"$work/printed"
+    tame <"$work/console" >"$work/expected"
+    tame <"$work/printed" | diff -u "$work/expected" -
+}
+
+tame() {
+    sed -E -e 's/~?[0-9.,]+ (B|KiB|MiB)/SIZE/' -e 's/[0-9]+ (s|min)$/AGE/' -e 's/(started|finished) .*/\1/' \
+        -e 's/  +/  /g'
+}
+check 'docs/guide.md: what the chapter on the command shows is so' guide_keeps_its_word
+
+# ----- Many tenants, Ctrl-C ------------------------------------------------------------------------
+
+check 'thousands of tenants' "$fill" "$url" --many 2000
+check 'tenants: limited' prints 0 '^2,0.. tenants, .* the first 10 are shown' tenants Episode --limit 10
+check 'tenants: all where it is piped' prints 0 '^customer-01999 ' tenants Episode
+# An import that waits for its next line.
+interrupted() {
+    local pid writer
+    mkfifo "$work/lines" || return 1
+    sleep 60 >"$work/lines" &
+    writer=$!
+    "$popoto" import fresh "$work/lines" >"$work/out" 2>"$work/err" &
+    pid=$!
+    sleep 1
+    kill -INT $pid
+    status=0
+    wait $pid || status=$?
+    kill $writer
+    cat "$work/err"
+    [ "$status" -eq 1 ] && grep -q 'stopped' "$work/err"
+}
+check 'Ctrl-C ends a command between steps' interrupted
+
+echo "$passed passed, $failed failed"
+[ "$failed" -eq 0 ]

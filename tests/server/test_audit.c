@@ -1,0 +1,714 @@
+/* popoto_audit: nothing is found where all is well, whoever writes meanwhile; every kind of damage, done by
+ * raw commands, is found, and nothing else; what can be mended is, and the rest stays as it was. */
+#include "failing_allocator.h"
+#include "index_checker.h"
+#include "server.h"
+#include "test_models.h"
+
+#include <popoto.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "assertions.h"
+
+typedef struct page {
+    popoto_object object;
+    const char *project;
+    const char *name;
+    const char *owner;
+    const char *shelf;
+    int64_t rank;
+    double weight;
+    double trust;
+} page;
+
+/* Strict, with an index of each kind, told by its key and not. */
+static const popoto_field page_fields[] = {
+    POPOTO_TENANT(page, project),
+    POPOTO_UNIQUE_KEY(page, name),
+    POPOTO_KEY(page, owner),
+    POPOTO_FIELD(page, shelf),
+    POPOTO_SORTED(page, rank),
+    POPOTO_SORTED(page, weight, .partition_by = "shelf"),
+    POPOTO_CONFIDENCE(page, trust, .partition_by = "shelf"),
+};
+static const popoto_model Page = POPOTO_MODEL("Page", page, page_fields);
+
+/* The same, ordinary. */
+static const popoto_field leaf_fields[] = {
+    POPOTO_KEY(page, project),
+    POPOTO_UNIQUE_KEY(page, name),
+    POPOTO_KEY(page, owner),
+    POPOTO_FIELD(page, shelf),
+    POPOTO_SORTED(page, rank, .partition_by = "project"),
+    POPOTO_SORTED(page, weight, .partition_by = "shelf"),
+    POPOTO_CONFIDENCE(page, trust, .partition_by = "shelf"),
+};
+static const popoto_model Leaf = POPOTO_MODEL("Leaf", page, leaf_fields);
+
+static popoto_db *opened(server *s) {
+    popoto_db *db = popoto_open(server_url(s), NULL);
+    assert_int_equal(POPOTO_OK, popoto_error_status(db));
+    return db;
+}
+
+static void create(popoto_db *db, const popoto_model *model, const char *project, int number) {
+    char name[32], owner[32];
+    snprintf(name, sizeof name, "n%d", number);
+    snprintf(owner, sizeof owner, "o%d", number % 3);
+    page it = { .project = project,
+                .name = name,
+                .owner = owner,
+                .shelf = number % 2 ? "a" : "b",
+                .rank = number,
+                .weight = number / 8.0 };
+    assert_ok(db, popoto_save(db, model, &it));
+    assert_ok(db, popoto_confidence_update(db, model, &it, "trust", 1, NULL));
+}
+
+/* ----- What was found --------------------------------------------------------------------------- */
+
+typedef struct found {
+    char lines[64][400]; /* "MISSING record in index", sorted */
+    size_t count;
+    size_t repaired, repairable;
+} found;
+
+static const char *const kind_names[] = { "MISSING", "STRAY",     "MISPLACED",
+                                          "SCORE",   "DUPLICATE", "CORRUPT" };
+
+static bool note(void *context, const popoto_finding *finding) {
+    found *it = context;
+    assert_non_null(finding->text);
+    assert_true(strlen(finding->text) > 10);
+    assert_true(it->count < 64);
+    snprintf(it->lines[it->count++], sizeof it->lines[0], "%s%s %s in %s",
+             finding->repairable ? "" : "!", kind_names[finding->kind],
+             finding->record.data ? finding->record.data : "-",
+             finding->index.data ? finding->index.data : "-");
+    it->repaired += finding->repaired;
+    it->repairable += finding->repairable;
+    return true;
+}
+
+static int by_text(const void *a, const void *b) {
+    return strcmp(a, b);
+}
+
+static popoto_audit_report audit(popoto_db *db, const popoto_model *model, bool repair,
+                                 found *out) {
+    popoto_audit_report report;
+    memset(out, 0, sizeof *out);
+    popoto_audit_desc desc = { .model = model, .repair = repair, .found = note, .context = out };
+    assert_ok(db, popoto_audit(db, &desc, &report));
+    assert_int_equal(out->count, report.findings);
+    assert_int_equal(out->repaired, report.repaired);
+    qsort(out->lines, out->count, sizeof out->lines[0], by_text);
+    return report;
+}
+
+/* Exactly these lines, in their order, up to NULL. */
+static void assert_found(const found *it, const char *const *lines) {
+    size_t count = 0;
+    bool same = true;
+    while (lines[count] != NULL) {
+        same = same && count < it->count && strcmp(lines[count], it->lines[count]) == 0;
+        count++;
+    }
+    if (same && count == it->count)
+        return;
+    for (size_t i = 0; i < it->count; i++)
+        print_message("found: %s\n", it->lines[i]);
+    for (size_t i = 0; i < count; i++)
+        print_message("wanted: %s\n", lines[i]);
+    fail();
+}
+#define ASSERT_FOUND(it_, ...) assert_found(it_, (const char *const[]){ __VA_ARGS__, NULL })
+
+/* ----- Tests ------------------------------------------------------------------------------------- */
+
+static void test_all_is_well(void **state) {
+    server *s = *state;
+    popoto_db *db = opened(s);
+    found it;
+    popoto_audit_report report = audit(db, &Page, false, &it);
+    assert_int_equal(0, report.records + report.index_entries + report.findings);
+    for (int i = 0; i < 1300; i++) {
+        create(db, &Page, i % 3 ? "a" : "b", i);
+        create(db, &Leaf, i % 3 ? "a" : "b:c", i);
+    }
+    report = audit(db, &Page, false, &it);
+    assert_int_equal(1300, report.records);
+    assert_int_equal(1300 * 6, report.index_entries);
+    assert_int_equal(0, report.findings);
+    report = audit(db, &Leaf, false, &it);
+    assert_int_equal(1300, report.records);
+    assert_int_equal(1300 * 7, report.index_entries);
+    assert_int_equal(0, report.findings);
+    popoto_close(db);
+    server_flush(s);
+}
+
+static void test_damage_to_an_ordinary_model(void **state) {
+    server *s = *state;
+    popoto_db *db = opened(s);
+    found it;
+    for (int i = 0; i < 40; i++)
+        create(db, &Leaf, i % 2 ? "p" : "q", i);
+    char *before = strdup(server_dump(s));
+    /* Missing in each kind of index. */
+    server_command(s, "SREM $Class:Leaf Leaf:p:n1:o1");
+    server_command(s, "SREM $KeyF:Leaf:project:p Leaf:p:n3:o0");
+    server_command(s, "SREM $UniqueKeyF:Leaf:name:n5 Leaf:p:n5:o2");
+    server_command(s, "ZREM $SortedF:Leaf:rank:p Leaf:p:n7:o1");
+    server_command(s, "ZREM $SortedF:Leaf:weight:a Leaf:p:n9:o0");
+    /* Stray. */
+    server_command(s, "SADD $Class:Leaf Leaf:p:gone:o1");
+    server_command(s, "SADD $KeyF:Leaf:owner:o1 Leaf:p:gone:o1");
+    server_command(s, "SADD $UniqueKeyF:Leaf:name:gone Leaf:p:gone:o1");
+    server_command(s, "ZADD $SortedF:Leaf:rank:p 7 Leaf:p:gone:o1");
+    server_command(s, "ZADD $SortedF:Leaf:weight:a 7 Leaf:p:gone:o1");
+    server_command(s, "HSET $ConfidencF:Leaf:trust:data:a Leaf:p:gone:o1 x");
+    /* Misplaced. */
+    server_command(s, "SADD $KeyF:Leaf:project:zzz Leaf:p:n1:o1");
+    server_command(s, "SADD $UniqueKeyF:Leaf:name:n7 Leaf:p:n9:o0");
+    server_command(s, "ZADD $SortedF:Leaf:rank:q 3 Leaf:p:n3:o0");
+    server_command(s, "ZADD $SortedF:Leaf:rank 3 Leaf:p:n3:o0");
+    server_command(s, "ZADD $SortedF:Leaf:weight:b 3 Leaf:p:n3:o0");
+    /* Another score. */
+    server_command(s, "ZADD $SortedF:Leaf:rank:p 12 Leaf:p:n11:o2");
+    server_command(s, "ZADD $SortedF:Leaf:weight:a 12 Leaf:p:n11:o2");
+    audit(db, &Leaf, false, &it);
+    static const char *const wanted[] = {
+        "MISPLACED Leaf:p:n1:o1 in $KeyF:Leaf:project:zzz",
+        "MISPLACED Leaf:p:n3:o0 in $SortedF:Leaf:rank",
+        "MISPLACED Leaf:p:n3:o0 in $SortedF:Leaf:rank:q",
+        "MISPLACED Leaf:p:n3:o0 in $SortedF:Leaf:weight:b",
+        "MISPLACED Leaf:p:n9:o0 in $UniqueKeyF:Leaf:name:n7",
+        "MISSING Leaf:p:n1:o1 in $Class:Leaf",
+        "MISSING Leaf:p:n3:o0 in $KeyF:Leaf:project:p",
+        "MISSING Leaf:p:n5:o2 in $UniqueKeyF:Leaf:name:n5",
+        "MISSING Leaf:p:n7:o1 in $SortedF:Leaf:rank:p",
+        "MISSING Leaf:p:n9:o0 in $SortedF:Leaf:weight:a",
+        "SCORE Leaf:p:n11:o2 in $SortedF:Leaf:rank:p",
+        "SCORE Leaf:p:n11:o2 in $SortedF:Leaf:weight:a",
+        "STRAY Leaf:p:gone:o1 in $Class:Leaf",
+        "STRAY Leaf:p:gone:o1 in $ConfidencF:Leaf:trust:data:a",
+        "STRAY Leaf:p:gone:o1 in $KeyF:Leaf:owner:o1",
+        "STRAY Leaf:p:gone:o1 in $SortedF:Leaf:rank:p",
+        "STRAY Leaf:p:gone:o1 in $SortedF:Leaf:weight:a",
+        "STRAY Leaf:p:gone:o1 in $UniqueKeyF:Leaf:name:gone",
+        NULL,
+    };
+    assert_found(&it, wanted);
+    assert_int_equal(0, it.repaired);
+    audit(db, &Leaf, true, &it);
+    assert_found(&it, wanted);
+    assert_int_equal(18, it.repaired);
+    assert_string_equal(before, server_dump(s));
+    audit(db, &Leaf, false, &it);
+    assert_int_equal(0, it.count);
+    free(before);
+    popoto_close(db);
+    server_flush(s);
+}
+
+static void test_damage_to_a_strict_model(void **state) {
+    server *s = *state;
+    popoto_db *db = opened(s);
+    found it;
+    for (int i = 0; i < 20; i++)
+        create(db, &Page, i % 2 ? "p" : "q", i);
+    char *before = strdup(server_dump(s));
+    server_command(s, "SREM {p}:$Class:Page {p}:Page:n1:o1");
+    server_command(s, "ZREM {p}:$SortedF:Page:rank {p}:Page:n3:o0");
+    server_command(s, "SADD {q}:$KeyF:Page:owner:o9 {q}:Page:gone:o9");
+    /* In another tenant's indexes. */
+    server_command(s, "SADD {q}:$Class:Page {p}:Page:n1:o1");
+    server_command(s, "SADD {q}:$KeyF:Page:owner:o1 {p}:Page:n1:o1");
+    server_command(s, "ZADD {q}:$SortedF:Page:rank 1 {p}:Page:n1:o1");
+    server_command(s, "ZADD {r}:$SortedF:Page:rank 1 {p}:Page:n1:o1");
+    audit(db, &Page, false, &it);
+    static const char *const wanted[] = {
+        "MISPLACED {p}:Page:n1:o1 in {q}:$Class:Page",
+        "MISPLACED {p}:Page:n1:o1 in {q}:$KeyF:Page:owner:o1",
+        "MISPLACED {p}:Page:n1:o1 in {q}:$SortedF:Page:rank",
+        "MISPLACED {p}:Page:n1:o1 in {r}:$SortedF:Page:rank",
+        "MISSING {p}:Page:n1:o1 in {p}:$Class:Page",
+        "MISSING {p}:Page:n3:o0 in {p}:$SortedF:Page:rank",
+        "STRAY {q}:Page:gone:o9 in {q}:$KeyF:Page:owner:o9",
+        NULL,
+    };
+    assert_found(&it, wanted);
+    audit(db, &Page, true, &it);
+    assert_found(&it, wanted);
+    assert_int_equal(7, it.repaired);
+    assert_string_equal(before, server_dump(s));
+    free(before);
+    popoto_close(db);
+    server_flush(s);
+}
+
+/* What nobody can know how to mend is listed, and stays. */
+static void test_what_cannot_be_mended(void **state) {
+    server *s = *state;
+    popoto_db *db = opened(s);
+    found it;
+    for (int i = 0; i < 20; i++)
+        create(db, &Leaf, "p", i);
+    server_command(s, "HSET Leaf:p:n1:o1 shelf %b", "\xc1", (size_t)1);
+    server_command(s, "HSET Leaf:p:n3:o0 rank %b", "\xa1x", (size_t)2);
+    server_command(s, "HSET Leaf:p:n5:o2 owner %b", "\xa2o1", (size_t)3);
+    server_command(s, "HDEL Leaf:p:n7:o1 name");
+    server_command(s, "HSET $ConfidencF:Leaf:trust:data:a Leaf:p:n9:o0 x");
+    server_command(s, "SADD $Class:Leaf garbage Leaf:p:x:y:z");
+    server_command(s, "SADD $KeyF:Leaf:project:p garbage");
+    server_command(s, "SET Leaf:p:n20:o2 text");
+    server_command(s, "HSET Leaf:p:n21:o2:more x y");
+    server_command(s, "SADD $KeyF:Leaf:nothing:p Leaf:p:n9:o0");
+    server_command(s, "SET $SortedF:Leaf:rank:z text");
+    /* Two records that hold one unique value. */
+    server_command(s, "COPY Leaf:p:n11:o2 Leaf:p:n11:o1");
+    server_command(s, "HSET Leaf:p:n11:o1 owner %b", "\xa2o1", (size_t)3);
+    server_command(s, "SADD $Class:Leaf Leaf:p:n11:o1");
+    server_command(s, "SADD $KeyF:Leaf:project:p Leaf:p:n11:o1");
+    server_command(s, "SADD $KeyF:Leaf:owner:o1 Leaf:p:n11:o1");
+    server_command(s, "SADD $UniqueKeyF:Leaf:name:n11 Leaf:p:n11:o1");
+    server_command(s, "ZADD $SortedF:Leaf:rank:p 11 Leaf:p:n11:o1");
+    server_command(s, "ZADD $SortedF:Leaf:weight:a 1.375 Leaf:p:n11:o1");
+    char *before = strdup(server_dump(s));
+    static const char *const wanted[] = {
+        "!CORRUPT - in $KeyF:Leaf:nothing:p",
+        "!CORRUPT - in $SortedF:Leaf:rank:z",
+        "!CORRUPT Leaf:p:n1:o1 in -",
+        "!CORRUPT Leaf:p:n20:o2 in -",
+        "!CORRUPT Leaf:p:n21:o2:more in -",
+        "!CORRUPT Leaf:p:n3:o0 in -",
+        "!CORRUPT Leaf:p:n5:o2 in -",
+        "!CORRUPT Leaf:p:n7:o1 in -",
+        "!CORRUPT Leaf:p:n9:o0 in $ConfidencF:Leaf:trust:data:a",
+        "!CORRUPT Leaf:p:x:y:z in $Class:Leaf",
+        "!CORRUPT garbage in $Class:Leaf",
+        "!CORRUPT garbage in $KeyF:Leaf:project:p",
+        "!DUPLICATE Leaf:p:n11:o1 in $UniqueKeyF:Leaf:name:n11",
+        NULL,
+    };
+    for (int repair = 0; repair < 2; repair++) {
+        audit(db, &Leaf, repair, &it);
+        if (strstr(it.lines[12], "n11:o2") != NULL) /* either is named */
+            memcpy(strstr(it.lines[12], "n11:o2"), "n11:o1", 6);
+        assert_found(&it, wanted);
+        assert_int_equal(0, it.repaired);
+        assert_string_equal(before, server_dump(s));
+    }
+    /* A unique value that another holds is not given back by mending. */
+    server_command(s, "SREM $UniqueKeyF:Leaf:name:n11 Leaf:p:n11:o1");
+    audit(db, &Leaf, true, &it);
+    assert_int_equal(13, it.count);
+    assert_string_equal("MISSING Leaf:p:n11:o1 in $UniqueKeyF:Leaf:name:n11", it.lines[12]);
+    assert_int_equal(0, it.repaired);
+    free(before);
+    popoto_close(db);
+    server_flush(s);
+}
+
+/* Figures are moved to where they belong, and merged with what is there. */
+static void test_misplaced_figures(void **state) {
+    server *s = *state;
+    popoto_db *db = opened(s);
+    found it;
+    popoto_confidence figures;
+    page one = { .project = "p", .name = "n1", .owner = "o1", .shelf = "a" };
+    page two = { .project = "p", .name = "n2", .owner = "o1", .shelf = "a" };
+    assert_ok(db, popoto_create(db, &Leaf, &one));
+    assert_ok(db, popoto_create(db, &Leaf, &two));
+    assert_ok(db, popoto_confidence_update(db, &Leaf, &one, "trust", 1, NULL));
+    server_command(s, "EVAL %s 0",
+                   "local from, to = '$ConfidencF:Leaf:trust:data:a', '$ConfidencF:Leaf:trust:data'"
+                   "local e = redis.call('HGET', from, 'Leaf:p:n1:o1') "
+                   "redis.call('HDEL', from, 'Leaf:p:n1:o1') "
+                   "redis.call('HSET', to, 'Leaf:p:n1:o1', e) "
+                   "redis.call('HSET', to .. ':q', 'Leaf:p:n1:o1', e) "
+                   "redis.call('HSET', to .. ':q', 'Leaf:p:n2:o1', 'x')");
+    audit(db, &Leaf, true, &it);
+    ASSERT_FOUND(&it, "!MISPLACED Leaf:p:n2:o1 in $ConfidencF:Leaf:trust:data:q",
+                 "MISPLACED Leaf:p:n1:o1 in $ConfidencF:Leaf:trust:data",
+                 "MISPLACED Leaf:p:n1:o1 in $ConfidencF:Leaf:trust:data:q");
+    assert_int_equal(2, it.repaired);
+    assert_ok(db, popoto_confidence_figures(db, &Leaf, &one, "trust", &figures));
+    assert_int_equal(2, figures.evidence_count);
+    assert_int_equal(2, figures.corroborations);
+    popoto_close(db);
+    server_flush(s);
+}
+
+static void test_expired_records_are_stray(void **state) {
+    server *s = *state;
+    popoto_db *db = opened(s);
+    found it;
+    session one = { .site = "a", .user = "u", .seen = 3 };
+    assert_ok(db, popoto_create(db, &Session, &one));
+    audit(db, &Session, false, &it);
+    assert_int_equal(0, it.count);
+    server_command(s, "PEXPIRE Session:a:u 1");
+    usleep(5000);
+    audit(db, &Session, true, &it);
+    ASSERT_FOUND(&it, "STRAY Session:a:u in $Class:Session",
+                 "STRAY Session:a:u in $KeyF:Session:site:a",
+                 "STRAY Session:a:u in $SortedF:Session:seen:a",
+                 "STRAY Session:a:u in $UniqueKeyF:Session:user:u");
+    assert_int_equal(4, it.repaired);
+    assert_string_equal("", server_dump(s));
+    popoto_close(db);
+}
+
+static void test_dialect_of_popoto(void **state) {
+    server *s = *state;
+    popoto_db *db = popoto_open(server_url(s), &(popoto_options){ .dialect = POPOTO_AS_POPOTO });
+    found it;
+    for (int i = 0; i < 30; i++)
+        create(db, &Leaf, i % 2 ? "p-1" : "q:1", i);
+    audit(db, &Leaf, false, &it);
+    assert_int_equal(0, it.count);
+    char *before = strdup(server_dump(s));
+    server_command(s, "SREM $Class:Leaf Leaf:n1:o1:p/-1");
+    server_command(s, "ZADD $SortF:Leaf:rank:p/-1 1 Leaf:gone:o1:p/-1");
+    audit(db, &Leaf, true, &it);
+    ASSERT_FOUND(&it, "MISSING Leaf:n1:o1:p/-1 in $Class:Leaf",
+                 "STRAY Leaf:gone:o1:p/-1 in $SortF:Leaf:rank:p/-1");
+    assert_int_equal(2, it.repaired);
+    assert_string_equal(before, server_dump(s));
+    free(before);
+    popoto_close(db);
+    server_flush(s);
+}
+
+/* A record that lacks what would place it is in no such index; an entry that it has there is wrong. */
+static void test_records_without_values(void **state) {
+    server *s = *state;
+    popoto_db *db = opened(s);
+    found it;
+    page one = { .project = "p", .name = "n1", .owner = "o1" };
+    assert_ok(db, popoto_save_with(db, &Leaf, &one, &(popoto_save_desc){ .only = "rank" }));
+    audit(db, &Leaf, false, &it);
+    assert_int_equal(0, it.count);
+    server_command(s, "ZADD $SortedF:Leaf:weight:a 1 Leaf:p:n1:o1");
+    server_command(s, "HDEL Leaf:p:n1:o1 rank");
+    audit(db, &Leaf, true, &it);
+    ASSERT_FOUND(&it, "MISPLACED Leaf:p:n1:o1 in $SortedF:Leaf:rank:p",
+                 "MISPLACED Leaf:p:n1:o1 in $SortedF:Leaf:weight:a");
+    assert_int_equal(2, it.repaired);
+    audit(db, &Leaf, false, &it);
+    assert_int_equal(0, it.count);
+    popoto_close(db);
+    server_flush(s);
+}
+
+/* ----- While others write ------------------------------------------------------------------------- */
+
+typedef struct writer {
+    server *s;
+    int seed;
+    atomic_bool stop;
+} writer;
+
+static void *keep_writing(void *context) {
+    writer *it = context;
+    popoto_db *db = popoto_open(server_url(it->s), NULL);
+    unsigned random = (unsigned)it->seed;
+    while (!atomic_load(&it->stop)) {
+        char name[32], owner[8];
+        random = random * 1103515245 + 12345;
+        unsigned number = random >> 16 & 63;
+        snprintf(name, sizeof name, "n%u", number);
+        snprintf(owner, sizeof owner, "o%u", number % 3);
+        page one = { .project = number % 2 ? "p" : "q",
+                     .name = name,
+                     .owner = owner,
+                     .shelf = random >> 8 & 1 ? "a" : "b",
+                     .rank = random >> 20,
+                     .weight = random };
+        const popoto_model *model = random >> 24 & 1 ? &Leaf : &Page;
+        popoto_status status =
+            random % 5 == 0 ? popoto_delete(db, model, &one) : popoto_save(db, model, &one);
+        if (status != POPOTO_OK && status != POPOTO_NOT_FOUND)
+            abort();
+    }
+    popoto_close(db);
+    return NULL;
+}
+
+/* Somebody damages indexes meanwhile; who writes does not. */
+static void damage(server *s, int round) {
+    server_command(s, "SREM $Class:Leaf Leaf:p:n%d:o%d", round % 64 | 1, (round % 64 | 1) % 3);
+    server_command(s, "ZADD $SortedF:Leaf:weight:a 7 Leaf:p:n%d:o%d", round % 64 | 1,
+                   (round % 64 | 1) % 3);
+    server_command(s, "SADD $Class:Leaf Leaf:p:gone%d:o1", round);
+    server_command(s, "ZADD {p}:$SortedF:Page:weight:b 7 {p}:Page:n%d:o%d", round % 64 | 1,
+                   (round % 64 | 1) % 3);
+}
+
+static void race(server *s, bool with_damage) {
+    popoto_db *db = opened(s);
+    writer writers[2];
+    pthread_t threads[2];
+    for (int i = 0; i < 2; i++) {
+        writers[i] = (writer){ .s = s, .seed = i + 1 };
+        atomic_init(&writers[i].stop, false);
+        assert_int_equal(0, pthread_create(&threads[i], NULL, keep_writing, &writers[i]));
+    }
+    size_t findings = 0, repaired = 0;
+    for (int round = 0; round < 150; round++) {
+        found it;
+        if (with_damage)
+            damage(s, round);
+        popoto_audit_report report = audit(db, round % 2 ? &Leaf : &Page, true, &it);
+        findings += report.findings;
+        repaired += report.repaired;
+        for (size_t i = 0; !with_damage && i < it.count; i++)
+            print_message("found: %s\n", it.lines[i]);
+    }
+    for (int i = 0; i < 2; i++) {
+        atomic_store(&writers[i].stop, true);
+        pthread_join(threads[i], NULL);
+    }
+    if (!with_damage) {
+        assert_int_equal(0, findings);
+    } else {
+        found it;
+        assert_true(repaired > 0);
+        audit(db, &Leaf, true, &it);
+        audit(db, &Page, true, &it);
+        audit(db, &Page, false, &it);
+        assert_int_equal(0, it.count);
+    }
+    assert_indexes_match(s, &Leaf);
+    popoto_close(db);
+    server_flush(s);
+}
+
+static void test_writers_cause_no_findings(void **state) {
+    race(*state, false);
+}
+
+static void test_mending_harms_no_writer(void **state) {
+    race(*state, true);
+}
+
+/* ----- Stopping, arguments, memory ---------------------------------------------------------------- */
+
+typedef struct stop {
+    int calls, stop_at;
+    size_t done, total;
+} stop;
+
+static bool count_calls(void *context, size_t done, size_t total) {
+    stop *it = context;
+    assert_true(done >= it->done && total >= done);
+    it->done = done;
+    it->total = total;
+    return ++it->calls != it->stop_at;
+}
+
+static bool refuse(void *context, const popoto_finding *finding) {
+    (void)context;
+    (void)finding;
+    return false;
+}
+
+static void test_progress_and_stopping(void **state) {
+    server *s = *state;
+    popoto_db *db = opened(s);
+    for (int i = 0; i < 700; i++)
+        create(db, &Leaf, "p", i);
+    stop it = { 0 };
+    popoto_audit_desc desc = { .model = &Leaf, .progress = count_calls, .context = &it };
+    assert_ok(db, popoto_audit(db, &desc, NULL));
+    assert_int_equal(it.done, it.total);
+    assert_int_equal(700 * 8, it.total);
+    for (int stop_at = 1; stop_at <= it.calls; stop_at++) {
+        stop one = { .stop_at = stop_at };
+        desc.context = &one;
+        assert_status(POPOTO_STOPPED, db, popoto_audit(db, &desc, NULL));
+    }
+    server_command(s, "SADD $Class:Leaf garbage");
+    desc = (popoto_audit_desc){ .model = &Leaf, .found = refuse };
+    assert_status(POPOTO_STOPPED, db, popoto_audit(db, &desc, NULL));
+    popoto_close(db);
+    server_flush(s);
+}
+
+static void test_arguments(void **state) {
+    server *s = *state;
+    popoto_db *db = opened(s);
+    popoto_audit_report report = { .records = 7 };
+    assert_int_equal(POPOTO_BAD_ARGUMENT, popoto_audit(NULL, NULL, &report));
+    assert_int_equal(0, report.records);
+    assert_fails(POPOTO_BAD_ARGUMENT, "description", db, popoto_audit(db, NULL, NULL));
+    assert_fails(POPOTO_BAD_ARGUMENT, "model", db,
+                 popoto_audit(db, &(popoto_audit_desc){ 0 }, NULL));
+    assert_ok(db, popoto_scope_enter(db, "project", "p"));
+    assert_fails(POPOTO_BAD_SCOPE, "every project", db,
+                 popoto_audit(db, &(popoto_audit_desc){ .model = &Page }, NULL));
+    assert_ok(db, popoto_scope_leave(db));
+    popoto_close(db);
+}
+
+static void damage_a_bit(server *s) {
+    server_command(s, "SREM $Class:Leaf Leaf:p:n1:o1");
+    server_command(s, "SADD $Class:Leaf Leaf:p:gone:o1 garbage");
+    server_command(s, "ZADD $SortedF:Leaf:weight:b 3 Leaf:p:n3:o0");
+    server_command(s, "ZADD $SortedF:Leaf:rank:p 3 Leaf:p:n1:o1");
+    server_command(s, "SADD {q}:$Class:Page {p}:Page:n1:o1");
+}
+
+static void test_no_memory(void **state) {
+    server *s = *state;
+    popoto_db *setup = opened(s);
+    failing_allocator memory;
+    for (int i = 0; i < 4; i++) {
+        create(setup, &Leaf, "p", i);
+        create(setup, &Page, "p", i);
+    }
+    for (size_t n = 1;; n++) {
+        damage_a_bit(s);
+        failing_allocator_init(&memory, 0);
+        popoto_db *db =
+            popoto_open(server_url(s), &(popoto_options){ .allocator = memory.allocator });
+        memory.fail_at = memory.allocations + n;
+        popoto_audit_report report = { 0 };
+        popoto_status status = popoto_audit(
+            db, &(popoto_audit_desc){ .model = n % 2 ? &Leaf : &Page, .repair = true }, &report);
+        if (status != POPOTO_OK)
+            assert_int_equal(POPOTO_NO_MEMORY, status);
+        bool failed = memory.failed;
+        popoto_close(db);
+        assert_int_equal(0, memory.live_blocks);
+        if (!failed && n % 2)
+            break;
+    }
+    popoto_close(setup);
+    server_flush(s);
+}
+
+/* ----- POPOTO_TIMED=1: a million records in a thousand tenants ------------------------------------ */
+
+enum {
+    TENANTS = 1000,
+    RECORDS = 1000
+};
+
+static void fill(popoto_db *db, const popoto_model *model) {
+    static page pages[RECORDS];
+    static void *objects[RECORDS];
+    static char names[RECORDS][24];
+    for (int t = 0; t < TENANTS; t++) {
+        char tenant[24];
+        snprintf(tenant, sizeof tenant, "project-%d", t);
+        for (int i = 0; i < RECORDS; i++) {
+            snprintf(names[i], sizeof names[i], "n%d", t * RECORDS + i);
+            pages[i] = (page){ .project = tenant,
+                               .name = names[i],
+                               .owner = "o",
+                               .shelf = "a",
+                               .rank = i,
+                               .weight = i };
+            objects[i] = &pages[i];
+        }
+        assert_ok(db, popoto_create_many(db, model, objects, RECORDS, NULL));
+    }
+}
+
+static double seconds_of(const struct timeval *time) {
+    return (double)time->tv_sec + (double)time->tv_usec / 1e6;
+}
+
+static double server_seconds(server *s) {
+    const char *info = server_command(s, "INFO cpu");
+    const char *system = strstr(info, "used_cpu_sys:"), *user = strstr(info, "used_cpu_user:");
+    return atof(system + strlen("used_cpu_sys:")) + atof(user + strlen("used_cpu_user:"));
+}
+
+static void time_one(server *s, const popoto_model *model) {
+    popoto_db *db = opened(s);
+    fill(db, model);
+    popoto_close(db);
+    struct timespec from, to;
+    struct rusage usage;
+    double before = server_seconds(s);
+    int status;
+    clock_gettime(CLOCK_MONOTONIC, &from);
+    /* A process of its own, so that its memory can be told. */
+    pid_t child = fork();
+    if (child == 0) {
+        char *const arguments[] = { "test_audit", "audit", (char *)(uintptr_t)server_url(s),
+                                    (char *)(uintptr_t)model->name, NULL };
+        execv("/proc/self/exe", arguments);
+        _exit(127);
+    }
+    assert_int_equal(child, wait4(child, &status, 0, &usage));
+    clock_gettime(CLOCK_MONOTONIC, &to);
+    assert_int_equal(0, status);
+    double seconds = (double)(to.tv_sec - from.tv_sec) + (double)(to.tv_nsec - from.tv_nsec) / 1e9;
+    double servers = server_seconds(s) - before;
+    double ours = seconds_of(&usage.ru_utime) + seconds_of(&usage.ru_stime);
+    print_message("audit of %s: %.1f s; CPU: %.1f s of the server's, %.1f s ours; %ld KiB\n",
+                  model->name, seconds, servers, ours, usage.ru_maxrss);
+    server_flush(s);
+    assert_true(usage.ru_maxrss <= 32 * 1024);
+    assert_true(servers + ours <= 60);
+}
+
+static int audit_alone(const char *url, const char *name) {
+    popoto_db *db = popoto_open(url, NULL);
+    popoto_audit_report report;
+    popoto_audit_desc desc = { .model = strcmp(name, "Leaf") == 0 ? &Leaf : &Page };
+    popoto_status status = popoto_audit(db, &desc, &report);
+    printf("%zu records, %zu entries, %zu findings\n", report.records, report.index_entries,
+           report.findings);
+    bool right = status == POPOTO_OK && report.findings == 0 && report.records == TENANTS * RECORDS;
+    popoto_close(db);
+    return right ? 0 : 1;
+}
+
+static void test_timed(void **state) {
+    if (getenv("POPOTO_TIMED") == NULL)
+        return;
+    time_one(*state, &Page);
+    time_one(*state, &Leaf);
+}
+
+int main(int count, char **arguments) {
+    if (count == 4 && strcmp(arguments[1], "audit") == 0)
+        return audit_alone(arguments[2], arguments[3]);
+    const struct CMUnitTest tests[] = {
+        server_test(test_all_is_well),
+        server_test(test_damage_to_an_ordinary_model),
+        server_test(test_damage_to_a_strict_model),
+        server_test(test_what_cannot_be_mended),
+        server_test(test_misplaced_figures),
+        server_test(test_expired_records_are_stray),
+        server_test(test_dialect_of_popoto),
+        server_test(test_records_without_values),
+        server_test(test_writers_cause_no_findings),
+        server_test(test_mending_harms_no_writer),
+        server_test(test_progress_and_stopping),
+        server_test(test_arguments),
+        server_test(test_no_memory),
+        server_test(test_timed),
+    };
+    return cmocka_run_group_tests(tests, server_group_start, server_group_stop);
+}

@@ -1,0 +1,1080 @@
+/* Grants: a tenant's user does everything inside its tenant by this library, and nothing outside it: every
+ * call, every command of the server's own table and every script is refused by the server. The default user
+ * is off here: where it has no password, whoever reaches the server needs no grant. */
+#include "index_checker.h"
+#include "server.h"
+
+#include <hiredis/hiredis.h>
+#include <popoto.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <unistd.h>
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "assertions.h"
+
+typedef struct episode {
+    popoto_object object;
+    const char *project_id;
+    const char *season;
+    const char *id;
+    double score;
+    int64_t views;
+    double certainty;
+    double belief;
+} episode;
+
+static const popoto_field episode_fields[] = {
+    POPOTO_TENANT(episode, project_id),
+    POPOTO_KEY(episode, season),
+    POPOTO_KEY(episode, id),
+    POPOTO_SORTED(episode, score),
+    POPOTO_SORTED(episode, views, .partition_by = "season"),
+    POPOTO_CONFIDENCE(episode, certainty),
+    POPOTO_CONFIDENCE(episode, belief, .partition_by = "season"),
+};
+static const popoto_model Episode = POPOTO_MODEL("Episode", episode, episode_fields);
+
+/* Unique, with a generated id, and expires. */
+typedef struct visit {
+    popoto_object object;
+    const char *project_id;
+    popoto_id id;
+    const char *user;
+    int64_t seen;
+} visit;
+
+static const popoto_field visit_fields[] = {
+    POPOTO_TENANT(visit, project_id),
+    POPOTO_AUTO_KEY(visit, id),
+    POPOTO_UNIQUE_KEY(visit, user),
+    POPOTO_SORTED(visit, seen),
+};
+static const popoto_model Visit = POPOTO_MODEL("Visit", visit, visit_fields, .time_to_live = 100);
+
+/* With a generated id alone: stored by a transaction. */
+static const popoto_field event_fields[] = {
+    POPOTO_TENANT(visit, project_id),
+    POPOTO_AUTO_KEY(visit, id),
+    POPOTO_FIELD(visit, user),
+};
+static const popoto_model Event = POPOTO_MODEL("Event", visit, event_fields);
+
+/* ----- The stage ------------------------------------------------------------------------------ */
+
+#define ADMIN "admin"
+
+static int group_start(void **state) {
+    if (server_group_start(state) != 0)
+        return -1;
+    assert_string_equal("OK", server_command(*state, "ACL SETUSER " ADMIN " on >top ~* &* +@all"));
+    assert_string_equal("OK", server_command(*state, "AUTH " ADMIN " top"));
+    assert_string_equal("OK", server_command(*state, "ACL SETUSER default off"));
+    return 0;
+}
+
+static popoto_db *open_as(server *s, const char *user, const char *password) {
+    char url[400];
+    snprintf(url, sizeof url, "unix://%s:%s@%s", user, password, server_socket(s));
+    return popoto_open(url, NULL);
+}
+
+static popoto_status grant(popoto_db *db, const char *tenant, const char *user) {
+    return popoto_grant(
+        db,
+        &(popoto_grant_desc){
+            .model = &Episode, .tenant = POPOTO_VALUE(tenant), .user = user, .password = "secret" },
+        NULL);
+}
+
+/* An operator's db, and one of tenant a's user. */
+typedef struct stage {
+    server *s;
+    popoto_db *top, *db;
+} stage;
+
+static episode episode_of(const char *project, const char *id) {
+    return (episode){ .project_id = project, .season = "s1", .id = id, .score = 1 };
+}
+
+static void set_up(stage *it, server *s) {
+    static const char *const projects[] = { "a", "b", "ab" };
+    server_flush(s);
+    *it = (stage){ .s = s, .top = open_as(s, ADMIN, "top") };
+    for (int i = 0; i < 3; i++) {
+        episode one = episode_of(projects[i], "1");
+        visit seen = { .project_id = projects[i], .id = { "v" }, .user = "u" };
+        assert_ok(it->top, popoto_create(it->top, &Episode, &one));
+        assert_ok(it->top, popoto_confidence_update(it->top, &Episode, &one, "belief", 1, NULL));
+        assert_ok(it->top, popoto_create(it->top, &Visit, &seen));
+    }
+    assert_ok(it->top, grant(it->top, "a", "ann"));
+    it->db = open_as(s, "ann", "secret");
+    assert_ok(it->db, popoto_ping(it->db));
+}
+
+static void tear_down(stage *it) {
+    popoto_close(it->db);
+    popoto_close(it->top);
+    server_command(it->s, "ACL DELUSER ann");
+    server_flush(it->s);
+}
+
+/* All but tenant a's keys, as text that is to be freed. */
+static char *others(server *s) {
+    const char *dump = server_dump(s);
+    char *out = calloc(strlen(dump) + 1, 1), *end = out;
+    bool theirs = false;
+    for (const char *line = dump; *line != '\0';) {
+        size_t size = strcspn(line, "\n");
+        size += line[size] == '\n';
+        if (line[0] != ' ')
+            theirs = strncmp(line, "{a}:", 4) != 0;
+        if (theirs) {
+            memcpy(end, line, size);
+            end += size;
+        }
+        line += size;
+    }
+    *end = '\0';
+    return out;
+}
+
+/* ----- Every call of the library -------------------------------------------------------------- */
+
+typedef popoto_status call(popoto_db *db, const char *project);
+
+static popoto_status call_create(popoto_db *db, const char *project) {
+    episode it = episode_of(project, "new");
+    return popoto_create(db, &Episode, &it);
+}
+
+static popoto_status call_create_generated(popoto_db *db, const char *project) {
+    visit it = { .project_id = project, .user = "x" };
+    return popoto_create(db, &Event, &it);
+}
+
+static popoto_status call_create_unique(popoto_db *db, const char *project) {
+    visit it = { .project_id = project, .user = "x" };
+    return popoto_create(db, &Visit, &it);
+}
+
+static popoto_status call_save(popoto_db *db, const char *project) {
+    episode it = episode_of(project, "1");
+    it.score = 7;
+    return popoto_save(db, &Episode, &it);
+}
+
+static popoto_status call_save_part(popoto_db *db, const char *project) {
+    episode it = episode_of(project, "1");
+    it.views = 7;
+    return popoto_save_with(db, &Episode, &it, &(popoto_save_desc){ .only = "views" });
+}
+
+static popoto_status call_save_unchanged(popoto_db *db, const char *project) {
+    episode it = episode_of(project, "1");
+    popoto_rows *rows;
+    popoto_status status = popoto_load(db, &Episode, &it, &rows);
+    if (status != POPOTO_OK)
+        return status;
+    episode *row = popoto_rows_at(rows, 0);
+    row->season = "s2";
+    row->id = "moved";
+    row->score = 3;
+    status = popoto_save_with(db, &Episode, row, &(popoto_save_desc){ .if_unchanged = true });
+    popoto_rows_free(rows);
+    return status;
+}
+
+static popoto_status call_delete(popoto_db *db, const char *project) {
+    episode it = episode_of(project, "1");
+    return popoto_delete(db, &Episode, &it);
+}
+
+typedef popoto_status many(popoto_db *db, const popoto_model *model, void *const *objects,
+                           size_t count, popoto_status *statuses);
+
+/* Of one's own and of the other tenant: what becomes of the second. */
+static popoto_status call_many(popoto_db *db, const char *project, many *run, const char *id) {
+    episode own = episode_of("a", id), other = episode_of(project, id);
+    void *objects[] = { &own, &other };
+    popoto_status statuses[2] = { POPOTO_STOPPED, POPOTO_STOPPED };
+    size_t count = strcmp(project, "a") == 0 ? 1 : 2;
+    popoto_status status = run(db, &Episode, objects, count, statuses);
+    assert_int_equal(POPOTO_OK, statuses[0]);
+    assert_int_equal(status, statuses[count - 1]);
+    return status;
+}
+
+static popoto_status call_create_many(popoto_db *db, const char *project) {
+    return call_many(db, project, popoto_create_many, "newer");
+}
+
+static popoto_status call_save_many(popoto_db *db, const char *project) {
+    return call_many(db, project, popoto_save_many, "1");
+}
+
+static popoto_status call_delete_many(popoto_db *db, const char *project) {
+    return call_many(db, project, popoto_delete_many, "1");
+}
+
+static popoto_status rows_of(popoto_status status, popoto_rows *rows) {
+    if (status == POPOTO_OK)
+        assert_int_equal(1, popoto_rows_count(rows));
+    else
+        assert_null(rows);
+    popoto_rows_free(rows);
+    return status;
+}
+
+static popoto_status call_load(popoto_db *db, const char *project) {
+    episode it = episode_of(project, "1");
+    popoto_rows *rows;
+    popoto_status status = popoto_load(db, &Episode, &it, &rows);
+    return rows_of(status, rows);
+}
+
+static popoto_status call_load_keys(popoto_db *db, const char *project) {
+    char key[40];
+    int size = snprintf(key, sizeof key, "{%s}:Episode:s1:1", project);
+    popoto_text keys[] = { { key, (size_t)size } };
+    popoto_rows *rows;
+    popoto_status status = popoto_load_keys(db, &Episode, keys, 1, &rows);
+    return rows_of(status, rows);
+}
+
+static popoto_status ask(popoto_db *db, const char *project, popoto_filter filter,
+                         const char *order, bool scan) {
+    popoto_rows *rows;
+    popoto_query_desc desc = { .model = &Episode,
+                               .where = { POPOTO_IS("project_id", project), filter },
+                               .order_by = order,
+                               .allow_scan = scan };
+    popoto_status status = popoto_query(db, &desc, &rows);
+    return rows_of(status, rows);
+}
+
+static popoto_status call_query_all(popoto_db *db, const char *project) {
+    return ask(db, project, (popoto_filter){ .lookup = NULL }, NULL, false);
+}
+
+static popoto_status call_query_key(popoto_db *db, const char *project) {
+    return ask(db, project, (popoto_filter)POPOTO_IS("season", "s1"), "-views", false);
+}
+
+static popoto_status call_query_in(popoto_db *db, const char *project) {
+    return ask(db, project, (popoto_filter)POPOTO_IS("season__in", POPOTO_LIST("s1", "s2")), NULL,
+               false);
+}
+
+static popoto_status call_query_range(popoto_db *db, const char *project) {
+    return ask(db, project, (popoto_filter)POPOTO_IS("score__gt", 0), "-score", false);
+}
+
+static popoto_status call_query_up(popoto_db *db, const char *project) {
+    return ask(db, project, (popoto_filter)POPOTO_IS("score__lt", 2), "score", false);
+}
+
+static popoto_status call_query_scan(popoto_db *db, const char *project) {
+    return ask(db, project, (popoto_filter)POPOTO_IS("views__isnull", false), NULL, true);
+}
+
+/* Sets and a range, whose sizes decide. */
+static popoto_status call_query_both(popoto_db *db, const char *project) {
+    popoto_rows *rows;
+    popoto_query_desc desc = {
+        .model = &Episode,
+        .where = { POPOTO_IS("project_id", project), POPOTO_IS("season", "s1"),
+                   POPOTO_IS("season__in", POPOTO_LIST("s1", "s3")), POPOTO_IS("score__gte", 0) },
+        .limit = 3
+    };
+    popoto_status status = popoto_query(db, &desc, &rows);
+    return rows_of(status, rows);
+}
+
+static popoto_status call_get(popoto_db *db, const char *project) {
+    popoto_rows *rows;
+    popoto_status status =
+        popoto_get(db,
+                   &(popoto_query_desc){
+                       .model = &Visit,
+                       .where = { POPOTO_IS("project_id", project), POPOTO_IS("user", "u") } },
+                   &rows);
+    return rows_of(status, rows);
+}
+
+static popoto_status call_count(popoto_db *db, const char *project) {
+    size_t count;
+    return popoto_count(
+        db,
+        &(popoto_query_desc){ .model = &Episode, .where = { POPOTO_IS("project_id", project) } },
+        &count);
+}
+
+static popoto_status call_count_range(popoto_db *db, const char *project) {
+    size_t count;
+    return popoto_count(db,
+                        &(popoto_query_desc){ .model = &Episode,
+                                              .where = { POPOTO_IS("project_id", project),
+                                                         POPOTO_IS("score__gte", 0) } },
+                        &count);
+}
+
+static popoto_status stream_by(popoto_db *db, const char *project, const char *order) {
+    popoto_stream *stream;
+    void *row = NULL;
+    popoto_status status = popoto_stream_open(
+        db,
+        &(popoto_query_desc){
+            .model = &Episode, .where = { POPOTO_IS("project_id", project) }, .order_by = order },
+        &stream);
+    assert_int_equal(POPOTO_OK, status); /* nothing was asked yet */
+    status = popoto_stream_next(stream, &row);
+    assert_true((status == POPOTO_OK) == (row != NULL));
+    popoto_stream_free(stream);
+    return status;
+}
+
+static popoto_status call_stream(popoto_db *db, const char *project) {
+    return stream_by(db, project, NULL);
+}
+
+static popoto_status call_stream_in_order(popoto_db *db, const char *project) {
+    return stream_by(db, project, "-score");
+}
+
+static popoto_status call_update(popoto_db *db, const char *project) {
+    episode it = episode_of(project, "1");
+    return popoto_confidence_update(db, &Episode, &it, "certainty", 1, NULL);
+}
+
+static popoto_status call_update_many(popoto_db *db, const char *project) {
+    episode it = episode_of(project, "1");
+    popoto_signal signal = { .object = &it, .signal = 1 };
+    return popoto_confidence_update_many(db, &Episode, "belief", &signal, 1);
+}
+
+static popoto_status call_confidence_get(popoto_db *db, const char *project) {
+    episode it = episode_of(project, "1");
+    double confidence;
+    return popoto_confidence_get(db, &Episode, &it, "belief", &confidence);
+}
+
+static bool take_entry(void *context, popoto_text key, const popoto_confidence *figures) {
+    (void)context, (void)key, (void)figures;
+    return true;
+}
+
+static popoto_status call_scan(popoto_db *db, const char *project) {
+    popoto_confidence_scan_desc desc = { .model = &Episode,
+                                         .field = "certainty",
+                                         .where = { POPOTO_IS("project_id", project) },
+                                         .callback = take_entry };
+    return popoto_confidence_scan(db, &desc);
+}
+
+static popoto_status call_migrate(popoto_db *db, const char *project) {
+    popoto_migration_report *report;
+    assert_ok(db, popoto_scope_enter(db, "project_id", project));
+    popoto_status status = popoto_confidence_migrate(db, &Episode, "belief", NULL, &report);
+    popoto_migration_report_free(report);
+    assert_ok(db, popoto_scope_leave(db));
+    return status;
+}
+
+static const struct {
+    const char *name;
+    call *run;
+} calls[] = {
+    { "create", call_create },
+    { "create with a generated key", call_create_generated },
+    { "create with a unique key that expires", call_create_unique },
+    { "save", call_save },
+    { "save in part", call_save_part },
+    { "move if unchanged", call_save_unchanged },
+    { "delete", call_delete },
+    { "create many", call_create_many },
+    { "save many", call_save_many },
+    { "delete many", call_delete_many },
+    { "load", call_load },
+    { "load keys", call_load_keys },
+    { "query all", call_query_all },
+    { "query by a key", call_query_key },
+    { "query by keys", call_query_in },
+    { "query by a range", call_query_range },
+    { "query upwards", call_query_up },
+    { "query by looking", call_query_scan },
+    { "query by both", call_query_both },
+    { "get", call_get },
+    { "count", call_count },
+    { "count a range", call_count_range },
+    { "stream", call_stream },
+    { "stream in order", call_stream_in_order },
+    { "update a confidence", call_update },
+    { "update many", call_update_many },
+    { "get a confidence", call_confidence_get },
+    { "scan", call_scan },
+    { "migrate", call_migrate },
+};
+#define CALL_COUNT (sizeof calls / sizeof *calls)
+
+static void test_every_call_works_inside_the_tenant(void **state) {
+    for (size_t i = 0; i < CALL_COUNT; i++) {
+        stage it;
+        set_up(&it, *state);
+        char *before = others(it.s);
+        popoto_status status = calls[i].run(it.db, "a");
+        if (status != POPOTO_OK)
+            fail_msg("%s: %s", calls[i].name, popoto_error(it.db));
+        char *after = others(it.s);
+        assert_string_equal(before, after);
+        assert_indexes_match(it.s, &Episode);
+        assert_indexes_match(it.s, &Visit);
+        assert_indexes_match(it.s, &Event);
+        free(before);
+        free(after);
+        tear_down(&it);
+    }
+}
+
+/* "ab" begins as a does. */
+static void test_every_call_is_refused_outside_of_it(void **state) {
+    for (size_t i = 0; i < CALL_COUNT; i++)
+        for (int k = 0; k < 2; k++) {
+            stage it;
+            set_up(&it, *state);
+            char *before = others(it.s);
+            popoto_status status = calls[i].run(it.db, k ? "ab" : "b");
+            if (status != POPOTO_DENIED || strstr(popoto_error(it.db), "NOPERM") == NULL)
+                fail_msg("%s: %s, %s", calls[i].name, popoto_status_name(status),
+                         popoto_error(it.db));
+            char *after = others(it.s);
+            assert_string_equal(before, after);
+            assert_ok(it.db, popoto_ping(it.db));
+            free(before);
+            free(after);
+            tear_down(&it);
+        }
+}
+
+static bool take_tenant(void *context, const popoto_value *tenant) {
+    (void)tenant;
+    ++*(size_t *)context;
+    return true;
+}
+
+static void test_what_is_about_all_tenants_is_refused(void **state) {
+    stage it;
+    popoto_rows *rows = (void *)1;
+    popoto_stream *stream = (void *)1;
+    size_t count = 9, told = 0;
+    popoto_query_desc desc = { .model = &Episode, .all_tenants = true };
+    set_up(&it, *state);
+    assert_status(POPOTO_DENIED, it.db, popoto_query(it.db, &desc, &rows));
+    assert_null(rows);
+    assert_status(POPOTO_DENIED, it.db, popoto_count(it.db, &desc, &count));
+    assert_int_equal(0, count);
+    assert_status(POPOTO_DENIED, it.db, popoto_stream_open(it.db, &desc, &stream));
+    assert_null(stream);
+    assert_status(POPOTO_DENIED, it.db, popoto_tenants(it.db, &Episode, take_tenant, &told));
+    assert_int_equal(0, told);
+    assert_status(POPOTO_DENIED, it.db, grant(it.db, "b", "ann"));
+    assert_status(POPOTO_DENIED, it.db, popoto_revoke(it.db, ADMIN, NULL));
+    tear_down(&it);
+}
+
+/* A record does not leave its tenant, nor come from another one. */
+static void test_no_record_moves_across(void **state) {
+    stage it;
+    popoto_rows *rows;
+    set_up(&it, *state);
+    episode own = episode_of("a", "1");
+    assert_ok(it.db, popoto_load(it.db, &Episode, &own, &rows));
+    episode *row = popoto_rows_at(rows, 0);
+    char *before = strdup(server_dump(it.s));
+    row->project_id = "c";
+    assert_status(POPOTO_DENIED, it.db, popoto_save(it.db, &Episode, row));
+    assert_string_equal(before, server_dump(it.s));
+    popoto_rows_free(rows);
+    free(before);
+    tear_down(&it);
+}
+
+/* ----- Every command of the server ------------------------------------------------------------ */
+
+static redisContext *raw_as(server *s, const char *user) {
+    redisContext *it = redisConnectUnix(server_socket(s));
+    assert_non_null(it);
+    redisReply *answer =
+        redisCommand(it, "AUTH %s %s", user, strcmp(user, ADMIN) ? "secret" : "top");
+    assert_string_equal("OK", answer->str);
+    freeReplyObject(answer);
+    return it;
+}
+
+/* By the server, without a word. */
+static void assert_closed(redisContext *it) {
+    redisSetTimeout(it, (struct timeval){ .tv_sec = 5 });
+    assert_int_equal(REDIS_ERR, redisBufferRead(it));
+    assert_int_equal(REDIS_ERR_EOF, it->err);
+    redisFree(it);
+}
+
+#define OWN   "{a}:Episode:s1:1"
+#define OTHER "{b}:Episode:s1:1"
+
+/* Commands whose keys the table does not place, as they are called; K is the key. More than one line
+ * where several places take one: the others hold the tenant's own. */
+static const char *const templates[] = {
+    "eval return 1 K",
+    "eval return 2 O K",
+    "eval_ro return 1 K",
+    "evalsha 0000000000000000000000000000000000000000 1 K",
+    "evalsha 0000000000000000000000000000000000000000 2 O K",
+    "evalsha_ro 0000000000000000000000000000000000000000 1 K",
+    "fcall f 1 K",
+    "fcall_ro f 1 K",
+    "sort K",
+    "sort O BY nosort GET K",
+    "sort O STORE K",
+    "sort_ro K",
+    "zunion 2 O K",
+    "zinter 2 O K",
+    "zdiff 2 O K",
+    "zintercard 2 O K",
+    "zunionstore K 1 O",
+    "zunionstore O 1 K",
+    "zinterstore K 1 O",
+    "zinterstore O 1 K",
+    "zdiffstore K 1 O",
+    "zdiffstore O 1 K",
+    "sintercard 2 O K",
+    "lmpop 1 K LEFT",
+    "zmpop 1 K MIN",
+    "blmpop 1 1 K LEFT",
+    "bzmpop 1 1 K MIN",
+    "xread STREAMS K 0",
+    "xreadgroup GROUP g c STREAMS K 0",
+    "georadius K 1 1 1 m",
+    "georadius O 1 1 1 m STORE K",
+    "georadiusbymember K m 1 m",
+    "georadiusbymember O m 1 m STORE K",
+    "migrate 127.0.0.1 1 K 0 1",
+    "memory usage K",
+    "object encoding K",
+    "debug object K",
+    "spublish K x",
+    "ssubscribe K",
+    "pfdebug getreg K",
+};
+
+/* Allowed, and taking no key, so that there is nothing of another tenant's that they could be given. */
+static const struct {
+    const char *name, *reason;
+} keyless[] = {
+    { "multi", "what it queues is checked command by command" },
+    { "exec", "the same" },
+    { "ping", "answers itself" },
+    { "select", "the key pattern holds in every database" },
+    { "auth", "takes a password" },
+    { "hello", "the same" },
+    { "reset", "makes the connection the default user's, who is off" },
+    { "script|load", "what a script does is checked when it runs" },
+    { "evalsha", "without keys: what a script does is checked when it runs" },
+    { "quit", "ends the connection" },
+};
+
+static bool is_keyless(const char *name) {
+    for (size_t i = 0; i < sizeof keyless / sizeof *keyless; i++)
+        if (strcmp(keyless[i].name, name) == 0)
+            return true;
+    return false;
+}
+
+typedef struct attack {
+    server *s;
+    redisContext *to;
+    size_t sent, with_key;
+    size_t keyless;
+} attack;
+
+/* Sends it; the server must refuse the user, not the arguments. */
+static void refused(attack *it, const char **arguments, int count, const char *what) {
+    redisReply *answer = redisCommandArgv(it->to, count, arguments, NULL);
+    if (answer == NULL)
+        fail_msg("%s: the connection is gone", what);
+    /* DEBUG and MODULE are off for everybody, before a user is looked at. */
+    bool off =
+        answer->type == REDIS_REPLY_ERROR && strstr(answer->str, " command not allowed") != NULL;
+    if (!off && (answer->type != REDIS_REPLY_ERROR || strncmp(answer->str, "NOPERM", 6) != 0))
+        fail_msg("%s: the server answers %s", what, answer->str ? answer->str : "something");
+    freeReplyObject(answer);
+    it->sent++;
+}
+
+/* A command of the table: [name, arity, flags, first key, last key, step, ...]. Arity counts the name, and
+ * is negative where it is the least. */
+static void attack_command(attack *it, const redisReply *about, const char *parent) {
+    const char *name = about->element[0]->str;
+    const char *bar = strchr(name, '|');
+    const char *arguments[64];
+    char what[200];
+    long long arity = about->element[1]->integer, first = about->element[3]->integer;
+    long long last = about->element[4]->integer, step = about->element[5]->integer;
+    int count = (int)(arity < 0 ? -arity : arity);
+    assert_true(count > 0 && count < 40);
+    if (is_keyless(name)) {
+        it->keyless++;
+        return;
+    }
+    if (first > 0 && last < 0)
+        last = count - 1 > first ? count + last : first;
+    if (count <= last)
+        count = (int)last + 1;
+    for (long long at = first; at <= last || first == 0; at += step > 0 ? step : 1) {
+        for (int i = 0; i < count; i++)
+            arguments[i] =
+                i >= first && i <= last && first > 0 && step > 0 && (i - first) % step == 0 ? OWN
+                                                                                            : "1";
+        arguments[0] = parent != NULL ? parent : name;
+        if (parent != NULL)
+            arguments[1] = bar != NULL ? bar + 1 : name;
+        if (first > 0) {
+            arguments[at] = OTHER;
+            it->with_key++;
+        }
+        snprintf(what, sizeof what, "%s with a key at %lld", name, at);
+        refused(it, arguments, count, what);
+        if (first == 0)
+            break;
+    }
+}
+
+static void attack_template(attack *it, const char *template) {
+    char text[200], *rest = NULL;
+    const char *arguments[16];
+    int count = 0;
+    snprintf(text, sizeof text, "%s", template);
+    for (char *word = strtok_r(text, " ", &rest); word != NULL; word = strtok_r(NULL, " ", &rest))
+        arguments[count++] = strcmp(word, "K") == 0 ? OTHER : strcmp(word, "O") == 0 ? OWN : word;
+    redisReply *known = redisCommand(it->to, "PING");
+    freeReplyObject(known);
+    refused(it, arguments, count, template);
+}
+
+static void test_every_command_of_the_server_is_refused(void **state) {
+    stage it;
+    set_up(&it, *state);
+    redisContext *admin = raw_as(it.s, ADMIN);
+    attack with = { .s = it.s, .to = raw_as(it.s, "ann") };
+    redisReply *table = redisCommand(admin, "COMMAND");
+    char *before = strdup(server_dump(it.s));
+    assert_true(table->elements > 150);
+    for (size_t i = 0; i < table->elements; i++) {
+        const redisReply *one = table->element[i];
+        if (one->elements > 9 && one->element[9]->elements > 0) {
+            /* A container: its subcommands are commands, and so is it where it is called alone. */
+            for (size_t k = 0; k < one->element[9]->elements; k++)
+                attack_command(&with, one->element[9]->element[k], one->element[0]->str);
+            continue;
+        }
+        attack_command(&with, one, NULL);
+    }
+    for (size_t i = 0; i < sizeof templates / sizeof *templates; i++) {
+        char name[32];
+        snprintf(name, sizeof name, "%.*s", (int)strcspn(templates[i], " "), templates[i]);
+        redisReply *info = redisCommand(admin, "COMMAND INFO %s", name);
+        bool exists = info->elements == 1 && info->element[0]->type == REDIS_REPLY_ARRAY;
+        freeReplyObject(info);
+        if (exists)
+            attack_template(&with, templates[i]);
+    }
+    assert_string_equal(before, server_dump(it.s));
+    /* Counted, so that a table that is read wrongly does not pass for one without holes. */
+    assert_true(with.sent > 250);
+    assert_true(with.with_key > 150);
+    printf("%zu calls refused, %zu of them with a key of another tenant\n", with.sent,
+           with.with_key);
+    for (size_t i = 0; i < sizeof keyless / sizeof *keyless; i++)
+        printf("takes no key: %s: %s\n", keyless[i].name, keyless[i].reason);
+    free(before);
+    freeReplyObject(table);
+    redisFree(admin);
+    redisFree(with.to);
+    tear_down(&it);
+}
+
+/* What is allowed is what the library needs, and each of it on the tenant's own keys alone. */
+static void test_commands_that_take_no_key_lead_nowhere(void **state) {
+    static const char *const steps[] = {
+        "MULTI",
+        "HGETALL " OTHER,
+        "HMGET " OTHER " score",
+        "EXEC",
+        "SELECT 1",
+        "HMGET " OTHER " score",
+        "SET x y",
+        "SELECT 0",
+        "AUTH default x",
+        "AUTH " ADMIN " guess",
+        "HMGET " OTHER " score",
+        "HELLO 2 AUTH " ADMIN " guess",
+        "HMGET " OTHER " score",
+    };
+    static const char *const answers[] = {
+        "OK", "NOPERM",    "NOPERM",    "EXECABORT", "OK",        "NOPERM", "NOPERM",
+        "OK", "WRONGPASS", "WRONGPASS", "NOPERM",    "WRONGPASS", "NOPERM",
+    };
+    stage it;
+    set_up(&it, *state);
+    redisContext *to = raw_as(it.s, "ann");
+    for (size_t i = 0; i < sizeof steps / sizeof *steps; i++) {
+        redisReply *answer = redisCommand(to, steps[i]);
+        if (answer == NULL || strncmp(answer->str, answers[i], strlen(answers[i])) != 0)
+            fail_msg("%s: %s", steps[i], answer ? answer->str : "gone");
+        freeReplyObject(answer);
+    }
+    redisReply *reset = redisCommand(to, "RESET");
+    redisReply *after = redisCommand(to, "HMGET " OTHER " score");
+    assert_int_equal(REDIS_REPLY_ERROR, after->type);
+    assert_int_equal(0, strncmp(after->str, "NOAUTH", 6));
+    freeReplyObject(reset);
+    freeReplyObject(after);
+    redisFree(to);
+    tear_down(&it);
+}
+
+/* ----- Scripts -------------------------------------------------------------------------------- */
+
+static void test_scripts_do_not_reach_another_tenant(void **state) {
+    static const char *const scripts[] = {
+        "return redis.call('HGETALL', KEYS[1])",
+        "return redis.call('HMGET', '{' .. 'b}:Episode:s1:1', 'score')",
+        "return redis.call('HGET', string.gsub(KEYS[1], 'a', 'b', 1), 'score')",
+        "local ok = redis.pcall('HGET', '" OTHER "', 'score'); return ok.err or ok",
+        "return redis.call('HSET', '" OTHER "', 'score', 'x')",
+        "return redis.call('DEL', '" OTHER "')",
+        "return redis.call('RENAME', '" OTHER "', '{a}:stolen')",
+        "return redis.call('RENAME', KEYS[1], '{b}:gift')",
+        "return redis.call('SINTER', '{a}:$Class:Episode', '{b}:$Class:Episode')",
+        "return redis.call('SADD', '$Tenants:Episode', 'x')",
+        "return redis.call('KEYS', '*')",
+        "return redis.call('SCAN', 0)",
+        "return redis.call('FLUSHALL')",
+        "return redis.call('CONFIG', 'GET', '*')",
+        "return redis.call('ACL', 'LIST')",
+        "return redis.call('DBSIZE')",
+        "return redis.call('INFO')",
+        "return redis.call('RANDOMKEY')",
+        "return redis.call('GET', '{b}:x')",
+        "return redis.call('SELECT', 1) and redis.call('HGET', '" OTHER "', 'score')",
+    };
+    stage it;
+    set_up(&it, *state);
+    redisContext *to = raw_as(it.s, "ann");
+    char *before = strdup(server_dump(it.s));
+    for (size_t i = 0; i < sizeof scripts / sizeof *scripts; i++) {
+        redisReply *refused = redisCommand(to, "EVAL %s 1 %s", scripts[i], OWN);
+        assert_int_equal(0, strncmp(refused->str, "NOPERM", 6));
+        freeReplyObject(refused);
+        redisReply *sha = redisCommand(to, "SCRIPT LOAD %s", scripts[i]);
+        assert_int_equal(REDIS_REPLY_STRING, sha->type);
+        for (int own = 0; own < 2; own++) {
+            if (own && i == 0)
+                continue; /* it is its own key's */
+            redisReply *answer = redisCommand(to, "EVALSHA %s 1 %s", sha->str, own ? OWN : OTHER);
+            bool denied = answer->type == REDIS_REPLY_ERROR || answer->type == REDIS_REPLY_STRING;
+            denied = denied && (strstr(answer->str, "NOPERM") != NULL ||
+                                strstr(answer->str, "ACL failure") != NULL ||
+                                strstr(answer->str, "can't run this command") != NULL ||
+                                strstr(answer->str, "permissions") != NULL ||
+                                strstr(answer->str, "can't access at least one of the keys") ||
+                                strstr(answer->str, "not allowed from script") != NULL);
+            if (!denied)
+                fail_msg("%s: %s", scripts[i], answer->str ? answer->str : "data");
+            freeReplyObject(answer);
+        }
+        freeReplyObject(sha);
+    }
+    assert_string_equal(before, server_dump(it.s));
+    free(before);
+    redisFree(to);
+    tear_down(&it);
+}
+
+/* ----- Ends ----------------------------------------------------------------------------------- */
+
+static void test_revoking_ends_the_user_and_its_connections(void **state) {
+    stage it;
+    set_up(&it, *state);
+    redisContext *to = raw_as(it.s, "ann");
+    bool kept = true;
+    assert_ok(it.top, popoto_revoke(it.top, "ann", &kept));
+    assert_false(kept);
+    assert_closed(to);
+    popoto_status status = call_load(it.db, "a");
+    assert_true(status == POPOTO_DISCONNECTED || status == POPOTO_DENIED);
+    assert_int_equal(POPOTO_DENIED, call_load(it.db, "a"));
+    assert_fails(POPOTO_NOT_FOUND, "no such user", it.top, popoto_revoke(it.top, "ann", &kept));
+    popoto_db *again = open_as(it.s, "ann", "secret");
+    assert_int_equal(POPOTO_DENIED, popoto_error_status(again));
+    popoto_close(again);
+    tear_down(&it);
+}
+
+/* A user that is granted anew, for another tenant or with another password, begins anew: who was let in
+ * before is not carried over. */
+static void test_a_new_grant_ends_what_the_old_one_opened(void **state) {
+    stage it;
+    set_up(&it, *state);
+    redisContext *to = raw_as(it.s, "ann");
+    assert_ok(it.top, popoto_grant(it.top,
+                                   &(popoto_grant_desc){ .model = &Episode,
+                                                         .tenant = POPOTO_VALUE("b"),
+                                                         .user = "ann",
+                                                         .password = "another" },
+                                   NULL));
+    assert_closed(to);
+    popoto_status status = call_load(it.db, "b");
+    assert_true(status == POPOTO_DISCONNECTED || status == POPOTO_DENIED);
+    assert_int_equal(POPOTO_DENIED, call_load(it.db, "b"));
+    popoto_db *again = open_as(it.s, "ann", "another");
+    assert_ok(again, call_load(again, "b"));
+    assert_int_equal(POPOTO_DENIED, call_load(again, "a"));
+    popoto_close(again);
+    /* Its own connection outlives a grant to itself, so that the operator sees the answer. */
+    assert_ok(it.top, popoto_ping(it.top));
+    tear_down(&it);
+}
+
+static void test_a_wrong_password_is_refused(void **state) {
+    static const char *const wrong[] = { "", "secre", "secret%20", "Secret" };
+    stage it;
+    set_up(&it, *state);
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        popoto_db *db = open_as(it.s, "ann", wrong[i]);
+        assert_int_equal(POPOTO_DENIED, popoto_error_status(db));
+        assert_int_equal(POPOTO_DENIED, call_load(db, "a"));
+        assert_null(strstr(popoto_error(db), "secre"));
+        popoto_close(db);
+    }
+    tear_down(&it);
+}
+
+static void test_grants_that_make_no_sense_are_refused(void **state) {
+    static const popoto_field plain_fields[] = { POPOTO_KEY(episode, id) };
+    static const popoto_model Plain = POPOTO_MODEL("Plain", episode, plain_fields);
+    static const char *const users[] = { NULL,   "",     "default", " ",    "a b",
+                                         "a\nb", "\tab", "a\x7f",   "a\r\n" };
+    const popoto_value tenants[] = {
+        { POPOTO_NULL, { 0 } }, POPOTO_VALUE(""), POPOTO_VALUE(3),
+        POPOTO_VALUE(1.5),      POPOTO_LIST("a"),
+    };
+    stage it;
+    bool kept = true;
+    set_up(&it, *state);
+    popoto_grant_desc good = {
+        .model = &Episode, .tenant = POPOTO_VALUE("a"), .user = "bob", .password = "x"
+    };
+    for (size_t i = 0; i < sizeof users / sizeof *users; i++) {
+        popoto_grant_desc bad = good;
+        bad.user = users[i];
+        assert_status(POPOTO_BAD_ARGUMENT, it.top, popoto_grant(it.top, &bad, &kept));
+        assert_status(POPOTO_BAD_ARGUMENT, it.top, popoto_revoke(it.top, users[i], &kept));
+    }
+    for (size_t i = 0; i < sizeof tenants / sizeof *tenants; i++) {
+        popoto_grant_desc bad = good;
+        bad.tenant = tenants[i];
+        assert_fails(POPOTO_BAD_VALUE, "Episode.project_id", it.top,
+                     popoto_grant(it.top, &bad, &kept));
+    }
+    popoto_grant_desc bad = good;
+    bad.password = "";
+    assert_fails(POPOTO_BAD_ARGUMENT, "password", it.top, popoto_grant(it.top, &bad, &kept));
+    bad.password = NULL;
+    assert_fails(POPOTO_BAD_ARGUMENT, "password", it.top, popoto_grant(it.top, &bad, &kept));
+    bad = good;
+    bad.model = &Plain;
+    assert_fails(POPOTO_BAD_ARGUMENT, "Plain has no TENANT", it.top,
+                 popoto_grant(it.top, &bad, &kept));
+    bad.model = NULL;
+    assert_status(POPOTO_BAD_ARGUMENT, it.top, popoto_grant(it.top, &bad, &kept));
+    assert_status(POPOTO_BAD_ARGUMENT, it.top, popoto_grant(it.top, NULL, &kept));
+    assert_int_equal(POPOTO_BAD_ARGUMENT, popoto_grant(NULL, &good, &kept));
+    assert_false(kept);
+    assert_string_equal("(nil)", server_command(it.s, "ACL GETUSER bob"));
+    tear_down(&it);
+}
+
+/* Users and passwords that the server's own syntax could take for something else. */
+static void test_odd_users_and_passwords(void **state) {
+    static const char *const odd[] = {
+        "on",  "off", "nopass", "reset",   "~*", "+@all", ">x",
+        "<x",  "#x",  "(",      "user",    "*",  "%s",    "\xf0\x9f\xa6\x9b",
+        "a:b", "a@b", "-@all",  "allkeys", "\"", "'",     "\\",
+    };
+    static const char hex[] = "0123456789ABCDEF";
+    stage it;
+    set_up(&it, *state);
+    for (size_t i = 0; i < sizeof odd / sizeof *odd; i++) {
+        char coded[100], *at = coded;
+        assert_ok(it.top, popoto_grant(it.top,
+                                       &(popoto_grant_desc){ .model = &Episode,
+                                                             .tenant = POPOTO_VALUE("a"),
+                                                             .user = odd[i],
+                                                             .password = odd[i] },
+                                       NULL));
+        for (const char *byte = odd[i]; *byte != '\0'; byte++) {
+            *at++ = '%';
+            *at++ = hex[(unsigned char)*byte >> 4];
+            *at++ = hex[*byte & 15];
+        }
+        *at = '\0';
+        popoto_db *db = open_as(it.s, coded, coded);
+        assert_ok(db, call_load(db, "a"));
+        assert_int_equal(POPOTO_DENIED, call_load(db, "b"));
+        popoto_close(db);
+        assert_ok(it.top, popoto_revoke(it.top, odd[i], NULL));
+    }
+    tear_down(&it);
+}
+
+/* ----- Hostile tenants ------------------------------------------------------------------------ */
+
+typedef struct wild {
+    popoto_object object;
+    popoto_bytes tenant;
+    const char *id;
+} wild;
+
+static const popoto_field wild_fields[] = { POPOTO_TENANT(wild, tenant), POPOTO_KEY(wild, id) };
+static const popoto_model Wild = POPOTO_MODEL("Wild", wild, wild_fields);
+
+#define NAME(literal) \
+    { literal, sizeof(literal) - 1 }
+static const popoto_bytes hostile[] = {
+    NAME("a:b"),   NAME("a"),        NAME("*"),
+    NAME("{x}"),   NAME("x"),        NAME("}"),
+    NAME("{"),     NAME(".."),       NAME(" "),
+    NAME("\n"),    NAME("a\0b"),     NAME("\0"),
+    NAME("[a-z]"), NAME("?"),        NAME("\\"),
+    NAME("/"),     NAME("/2a"),      NAME("a}:Wild"),
+    NAME("~*"),    NAME("~* +@all"), NAME("a "),
+    NAME("a*"),    NAME("[^a]"),     NAME("\xff"),
+    NAME("\xa0"),  NAME("\x85"),     NAME("\xf0\x9f\xa6\x9b"),
+    NAME("\r\n"),  NAME("aa"),
+};
+#define HOSTILE_COUNT (sizeof hostile / sizeof *hostile)
+
+static void test_hostile_tenants_reach_no_other(void **state) {
+    static char bytes[256];
+    popoto_bytes all[HOSTILE_COUNT + 256];
+    stage it;
+    set_up(&it, *state);
+    memcpy(all, hostile, sizeof hostile);
+    for (int i = 0; i < 256; i++) {
+        bytes[i] = (char)i;
+        all[HOSTILE_COUNT + (size_t)i] = (popoto_bytes){ &bytes[i], 1 };
+    }
+    for (size_t i = 0; i < HOSTILE_COUNT + 256; i++) {
+        wild one = { .tenant = all[i], .id = "1" };
+        assert_ok(it.top, popoto_save(it.top, &Wild, &one));
+    }
+    for (size_t i = 0; i < HOSTILE_COUNT + 256; i++) {
+        assert_ok(it.top, popoto_grant(it.top,
+                                       &(popoto_grant_desc){ .model = &Wild,
+                                                             .tenant = popoto_of_bytes(all[i]),
+                                                             .user = "wild",
+                                                             .password = "secret" },
+                                       NULL));
+        popoto_db *db = open_as(it.s, "wild", "secret");
+        /* Every other one for the hostile, the neighbours for the single bytes. */
+        for (size_t k = 0; k < HOSTILE_COUNT + 256; k++) {
+            bool same =
+                all[i].size == all[k].size && memcmp(all[i].data, all[k].data, all[i].size) == 0;
+            if (i >= HOSTILE_COUNT && k >= HOSTILE_COUNT && !same && ((i ^ k) & ((i ^ k) - 1)) != 0)
+                continue;
+            if (i < HOSTILE_COUNT && k >= HOSTILE_COUNT && !same && k % 16 != i % 16)
+                continue;
+            wild other = { .tenant = all[k], .id = "1" };
+            popoto_rows *rows;
+            popoto_status status = popoto_load(db, &Wild, &other, &rows);
+            popoto_rows_free(rows);
+            if (status != (same ? POPOTO_OK : POPOTO_DENIED))
+                fail_msg("tenant %zu of %zu: %s", k, i, popoto_error(db));
+        }
+        popoto_close(db);
+    }
+    assert_ok(it.top, popoto_revoke(it.top, "wild", NULL));
+    tear_down(&it);
+}
+
+/* ----- Restarts ------------------------------------------------------------------------------- */
+
+static void test_grants_are_kept_where_there_is_an_acl_file(void **state) {
+    (void)state;
+    for (int with_file = 0; with_file < 2; with_file++) {
+        char path[] = "/tmp/popoto-acl-XXXXXX";
+        int file = mkstemp(path);
+        assert_true(file >= 0);
+        close(file);
+        const char *const arguments[] = { "--aclfile", path, NULL };
+        server *s = server_start(&(server_options){ .arguments = with_file ? arguments : NULL });
+        popoto_db *top = popoto_open(server_url(s), NULL);
+        bool kept = !with_file;
+        popoto_grant_desc desc = { .model = &Wild,
+                                   .tenant = popoto_of_bytes((popoto_bytes){ "a b*\n", 5 }),
+                                   .user = "ann",
+                                   .password = "a b" };
+        assert_ok(top, popoto_grant(top, &desc, &kept));
+        assert_int_equal(with_file, kept);
+        server_restart(s);
+        popoto_db *db = open_as(s, "ann", "a%20b");
+        wild own = { .tenant = { "a b*\n", 5 }, .id = "1" }, other = { .tenant = { "c", 1 } };
+        other.id = "1";
+        if (with_file) {
+            assert_ok(db, popoto_create(db, &Wild, &own));
+            assert_status(POPOTO_DENIED, db, popoto_create(db, &Wild, &other));
+            popoto_close(top);
+            top = popoto_open(server_url(s), NULL);
+            kept = false;
+            assert_ok(top, popoto_revoke(top, "ann", &kept));
+            assert_true(kept);
+            server_restart(s);
+            popoto_close(db);
+            db = open_as(s, "ann", "a%20b");
+        }
+        assert_int_equal(POPOTO_DENIED, popoto_error_status(db));
+        popoto_close(db);
+        popoto_close(top);
+        server_stop(s);
+        unlink(path);
+    }
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        server_test(test_every_call_works_inside_the_tenant),
+        server_test(test_every_call_is_refused_outside_of_it),
+        server_test(test_what_is_about_all_tenants_is_refused),
+        server_test(test_no_record_moves_across),
+        server_test(test_every_command_of_the_server_is_refused),
+        server_test(test_commands_that_take_no_key_lead_nowhere),
+        server_test(test_scripts_do_not_reach_another_tenant),
+        server_test(test_revoking_ends_the_user_and_its_connections),
+        server_test(test_a_new_grant_ends_what_the_old_one_opened),
+        server_test(test_a_wrong_password_is_refused),
+        server_test(test_grants_that_make_no_sense_are_refused),
+        server_test(test_odd_users_and_passwords),
+        server_test(test_hostile_tenants_reach_no_other),
+        server_test(test_grants_are_kept_where_there_is_an_acl_file),
+    };
+    return cmocka_run_group_tests(tests, group_start, server_group_stop);
+}
