@@ -1062,21 +1062,6 @@ POPOTO_API popoto_status popoto_import(popoto_db *db, const popoto_tenant_desc *
                                        popoto_line_reader *read, void *context,
                                        popoto_import_report *report);
 
-typedef struct popoto_strict_migration_desc {
-    const popoto_model *from; /* an ordinary model, with a KEY that names the tenant */
-    const popoto_model *to;   /* the strict one: the same name and fields, that KEY a TENANT */
-    bool dry_run;
-    popoto_progress *progress; /* may be NULL */
-    void *context;
-} popoto_strict_migration_desc;
-
-/* Move every record of an ordinary model to a strict one, each in one atomic step with its indexes and
- * confidence. Not on a cluster, where a record cannot change its slot. The report is that of
- * popoto_confidence_migrate: partitions are tenants, errors the records that stayed. */
-POPOTO_API popoto_status popoto_migrate_to_strict(popoto_db *db,
-                                                  const popoto_strict_migration_desc *desc,
-                                                  popoto_migration_report **report);
-
 #ifdef __cplusplus
 }
 #endif

@@ -40,7 +40,7 @@ typedef struct field {
 struct model {
     const popoto_model *declared;
     popoto_text name;
-    popoto_text class_prefix; /* "$Class:Episode" */
+    popoto_text class_prefix;                          /* "$Class:Episode" */
     popoto_text kind_prefixes[POPOTO_KIND_TENANT + 1]; /* "$KeyF"; empty: no index */
     const field *tenant;      /* the TENANT; NULL: the model is not strict */
     const char *escapes;      /* of key segments */
