@@ -914,8 +914,9 @@ POPOTO_API void popoto_free(popoto_db *db, const void *block);
 /* ===== 13. For operators ====================================================================== */
 
 /* What looks at whole databases: all of it with bounded memory, in small steps that never hold the
- * server, and safe to interrupt and run again. `tenant_field` names the field whose values are the
- * tenants of an ordinary model; strict models know theirs, and take NULL. */
+ * server, and safe to interrupt and run again. `tenant_field` names the field of the key
+ * whose values are the tenants of an ordinary model; strict models know theirs, and take NULL. None of
+ * these is for a tenant's restricted user, who may not look through all keys. */
 
 /* Called between steps with how much was done and how much there is (0: not known); return false to stop
  * (the call then returns POPOTO_STOPPED). */
@@ -957,7 +958,7 @@ typedef struct popoto_tenant_figures {
     size_t bytes; /* of the server's memory, records and their share of indexes, estimated from
                                  a sample where bytes_sampled is true */
     bool bytes_sampled;
-    double mean_confidence; /* NAN: no CONFIDENCE field, or no entry */
+    double mean_confidence; /* of all entries of all CONFIDENCE fields; NAN: there is none */
     int64_t idle_seconds; /* since the most recently used record was read or written, as the server
                                  knows it; -1: it does not */
 } popoto_tenant_figures;
@@ -1041,7 +1042,8 @@ POPOTO_API popoto_status popoto_erase(popoto_db *db, const popoto_tenant_desc *d
 typedef bool popoto_line_callback(void *context, const char *line, size_t size);
 
 /* One tenant's records as lines of JSON, exact for every type, confidence figures included. *count is how
- * many records there were. */
+ * many there were. POPOTO_CORRUPT: some stored records do not fit the model, popoto_error names the first;
+ * all others were exported. */
 POPOTO_API popoto_status popoto_export(popoto_db *db, const popoto_tenant_desc *desc,
                                        popoto_line_callback *write, void *context, size_t *count);
 
@@ -1057,10 +1059,27 @@ typedef bool popoto_line_reader(void *context, const char **line, size_t *size);
 
 /* Store the records of an export, under desc->tenant whoever they were exported from; a record that is
  * there already is replaced, confidence figures too. A line that is broken ends the import with
- * POPOTO_BAD_VALUE; all before it is stored. */
+ * POPOTO_BAD_VALUE; all before it is stored. Fields that a line lacks stay as they are. POPOTO_UNSUPPORTED:
+ * this library was built without jansson, which reads JSON. */
 POPOTO_API popoto_status popoto_import(popoto_db *db, const popoto_tenant_desc *desc,
                                        popoto_line_reader *read, void *context,
                                        popoto_import_report *report);
+
+typedef struct popoto_strict_migration_desc {
+    const popoto_model *from; /* an ordinary model, with a KEY that names the tenant */
+    const popoto_model *to;   /* the strict one: the same name and fields, that KEY a TENANT */
+    bool dry_run;
+    popoto_progress *progress; /* may be NULL */
+    void *context;
+} popoto_strict_migration_desc;
+
+/* Move every record of an ordinary model to a strict one, each in one atomic step with its indexes and
+ * confidence. Not on a cluster, where a record cannot change its slot. The report is that of
+ * popoto_confidence_migrate: partitions are tenants, by their names, and errors the records that stayed,
+ * by their keys. */
+POPOTO_API popoto_status popoto_migrate_to_strict(popoto_db *db,
+                                                  const popoto_strict_migration_desc *desc,
+                                                  popoto_migration_report **report);
 
 #ifdef __cplusplus
 }

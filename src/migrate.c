@@ -1,29 +1,13 @@
 /* migrate - moves the entries of an unpartitioned companion hash to the partitions of their records, one
  * atomic step an entry, and reports what it did or, on a dry run, would do. */
 #include "commit.h"
+#include "migration_report.h"
 #include "query.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 /* Writers that still use the unpartitioned hash may add to it meanwhile; each pass takes what is there. */
 #define MAX_PASSES 16
-
-/* Partitions by name: open addressing, at most half full. */
-typedef struct tally {
-    popoto_migration_partition *slots;
-    size_t count;
-    size_t room; /* a power of two */
-} tally;
-
-typedef struct report {
-    popoto_migration_report public; /* first: it is what the caller holds */
-    popoto_allocator allocator;
-    arena memory;
-    tally partitions;
-    popoto_migration_error *errors;
-    size_t error_room;
-} report;
 
 typedef struct migration {
     popoto_db *db;
@@ -31,7 +15,7 @@ typedef struct migration {
     const field *about;
     popoto_text hash; /* the unpartitioned one */
     const popoto_migration_desc *how;
-    report *result;
+    migration_report *result;
     arena page; /* of the page under way; the callback may use the db's scratch memory */
     buffer cursor;
     popoto_text *members;
@@ -40,95 +24,6 @@ typedef struct migration {
     size_t placed; /* so far: moved, or with a place on a dry run */
     size_t stuck;  /* most errors that a pass listed */
 } migration;
-
-/* ----- The report ----------------------------------------------------------------------------- */
-
-static popoto_migration_partition *slot_of(tally *it, popoto_text name) {
-    size_t at = (size_t)popoto__digest(name.data, name.size) & (it->room - 1);
-    while (it->slots[at].name.data != NULL &&
-           (it->slots[at].name.size != name.size ||
-            memcmp(it->slots[at].name.data, name.data, name.size) != 0))
-        at = (at + 1) & (it->room - 1);
-    return &it->slots[at];
-}
-
-static bool grow_tally(report *it) {
-    tally bigger = { .room = it->partitions.room ? it->partitions.room * 2 : 16 };
-    bigger.slots = popoto__arena_zeroed(&it->memory, bigger.room, sizeof *bigger.slots);
-    if (bigger.slots == NULL)
-        return false;
-    for (size_t i = 0; i < it->partitions.room; i++)
-        if (it->partitions.slots[i].name.data != NULL)
-            *slot_of(&bigger, it->partitions.slots[i].name) = it->partitions.slots[i];
-    bigger.count = it->partitions.count;
-    it->partitions = bigger;
-    return true;
-}
-
-static bool count_partition(report *it, popoto_text name) {
-    if (2 * it->partitions.count >= it->partitions.room && !grow_tally(it))
-        return false;
-    popoto_migration_partition *slot = slot_of(&it->partitions, name);
-    if (slot->name.data == NULL) {
-        char *copy = popoto__arena_copy(&it->memory, name.data, name.size);
-        if (copy == NULL)
-            return false;
-        slot->name = (popoto_text){ copy, name.size };
-        it->partitions.count++;
-    }
-    slot->count++;
-    return true;
-}
-
-static bool add_error(report *it, popoto_text member, const char *reason) {
-    size_t count = it->public.error_count;
-    if (count == it->error_room) {
-        size_t room = it->error_room ? it->error_room * 2 : 16;
-        popoto_migration_error *bigger = popoto__arena_allocate(&it->memory, room * sizeof *bigger);
-        if (bigger == NULL)
-            return false;
-        if (count > 0)
-            memcpy(bigger, it->errors, count * sizeof *bigger);
-        it->errors = bigger;
-        it->error_room = room;
-    }
-    char *name = popoto__arena_copy(&it->memory, member.data, member.size);
-    char *text = popoto__arena_copy(&it->memory, reason, strlen(reason));
-    if (name == NULL || text == NULL)
-        return false;
-    it->errors[count] = (popoto_migration_error){ { name, member.size }, text };
-    it->public.error_count++;
-    it->public.errors = it->errors;
-    return true;
-}
-
-static int by_name(const void *left, const void *right) {
-    popoto_text one = ((const popoto_migration_partition *)left)->name;
-    popoto_text other = ((const popoto_migration_partition *)right)->name;
-    int order = memcmp(one.data, other.data, one.size < other.size ? one.size : other.size);
-    return order != 0 ? order : (one.size > other.size) - (one.size < other.size);
-}
-
-/* The slots without the empty ones, by name. */
-static void list_partitions(report *it) {
-    size_t count = 0;
-    for (size_t i = 0; i < it->partitions.room; i++)
-        if (it->partitions.slots[i].name.data != NULL)
-            it->partitions.slots[count++] = it->partitions.slots[i];
-    if (count > 0)
-        qsort(it->partitions.slots, count, sizeof *it->partitions.slots, by_name);
-    it->public.partitions = it->partitions.slots;
-    it->public.partition_count = count;
-}
-
-void popoto_migration_report_free(popoto_migration_report *given) {
-    if (given == NULL)
-        return;
-    report *it = (report *)given;
-    popoto_allocator allocator = it->allocator;
-    popoto__arena_free(&it->memory);
-    popoto__release(&allocator, it);
-}
 
 /* ----- One page ------------------------------------------------------------------------------- */
 
@@ -273,10 +168,11 @@ static popoto_status take_outcome(migration *it, const move *one) {
         it->placed++;
         if (!it->how->dry_run)
             it->result->public.migrated++;
-        noted = count_partition(it->result, partition_name(it, one->to));
+        noted = popoto__report_count(it->result, partition_name(it, one->to));
     } else if (is_of_entry(status)) {
-        noted = add_error(it->result, one->write.old_key,
-                          one->done.reason != NULL ? one->done.reason : popoto_status_name(status));
+        noted = popoto__report_error(it->result, one->write.old_key,
+                                     one->done.reason != NULL ? one->done.reason
+                                                              : popoto_status_name(status));
     } else {
         return status;
     }
@@ -444,17 +340,15 @@ popoto_status popoto_confidence_migrate(popoto_db *db, const popoto_model *decla
     status = refuse_scopes(&it);
     if (status != POPOTO_OK)
         return status;
-    it.result = popoto__allocate_zeroed(&db->allocator, 1, sizeof *it.result);
+    it.result = popoto__report_new(db);
     if (it.result == NULL)
         return popoto__fail_memory(&db->why);
-    it.result->allocator = db->allocator;
-    popoto__arena_init(&it.result->memory, &it.result->allocator);
     popoto__arena_init(&it.page, &db->allocator);
     popoto__buffer_init(&it.cursor, &db->allocator);
     status = name_hash(&it);
     if (status == POPOTO_OK)
         status = run(&it);
-    list_partitions(it.result);
+    popoto__report_finish(it.result);
     *out = &it.result->public;
     popoto__buffer_free(&it.cursor);
     popoto__arena_free(&it.page);

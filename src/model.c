@@ -839,6 +839,13 @@ popoto_text popoto__class_key(const model *of, const popoto_text *segments, aren
     return with_segments(of, segments, of->class_prefix, NULL, 0, memory);
 }
 
+popoto_text popoto__key_of_segments(const model *of, const popoto_text *segments, arena *memory) {
+    const popoto_text *used[MODEL_MAX_FIELDS];
+    for (size_t i = 0; i < of->key_count; i++)
+        used[i] = &segments[of->keys[i]];
+    return with_segments(of, segments, of->name, used, of->key_count, memory);
+}
+
 popoto_text popoto__unpartitioned_key(const model *of, const field *it, const popoto_text *segments,
                                       arena *memory) {
     return with_segments(of, segments, it->prefix, NULL, 0, memory);

@@ -128,6 +128,9 @@ popoto_text popoto__unpartitioned_key(const model *of, const field *it, const po
 /* The key of the set of all records: of the model, or of the placement's tenant. data NULL: no memory. */
 popoto_text popoto__class_key(const model *of, const popoto_text *segments, arena *memory);
 
+/* The key of a record whose key's segments are these. data NULL: no memory. */
+popoto_text popoto__key_of_segments(const model *of, const popoto_text *segments, arena *memory);
+
 /* The index key of a field for a record: key and unique indexes end in the field's own segment,
  * sorted indexes and companion hashes in their partition's. data NULL: no memory. */
 popoto_text popoto__index_key(const model *of, const field *it, const popoto_text *segments,

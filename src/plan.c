@@ -967,3 +967,44 @@ popoto_status popoto__plan_forget(const model *of, popoto_text key, popoto_text 
         PLAN(out, "ZREM", found_in, key);
     return out->failed ? popoto__fail_memory(why) : POPOTO_OK;
 }
+
+/* ----- From one model to another -------------------------------------------------------------- */
+
+static void adopt_field(const adoption *it, const field *about, plan *out) {
+    const record_write there = { .of = it->to }, here = { .of = it->from };
+    popoto_text key = it->after->key;
+    if (about->prefix.data == NULL)
+        return;
+    popoto_text to = index_of(out, &there, about, it->after);
+    if (to.data == NULL)
+        return;
+    if (about->kind == POPOTO_KIND_SORTED) {
+        if (it->scores[about->index].data != NULL)
+            PLAN(out, "ZADD", to, it->scores[about->index], key);
+    } else if (about->kind == POPOTO_KIND_CONFIDENCE) {
+        popoto_text from =
+            index_of(out, &here, &it->from->fields[it->from_field[about->index]], it->before);
+        if (from.data != NULL)
+            popoto__plan_command(
+                out, (const popoto_text[]){ TEXT("MOVE"), from, to, it->before->key, key }, 5, 2);
+    } else {
+        if (about->kind == POPOTO_KIND_UNIQUE_KEY)
+            popoto__plan_expect(out, (expectation){ .kind = EXPECT_UNIQUE,
+                                                    .key = to,
+                                                    .about = about->index,
+                                                    .members = &it->after->key,
+                                                    .member_count = 1 });
+        PLAN(out, "SADD", to, key);
+    }
+}
+
+void popoto__plan_adopt(const adoption *it, plan *out) {
+    popoto__plan_expect(out, (expectation){ .kind = EXPECT_PRESENT, .key = it->before->key });
+    popoto__plan_expect(out, (expectation){ .kind = EXPECT_ABSENT, .key = it->after->key });
+    popoto__plan_command(
+        out, (const popoto_text[]){ TEXT("RENAME"), it->before->key, it->after->key }, 3, 2);
+    PLAN(out, "SADD", popoto__class_key(it->to, it->after->segments, out->memory), it->after->key);
+    for (size_t i = 0; i < it->to->field_count; i++)
+        adopt_field(it, &it->to->fields[i], out);
+    plan_removal(it->from, it->before->key, it->before, out);
+}

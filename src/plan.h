@@ -173,4 +173,16 @@ popoto_status popoto__plan_learn(record_write *it, const plan *tried, const refu
 popoto_status popoto__plan_forget(const model *of, popoto_text key, popoto_text found_in, plan *out,
                                   failure *why);
 
+/* A record that goes over to another model: its new place and what it needs there. */
+typedef struct adoption {
+    const model *from, *to;
+    const placement *before, *after; /* with their keys */
+    const size_t *from_field;        /* by field of `to`: that of `from` */
+    const popoto_text *scores;       /* by field of `to`; data NULL: it has no value */
+} adoption;
+
+/* Rename the record, take it out of all indexes of the one model and put it into those of the other, with its
+ * confidence entries. Expects the record to be there, its new name not, and its unique values to be free. */
+void popoto__plan_adopt(const adoption *it, plan *out);
+
 #endif
