@@ -146,7 +146,8 @@ static bool read_route(walker *it, const char *start, route *out) {
 
 popoto_status popoto__route_request(const buffer *request, size_t count, arena *memory,
                                     route **routes, size_t *route_count, failure *why) {
-    walker it = { request->data, request->data + request->size };
+    const char *begin = request->size > 0 ? request->data : ""; /* an empty buffer has no data */
+    walker it = { begin, begin + request->size };
     *route_count = 0;
     *routes = popoto__arena_zeroed(memory, count, sizeof **routes);
     if (*routes == NULL)
@@ -154,7 +155,7 @@ popoto_status popoto__route_request(const buffer *request, size_t count, arena *
     for (size_t seen = 0; seen < count;) {
         route *one = &(*routes)[(*route_count)++];
         one->first = seen;
-        if (!read_route(&it, request->data, one) || one->count > count - seen)
+        if (!read_route(&it, begin, one) || one->count > count - seen)
             return popoto__fail(why, POPOTO_BAD_ARGUMENT, "a request is not %zu whole commands",
                                 count);
         seen += one->count;
@@ -212,8 +213,10 @@ static bool read_place(const reply *answer, redirect *out) {
     const char *end = answer->text + answer->size;
     const char *at = memchr(answer->text, ' ', answer->size);
     uint64_t slot, port;
-    if (at++ == NULL || !read_digits(&at, end, &slot) || slot >= SLOT_COUNT || at == end ||
-        *at++ != ' ')
+    if (at == NULL)
+        return false;
+    at++;
+    if (!read_digits(&at, end, &slot) || slot >= SLOT_COUNT || at == end || *at++ != ' ')
         return false;
     const char *colon = NULL;
     for (const char *i = at; i < end; i++)
