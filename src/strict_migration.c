@@ -317,8 +317,8 @@ static bool count_tenant(strict_migration *it, popoto_text segment) {
     buffer name;
     popoto__buffer_init(&name, &it->db->allocator);
     (void)popoto__key_unescape_tenant(&name, segment.data, segment.size);
-    bool counted = !name.failed &&
-                   popoto__report_count(it->result, (popoto_text){ name.data, name.size });
+    bool counted =
+        !name.failed && popoto__report_count(it->result, (popoto_text){ name.data, name.size });
     popoto__buffer_free(&name);
     return counted;
 }
