@@ -74,6 +74,10 @@ bool popoto__db_is_cluster(const popoto_db *db);
 popoto_status popoto__db_exchange(popoto_db *db, size_t count, bool writes, arena *strings,
                                   reply_handler *handle, void *context);
 
+/* The same for reads whose replies are lists, which are taken element by element (see exchange). */
+popoto_status popoto__db_read_lists(popoto_db *db, size_t count, element_handler *element,
+                                    reply_handler *handle, void *context);
+
 /* Ask, unless known, what this user may do. A server that was told to refuse some of a write's commands
  * must not run the others. */
 popoto_status popoto__db_ask_permissions(popoto_db *db);

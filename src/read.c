@@ -35,6 +35,8 @@ typedef struct reading {
     popoto_text *names;
     size_t name_count;
     size_t name_room;
+    bool strange,
+        starved;  /* the index had something else than names; there was no memory for one */
     size_t asked; /* entries of the index that made this page, before names were looked at */
     /* Where the source has come to. */
     size_t index;  /* of sets or ranges */
@@ -182,26 +184,54 @@ static bool room_for_names(reading *it, size_t count) {
     return true;
 }
 
+static bool room_for_name(reading *it) {
+    if (it->name_count < it->name_room)
+        return true;
+    return it->name_room <= SIZE_MAX / 2 && room_for_names(it, it->name_room * 2 + 32);
+}
+
 /* Where the index is one of a partition that answers all conditions on names, there is nothing to look
  * for in them but the tenant. */
-static void add_name(reading *it, popoto_text name) {
+static bool has_fitting_name(const reading *it, popoto_text name) {
     bool told = it->plan.source == SOURCE_SORTED && !it->plan.names_matter;
-    if (told ? popoto__query_tenant_fits(&it->what, name)
-             : popoto__query_name_fits(&it->what, name))
+    return told ? popoto__query_tenant_fits(&it->what, name)
+                : popoto__query_name_fits(&it->what, name);
+}
+
+static void add_name(reading *it, popoto_text name) {
+    if (has_fitting_name(it, name))
         it->names[it->name_count++] = name;
+}
+
+/* The names that an index holds come one by one. */
+static void take_member(void *context, size_t index, size_t place, reply_type type,
+                        const char *text, size_t size) {
+    reading *it = context;
+    (void)index;
+    if (place == 0) {
+        it->name_count = 0;
+        it->strange = it->starved = false;
+    }
+    if (type != REPLY_STRING) {
+        it->strange = true;
+        return;
+    }
+    if (!has_fitting_name(it, (popoto_text){ text, size }))
+        return;
+    const char *copy = popoto__arena_copy(&it->rows->names, text, size);
+    if (copy == NULL || !room_for_name(it))
+        it->starved = true;
+    else
+        it->names[it->name_count++] = (popoto_text){ copy, size };
 }
 
 static popoto_status take_members(void *context, size_t index, const reply *answer) {
     reading *it = context;
     (void)index;
-    if (answer->type != REPLY_ARRAY)
+    if (answer->type != REPLY_ARRAY || it->strange)
         return fail_reply(it, answer, "reading an index");
-    if (!room_for_names(it, answer->count))
-        return popoto__fail_memory(&it->db->why);
     it->asked = answer->count;
-    for (size_t i = 0; i < answer->count; i++)
-        add_name(it, (popoto_text){ answer->items[i]->text, answer->items[i]->size });
-    return POPOTO_OK;
+    return it->starved ? popoto__fail_memory(&it->db->why) : POPOTO_OK;
 }
 
 static bool has_name(const reading *it, popoto_text name) {
@@ -279,7 +309,7 @@ static popoto_status next_set(reading *it, size_t wanted) {
         if (it->plan.set_count == 0)
             return POPOTO_OK;
         popoto__render_members(&it->plan, &it->db->request);
-        return popoto__db_exchange(it->db, 1, false, &it->rows->names, take_members, it);
+        return popoto__db_read_lists(it->db, 1, take_member, take_members, it);
     }
     /* Of an intersection one set is stepped through, and names and rows tell of the others. */
     size_t sets = it->plan.any_set ? it->plan.set_count : 1;
@@ -318,8 +348,7 @@ static popoto_status read_whole_range(reading *it, size_t wanted, bool *whole) {
         (it->skips_names && it->skip > 0))
         return POPOTO_OK;
     popoto__render_names(&it->plan.ranges[it->index], it->what.descending, PAGE, &it->db->request);
-    popoto_status status =
-        popoto__db_exchange(it->db, 1, false, &it->rows->names, take_members, it);
+    popoto_status status = popoto__db_read_lists(it->db, 1, take_member, take_members, it);
     popoto__buffer_clear(&it->db->request);
     *whole = status == POPOTO_OK && it->asked < PAGE;
     if (*whole) {
@@ -416,6 +445,13 @@ static popoto_status next_page(reading *it, size_t wanted) {
 
 /* ----- Records -------------------------------------------------------------------------------- */
 
+static void take_field(void *context, size_t index, size_t place, reply_type type, const char *text,
+                       size_t size) {
+    reading *it = context;
+    (void)index;
+    popoto__rows_take(it->rows, &it->what, place, type, text, size);
+}
+
 static popoto_status take_record(void *context, size_t index, const reply *answer) {
     reading *it = context;
     popoto_text name = it->names[it->first + index];
@@ -424,7 +460,7 @@ static popoto_status take_record(void *context, size_t index, const reply *answe
         return popoto__reply_failure(answer, "reading a record", &it->db->why);
     if (answer->type != REPLY_ERROR && answer->type != REPLY_ARRAY)
         return fail_reply(it, answer, "reading a record");
-    switch (popoto__rows_add(it->rows, &it->what, name, answer)) {
+    switch (popoto__rows_end(it->rows, &it->what, name, answer)) {
     case ROW_GONE:
         if (it->gone_count < MAX_CLEARED)
             it->gone[it->gone_count++] = name;
@@ -479,8 +515,9 @@ static popoto_status fetch(reading *it, size_t range, size_t first, size_t count
     popoto__buffer_clear(&it->db->request);
     popoto__render_fetches(it->what.of, it->what.fetched, it->names + first, count,
                            &it->db->request);
-    popoto_status status =
-        popoto__db_exchange(it->db, count, false, &it->rows->memory, take_record, it);
+    popoto_status status = popoto__rows_expect(it->rows, count)
+                               ? popoto__db_read_lists(it->db, count, take_field, take_record, it)
+                               : popoto__fail_memory(&it->db->why);
     if (status == POPOTO_OK)
         clear_gone(it, range);
     return status;
