@@ -71,7 +71,7 @@ static popoto_status read_records(exporting *it) {
     for (size_t i = 0; i < it->record_count; i++) {
         if (it->records[i].settled)
             continue;
-        popoto__render_fetch(it->now->of, NULL, it->records[i].key, &it->db->request);
+        popoto__render_fetch(it->now->of, it->records[i].key, &it->db->request);
         it->asked[count++] = i;
     }
     return count == 0 ? POPOTO_OK

@@ -150,6 +150,10 @@ static bool compares(const popoto_value *value, const popoto_value *with, int lo
 
 static bool equals(const popoto_value *value, const popoto_value *with) {
     bool comparable;
+    if (value->type == POPOTO_TEXT && with->type == POPOTO_TEXT)
+        return value->as.text.size == with->as.text.size &&
+               (value->as.text.size == 0 ||
+                memcmp(value->as.text.data, with->as.text.data, value->as.text.size) == 0);
     int order = popoto__value_compare(value, with, &comparable);
     return comparable ? order == 0 : popoto_value_equal(value, with);
 }
@@ -292,19 +296,39 @@ static popoto_status parse_order(query *it, const char *order, failure *why) {
                         it->of->name.data, it->order->name, popoto__type_name(it->order->type));
 }
 
+static bool is_conditioned(const query *it, const field *about) {
+    for (size_t i = 0; i < it->condition_count; i++)
+        if (it->conditions[i].about == about)
+            return true;
+    return false;
+}
+
+/* A char array has its own copy of its text. */
+static bool points_at_text(const model *of, const field *about) {
+    return of->declared->size == 0 || (about->declared->member != POPOTO_MEMBER_ARRAY &&
+                                       about->declared->member != POPOTO_MEMBER_ID);
+}
+
 static popoto_status parse_fields(query *it, const char *fields, failure *why) {
+    bool named[MODEL_MAX_FIELDS];
     popoto_status status = POPOTO_OK;
     it->partial = fields != NULL;
     if (fields != NULL)
-        status = popoto__model_choose(it->of, fields, it->chosen, POPOTO_BAD_QUERY, why);
-    for (size_t i = 0; i < it->of->field_count; i++) {
-        it->chosen[i] = fields == NULL || it->chosen[i] || it->of->fields[i].is_key;
-        it->fetched[i] = it->chosen[i];
+        status = popoto__model_choose(it->of, fields, named, POPOTO_BAD_QUERY, why);
+    it->fetched = popoto__arena_zeroed(it->memory, it->of->field_count + 1, sizeof *it->fetched);
+    if (status == POPOTO_OK && it->fetched == NULL)
+        status = popoto__fail_memory(why);
+    for (size_t i = 0; status == POPOTO_OK && i < it->of->field_count; i++) {
+        const field *about = &it->of->fields[i];
+        fetched_field one = {
+            .about = about,
+            .chosen = fields == NULL || named[i] || about->is_key,
+            .conditioned = is_conditioned(it, about),
+        };
+        one.keeps_text = about == it->order || (one.chosen && points_at_text(it->of, about));
+        if (one.chosen || one.conditioned || about == it->order)
+            it->fetched[it->fetched_count++] = one;
     }
-    for (size_t i = 0; i < it->condition_count; i++)
-        it->fetched[it->conditions[i].about->index] = true;
-    if (it->order != NULL)
-        it->fetched[it->order->index] = true;
     return status;
 }
 
@@ -1035,47 +1059,42 @@ void popoto__render_scores(popoto_text key, const popoto_text *members, size_t c
         render_text(out, members[i]);
 }
 
-static void render_fetch_head(const model *of, const bool *fetched, buffer *out) {
-    size_t count = 0;
-    for (size_t i = 0; i < of->field_count; i++)
-        count += fetched == NULL || fetched[i];
-    popoto__request_begin(out, 2 + count);
+static void render_fetch_head(size_t fields, buffer *out) {
+    popoto__request_begin(out, 2 + fields);
     popoto__request_text(out, "HMGET");
 }
 
-static void render_fetch_tail(const model *of, const bool *fetched, buffer *out) {
-    for (size_t i = 0; i < of->field_count; i++)
-        if (fetched == NULL || fetched[i])
-            popoto__request_argument(out, of->fields[i].name, of->fields[i].name_size);
+static void render_fetch_tail(const model *of, const query *what, buffer *out) {
+    size_t count = what != NULL ? what->fetched_count : of->field_count;
+    for (size_t i = 0; i < count; i++) {
+        const field *about = what != NULL ? what->fetched[i].about : &of->fields[i];
+        popoto__request_argument(out, about->name, about->name_size);
+    }
 }
 
-void popoto__render_fetch(const model *of, const bool *fetched, popoto_text key, buffer *out) {
-    popoto__render_fetches(of, fetched, &key, 1, out);
+void popoto__render_fetch(const model *of, popoto_text key, buffer *out) {
+    popoto__render_fetches(of, NULL, &key, 1, out);
 }
 
-/* Append out->data[from..from + size) once more. */
-static void repeat(buffer *out, size_t from, size_t size) {
-    char *room = popoto__buffer_grow(out, size);
-    if (room != NULL)
-        memcpy(room, out->data + from, size);
-}
-
-void popoto__render_fetches(const model *of, const bool *fetched, const popoto_text *keys,
+void popoto__render_fetches(const model *of, const query *what, const popoto_text *keys,
                             size_t count, buffer *out) {
     if (count == 0)
         return;
-    /* Only the key tells one command from the next:  [head] $5 key-1 [tail] [head] $5 key-2 [tail] */
+    /* Only the key tells one command from the next:  [head] $5 key-1 [tail] [head] $5 key-2 [tail]
+     * What stands between two keys is copied in one go. */
     size_t head = out->size;
-    render_fetch_head(of, fetched, out);
+    render_fetch_head(what != NULL ? what->fetched_count : of->field_count, out);
     size_t head_size = out->size - head;
     render_text(out, keys[0]);
     size_t tail = out->size;
-    render_fetch_tail(of, fetched, out);
+    render_fetch_tail(of, what, out);
     size_t tail_size = out->size - tail;
     for (size_t i = 1; i < count && !out->failed; i++) {
-        repeat(out, head, head_size);
-        render_text(out, keys[i]);
-        repeat(out, tail, tail_size);
+        char *room = popoto__request_repeat(out, head_size, keys[i], tail_size);
+        if (room == NULL)
+            return;
+        memcpy(room, out->data + head, head_size);
+        memcpy(out->data + out->size - tail_size, out->data + tail, tail_size);
     }
 }
 

@@ -513,8 +513,7 @@ static popoto_status fetch(reading *it, size_t range, size_t first, size_t count
     it->gone_count = 0;
     it->first = first;
     popoto__buffer_clear(&it->db->request);
-    popoto__render_fetches(it->what.of, it->what.fetched, it->names + first, count,
-                           &it->db->request);
+    popoto__render_fetches(it->what.of, &it->what, it->names + first, count, &it->db->request);
     popoto_status status = popoto__rows_expect(it->rows, count)
                                ? popoto__db_read_lists(it->db, count, take_field, take_record, it)
                                : popoto__fail_memory(&it->db->why);

@@ -284,6 +284,16 @@ typedef enum piece {
 /* "12\r\n", as servers write it: no sign, no zeros in front. */
 static piece read_number(const char **from, const char *end, size_t *out) {
     const char *at = *from;
+    if (end - at >= 4) { /* nearly all have one digit or two */
+        unsigned first = (unsigned)at[0] - '0', second = (unsigned)at[1] - '0';
+        bool is_one = first <= 9 && at[1] == '\r' && at[2] == '\n';
+        bool is_two = first - 1 <= 8 && second <= 9 && at[2] == '\r' && at[3] == '\n';
+        if (is_one || is_two) {
+            *out = is_one ? first : first * 10 + second;
+            *from = at + (is_one ? 3 : 4);
+            return PIECE_WHOLE;
+        }
+    }
     size_t number = 0;
     while (at < end && *at >= '0' && *at <= '9' && number <= MOST_ELEMENTS)
         number = number * 10 + (size_t)(*at++ - '0');
@@ -376,7 +386,7 @@ static progress take_lists(receiver *it) {
     return it->start == it->filled ? COMPLETE : GARBLED; /* more than was asked for */
 }
 
-#define ROOM ((size_t)32 * 1024)
+#define ROOM ((size_t)64 * 1024)
 
 char *popoto__receiver_room(receiver *it, size_t *size) {
     if (it->room == NULL) {

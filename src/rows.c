@@ -128,51 +128,43 @@ static row_outcome problem(popoto_rows *it, const model *of, popoto_text key, co
 
 /* ----- Decoding ------------------------------------------------------------------------------- */
 
-/* Text of a short value still stands among the bytes that came; a row's must stay. A char array takes its
- * own copy. */
-static bool keep_text(popoto_rows *it, const query *what, const field *about, popoto_value *value) {
-    popoto_member member = about->declared->member;
-    bool copies =
-        !it->holds_records && (member == POPOTO_MEMBER_ARRAY || member == POPOTO_MEMBER_ID);
-    if ((value->type != POPOTO_TEXT && value->type != POPOTO_DECIMAL) ||
-        ((copies || !what->chosen[about->index]) && what->order != about))
-        return true;
-    value->as.text.data = popoto__arena_copy(&it->memory, value->as.text.data, value->as.text.size);
-    return value->as.text.data != NULL;
-}
-
-/* Stored bytes as a value in the field's type. */
-static bool read_stored(popoto_rows *it, const query *what, const field *about, popoto_text stored,
+/* Stored bytes as a value in the field's type. Text of a short value still stands among the bytes that
+ * came; what a row needs of it must stay. */
+static bool read_stored(popoto_rows *it, const fetched_field *one, popoto_text stored,
                         popoto_value *value, const char **reason) {
-    popoto_value given;
-    bool is_short = popoto__codec_read_short(stored.data, stored.size, &given);
+    const field *about = one->about;
+    bool is_short = popoto__codec_read_short(stored.data, stored.size, value);
+    *reason = CODEC_NO_MEMORY;
     if (!is_short) {
         const char *copy = popoto__arena_copy(&it->memory, stored.data, stored.size);
-        *reason = CODEC_NO_MEMORY;
-        if (copy == NULL || !popoto__codec_read(&it->memory, copy, stored.size, &given, reason))
+        if (copy == NULL || !popoto__codec_read(&it->memory, copy, stored.size, value, reason))
+            return false;
+    } else if (value->type == POPOTO_TEXT && one->keeps_text) {
+        popoto_text *text = &value->as.text;
+        text->data = popoto__arena_copy(&it->memory, text->data, text->size);
+        if (text->data == NULL)
             return false;
     }
-    *value = given;
-    if (given.type == POPOTO_NULL) {
+    if (value->type == about->type)
+        return true;
+    if (value->type == POPOTO_NULL) {
         *reason = "it is null, and part of the key";
         return !about->is_key || about->declared->null;
     }
+    popoto_value given = *value;
     *reason = NULL;
-    if (given.type != about->type && !popoto__field_convert(about, &given, value))
-        return false;
-    *reason = CODEC_NO_MEMORY;
-    return !is_short || keep_text(it, what, about, value);
+    return popoto__field_convert(about, &given, value);
 }
 
 /* A stored field's value; a field that the record lacks gets its default. */
-static bool read_field(popoto_rows *it, const query *what, const field *about, reply_type type,
+static bool read_field(popoto_rows *it, const fetched_field *one, reply_type type,
                        popoto_text stored, popoto_value *value, const char **reason) {
     if (type == REPLY_STRING)
-        return read_stored(it, what, about, stored, value, reason);
-    *value = about->default_value;
+        return read_stored(it, one, stored, value, reason);
+    *value = one->about->default_value;
     *reason = type == REPLY_NULL ? "the record lacks it, and it is part of the key"
                                  : "the server answered no text for it";
-    return type == REPLY_NULL && !about->is_key;
+    return type == REPLY_NULL && !one->about->is_key;
 }
 
 static void begin_row(popoto_rows *it, const query *what) {
@@ -200,45 +192,44 @@ static void check_conditions(arriving *now, const query *what, const field *abou
                      !popoto__condition_holds(&what->conditions[i], value);
 }
 
-static void take_field(popoto_rows *it, const query *what, const field *about, reply_type type,
-                       popoto_text stored) {
+static void take_field(popoto_rows *it, const query *what, const fetched_field *one,
+                       reply_type type, popoto_text stored) {
     arriving *now = &it->now;
     popoto_value value;
     const char *reason = NULL;
     if (now->starved || now->unread != NULL)
         return;
-    if (!read_field(it, what, about, type, stored, &value, &reason)) {
-        now->unread = about;
+    if (!read_field(it, one, type, stored, &value, &reason)) {
+        now->unread = one->about;
         now->why_unread = reason;
         return;
     }
-    check_conditions(now, what, about, &value);
-    if (what->order == about)
+    if (one->conditioned)
+        check_conditions(now, what, one->about, &value);
+    if (what->order == one->about)
         now->sort_value = value;
-    if (!what->chosen[about->index] || now->unfit)
+    if (!one->chosen || now->unfit)
         return;
-    now->content += popoto__content_digest(about->index, stored);
+    now->content += popoto__content_digest(one->about->index, stored);
     /* A member that has no null, of a record that lacks the field and has no default, is left zero. */
-    if (!popoto__object_set(what->of, now->object, about, &value, &it->memory, &reason) &&
+    if (!popoto__object_set(what->of, now->object, one->about, &value, &it->memory, &reason) &&
         !(type == REPLY_NULL && value.type == POPOTO_NULL) && now->unset == NULL) {
-        now->unset = about;
+        now->unset = one->about;
         now->why_unset = reason;
     }
 }
 
 void popoto__rows_take(popoto_rows *it, const query *what, size_t place, reply_type type,
                        const char *text, size_t size) {
-    arriving *now = &it->now;
     if (place == 0)
         begin_row(it, what);
-    now->there = now->there || type != REPLY_NULL;
-    while (now->next < it->field_count && !what->fetched[now->next])
-        now->next++;
-    if (now->next < it->field_count)
-        take_field(it, what, &what->of->fields[now->next++], type, (popoto_text){ text, size });
+    if (type != REPLY_NULL)
+        it->now.there = true;
+    if (place < what->fetched_count)
+        take_field(it, what, &what->fetched[place], type, (popoto_text){ text, size });
 }
 
-static row_outcome end_row(popoto_rows *it, const query *what, popoto_text key) {
+static row_outcome end_row(popoto_rows *it, const query *what, popoto_text key, size_t count) {
     arriving *now = &it->now;
     char other_type[96];
     if (now->starved)
@@ -249,9 +240,8 @@ static row_outcome end_row(popoto_rows *it, const query *what, popoto_text key) 
         return problem(it, what->of, key, now->unread,
                        now->why_unread != NULL ? now->why_unread : other_type);
     }
-    for (; now->next < it->field_count; now->next++)
-        if (what->fetched[now->next])
-            return problem(it, what->of, key, NULL, "the server answered too few fields");
+    if (count < what->fetched_count)
+        return problem(it, what->of, key, NULL, "the server answered too few fields");
     if (now->unfit)
         return ROW_UNFIT;
     if (now->unset != NULL)
@@ -275,7 +265,7 @@ row_outcome popoto__rows_end(popoto_rows *it, const query *what, popoto_text key
         return problem(it, what->of, key, NULL, answer->text);
     if (answer->type != REPLY_ARRAY)
         return problem(it, what->of, key, NULL, "the server answered no list of fields");
-    return answer->count == 0 || !it->now.there ? ROW_GONE : end_row(it, what, key);
+    return answer->count == 0 || !it->now.there ? ROW_GONE : end_row(it, what, key, answer->count);
 }
 
 /* ----- Order and cut -------------------------------------------------------------------------- */

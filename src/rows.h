@@ -9,7 +9,6 @@
 typedef struct arriving {
     void *object;      /* the next of the rows, while its members are filled */
     popoto_value *own; /* a record's values */
-    size_t next;       /* the field that comes next, or one before it that is not fetched */
     uint64_t content;  /* the digest of its fields so far */
     popoto_value sort_value;
     bool there;                         /* some field is */

@@ -364,7 +364,7 @@ static popoto_status check_unchanged(batch *it) {
             "whole, or saved in part",
             it->of->name.data);
     popoto__buffer_clear(&it->db->request);
-    popoto__render_fetch(it->of, NULL, one->write.old_key, &it->db->request);
+    popoto__render_fetch(it->of, one->write.old_key, &it->db->request);
     popoto_status status = popoto__db_exchange(it->db, 1, false, &it->db->scratch, take_stored, it);
     if (status != POPOTO_OK)
         return status;
