@@ -71,29 +71,21 @@ void popoto__request_begin(buffer *out, size_t arguments) {
 
 /* $3\r\nSET\r\n, in one go because every write of the library comes through here many times. */
 void popoto__request_argument(buffer *out, const void *data, size_t size) {
-    (void)popoto__request_repeat(out, 0, (popoto_text){ data, size }, 0);
-}
-
-char *popoto__request_repeat(buffer *out, size_t before, popoto_text argument, size_t after) {
     char room[HEADER_ROOM];
-    size_t header = write_header(room, '$', argument.size);
-    size_t around = before + after + header + 2;
-    if (argument.size > SIZE_MAX - around) {
+    size_t header = write_header(room, '$', size);
+    if (size > SIZE_MAX - HEADER_ROOM - 2) {
         out->failed = true;
-        return NULL;
+        return;
     }
-    char *start = popoto__buffer_grow(out, around + argument.size);
-    if (start == NULL)
-        return NULL;
-    char *at = start + before;
+    char *at = popoto__buffer_grow(out, header + size + 2);
+    if (at == NULL)
+        return;
     memcpy(at, room + HEADER_ROOM - header, header);
     at += header;
-    if (argument.size != 0)
-        memcpy(at, argument.data, argument.size);
-    at += argument.size;
-    at[0] = '\r';
-    at[1] = '\n';
-    return start;
+    if (size != 0)
+        memcpy(at, data, size);
+    at[size] = '\r';
+    at[size + 1] = '\n';
 }
 
 void popoto__request_text(buffer *out, const char *text) {

@@ -11,8 +11,6 @@
  * arguments (the name counts) and then given exactly so many. */
 void popoto__request_begin(buffer *out, size_t arguments);
 void popoto__request_argument(buffer *out, const void *data, size_t size);
-/* The same between `before` and `after` bytes that the caller writes; where those begin. NULL: no memory. */
-char *popoto__request_repeat(buffer *out, size_t before, popoto_text argument, size_t after);
 void popoto__request_text(buffer *out, const char *text);
 void popoto__request_integer(buffer *out, int64_t value);
 

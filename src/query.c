@@ -142,8 +142,14 @@ static popoto_status convert_operand(const model *of, condition *it, const popot
 }
 
 static bool compares(const popoto_value *value, const popoto_value *with, int low, int high) {
-    bool comparable;
-    int order = popoto__value_compare(value, with, &comparable);
+    bool comparable = true;
+    int order = 0;
+    /* Floats are the commonest; NaN has its place above them. */
+    if (value->type == POPOTO_FLOAT && with->type == POPOTO_FLOAT &&
+        (value->as.real < with->as.real || value->as.real > with->as.real))
+        order = value->as.real < with->as.real ? -1 : 1;
+    else
+        order = popoto__value_compare(value, with, &comparable);
     order = order < 0 ? -1 : order > 0;
     return comparable && order >= low && order <= high;
 }
@@ -296,11 +302,15 @@ static popoto_status parse_order(query *it, const char *order, failure *why) {
                         it->of->name.data, it->order->name, popoto__type_name(it->order->type));
 }
 
-static bool is_conditioned(const query *it, const field *about) {
-    for (size_t i = 0; i < it->condition_count; i++)
-        if (it->conditions[i].about == about)
-            return true;
-    return false;
+/* The conditions on a field, as a chain. */
+static const condition *conditions_on(query *it, const field *about) {
+    const condition *first = NULL;
+    for (size_t i = it->condition_count; i-- > 0;)
+        if (it->conditions[i].about == about) {
+            it->conditions[i].next = first;
+            first = &it->conditions[i];
+        }
+    return first;
 }
 
 /* A char array has its own copy of its text. */
@@ -323,10 +333,10 @@ static popoto_status parse_fields(query *it, const char *fields, failure *why) {
         fetched_field one = {
             .about = about,
             .chosen = fields == NULL || named[i] || about->is_key,
-            .conditioned = is_conditioned(it, about),
+            .first = conditions_on(it, about),
         };
         one.keeps_text = about == it->order || (one.chosen && points_at_text(it->of, about));
-        if (one.chosen || one.conditioned || about == it->order)
+        if (one.chosen || one.first != NULL || about == it->order)
             it->fetched[it->fetched_count++] = one;
     }
     return status;
@@ -1078,23 +1088,24 @@ void popoto__render_fetch(const model *of, popoto_text key, buffer *out) {
 
 void popoto__render_fetches(const model *of, const query *what, const popoto_text *keys,
                             size_t count, buffer *out) {
-    if (count == 0)
-        return;
-    /* Only the key tells one command from the next:  [head] $5 key-1 [tail] [head] $5 key-2 [tail]
-     * What stands between two keys is copied in one go. */
-    size_t head = out->size;
-    render_fetch_head(what != NULL ? what->fetched_count : of->field_count, out);
-    size_t head_size = out->size - head;
-    render_text(out, keys[0]);
-    size_t tail = out->size;
-    render_fetch_tail(of, what, out);
-    size_t tail_size = out->size - tail;
-    for (size_t i = 1; i < count && !out->failed; i++) {
-        char *room = popoto__request_repeat(out, head_size, keys[i], tail_size);
-        if (room == NULL)
-            return;
-        memcpy(room, out->data + head, head_size);
-        memcpy(out->data + out->size - tail_size, out->data + tail, tail_size);
+    /* Only the key tells one command from the next, and most are of one length: of such the whole command is
+     * copied from the last one that was rendered, and the key written over. */
+    size_t model_at = 0, model_size = 0, key_at = 0;
+    for (size_t i = 0; i < count && !out->failed; i++) {
+        if (i > 0 && keys[i].size == keys[i - 1].size) {
+            char *room = popoto__buffer_grow(out, model_size);
+            if (room == NULL)
+                return;
+            memcpy(room, out->data + model_at, model_size);
+            memcpy(room + key_at, keys[i].data, keys[i].size);
+            continue;
+        }
+        model_at = out->size;
+        render_fetch_head(what != NULL ? what->fetched_count : of->field_count, out);
+        render_text(out, keys[i]);
+        key_at = out->size - model_at - keys[i].size - 2; /* \r\n */
+        render_fetch_tail(of, what, out);
+        model_size = out->size - model_at;
     }
 }
 

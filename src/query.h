@@ -23,21 +23,23 @@ typedef enum lookup {
 
 /* One thing that must hold. The value is of the field's type; of IN and BETWEEN it is a list of such;
  * of ISNULL a bool. */
-typedef struct condition {
+typedef struct condition condition;
+struct condition {
     const field *about;
     lookup how;
     popoto_value value;
     /* IS and IN on a key field: the segments that a fitting record's key has in its place. */
     popoto_text *segments;
     size_t segment_count;
-} condition;
+    const condition *next; /* about the same field */
+};
 
 /* A field that is read, and what for. */
 typedef struct fetched_field {
     const field *about;
-    bool chosen;      /* to be filled in the rows */
-    bool conditioned; /* some condition is about it */
-    bool keeps_text;  /* its text has to stay: a member points at it, or the order is by it */
+    bool chosen;            /* to be filled in the rows */
+    const condition *first; /* that is about it */
+    bool keeps_text;        /* its text has to stay: a member points at it, or the order is by it */
 } fetched_field;
 
 typedef struct query {

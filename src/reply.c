@@ -381,7 +381,9 @@ static progress take_lists(receiver *it) {
         if (how != PIECE_WHOLE)
             return GOING_ON;
         it->start = it->at;
-        hand_over(it, &it->list);
+        if (it->status == POPOTO_OK && it->what->handle != NULL)
+            it->status = it->what->handle(it->what->context, it->handed, &it->list);
+        it->handed++;
     }
     return it->start == it->filled ? COMPLETE : GARBLED; /* more than was asked for */
 }

@@ -185,13 +185,6 @@ static void begin_row(popoto_rows *it, const query *what) {
     popoto__object_init(what->of, it->now.object, own, &it->allocator);
 }
 
-static void check_conditions(arriving *now, const query *what, const field *about,
-                             const popoto_value *value) {
-    for (size_t i = 0; i < what->condition_count && !now->unfit; i++)
-        now->unfit = what->conditions[i].about == about &&
-                     !popoto__condition_holds(&what->conditions[i], value);
-}
-
 static void take_field(popoto_rows *it, const query *what, const fetched_field *one,
                        reply_type type, popoto_text stored) {
     arriving *now = &it->now;
@@ -204,8 +197,8 @@ static void take_field(popoto_rows *it, const query *what, const fetched_field *
         now->why_unread = reason;
         return;
     }
-    if (one->conditioned)
-        check_conditions(now, what, one->about, &value);
+    for (const condition *by = one->first; by != NULL && !now->unfit; by = by->next)
+        now->unfit = !popoto__condition_holds(by, &value);
     if (what->order == one->about)
         now->sort_value = value;
     if (!one->chosen || now->unfit)
