@@ -28,6 +28,17 @@ static bool has(const byte_set *it, char c) {
     return (it->bits[byte / 64] >> byte % 64) & 1;
 }
 
+bool popoto__key_is_plain(const char *escapes, const char *data, size_t size) {
+    static const bool special[256] = {
+        ['/'] = true, [':'] = true, ['{'] = true, ['\''] = true, ['?'] = true,
+        ['*'] = true, ['^'] = true, ['['] = true, [']'] = true,
+    };
+    bool found = strchr(escapes, '-') != NULL && size > 0 && memchr(data, '-', size) != NULL;
+    for (size_t i = 0; i < size; i++)
+        found |= special[(unsigned char)data[i]];
+    return !found;
+}
+
 void popoto__key_escape(buffer *out, const char *escapes, const char *data, size_t size) {
     if (size == 0)
         return;

@@ -651,7 +651,11 @@ popoto_status popoto__segment(const model *of, const field *it, const popoto_val
         plain.size == strlen(of->null_segment) &&
         memcmp(plain.data, of->null_segment, plain.size) == 0)
         status = bad_value(of, it, value, why, "null stands so in keys, and the field may be null");
-    if (status == POPOTO_OK) {
+    if (status == POPOTO_OK && it->kind != POPOTO_KIND_TENANT && !text.failed &&
+        popoto__key_is_plain(of->escapes, plain.data, plain.size)) {
+        *out = (popoto_text){ popoto__arena_copy(memory, plain.data, plain.size), plain.size };
+        status = out->data != NULL ? POPOTO_OK : popoto__fail_memory(why);
+    } else if (status == POPOTO_OK) {
         if (it->kind == POPOTO_KIND_TENANT)
             popoto__key_escape_tenant(&escaped, plain.data, plain.size);
         else

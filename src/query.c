@@ -386,6 +386,27 @@ popoto_status popoto__query_parse(popoto_db *db, const model *of, const popoto_q
     return status == POPOTO_OK ? parse_fields(out, desc->fields, &db->why) : status;
 }
 
+popoto_status popoto__query_of_key(popoto_db *db, const model *of, const popoto_value *values,
+                                   arena *memory, query *out) {
+    *out = (query){ .of = of, .memory = memory, .limit = SIZE_MAX };
+    out->conditions =
+        popoto__arena_zeroed(memory, of->key_count + of->field_count + 1, sizeof *out->conditions);
+    if (out->conditions == NULL)
+        return popoto__fail_memory(&db->why);
+    popoto_status status = POPOTO_OK;
+    for (size_t i = 0; i <= of->key_count && status == POPOTO_OK; i++) {
+        const field *about = i < of->key_count ? &of->fields[of->keys[i]] : of->tenant;
+        if (about == NULL)
+            continue;
+        condition *one = &out->conditions[out->condition_count++];
+        *one = (condition){ .about = about, .how = LOOKUP_IS };
+        status = popoto__field_accept(of, about, &values[about->index], &one->value, &db->why);
+    }
+    if (status == POPOTO_OK)
+        status = add_scopes(db, out);
+    return status == POPOTO_OK ? parse_fields(out, NULL, &db->why) : status;
+}
+
 /* ----- Index keys ----------------------------------------------------------------------------- */
 
 static const condition *find_condition(const query *it, const field *about, bool allow_in) {

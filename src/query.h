@@ -65,6 +65,10 @@ typedef struct query {
 popoto_status popoto__query_parse(popoto_db *db, const model *of, const popoto_query_desc *desc,
                                   arena *memory, query *out);
 
+/* The record that these values' tenant and key fields name, completed likewise. */
+popoto_status popoto__query_of_key(popoto_db *db, const model *of, const popoto_value *values,
+                                   arena *memory, query *out);
+
 /* How many filters .where has. False: there is a hole in them, and what stands behind it would be lost,
  * a tenant perhaps; `why` is set. */
 bool popoto__count_where(const popoto_filter *where, size_t *count, failure *why);
