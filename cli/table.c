@@ -85,13 +85,21 @@ static bool fits(const table *it) {
 
 /* The text without its end; its start is `width` columns wide at most. */
 static void cut(char **text, size_t width) {
-    size_t size = strlen(*text);
-    while (size > 0 && width_of(*text) > width - 3) {
-        do
-            size--;
-        while (size > 0 && ((unsigned char)(*text)[size] & 0xC0) == 0x80);
-        (*text)[size] = '\0';
+    size_t kept = 0, used = 0;
+    /* From its start, for its end may be a long way off. */
+    while ((*text)[kept] != '\0') {
+        char one[8];
+        size_t size = 1;
+        while (size < sizeof one - 1 && ((unsigned char)(*text)[kept + size] & 0xC0) == 0x80)
+            size++;
+        memcpy(one, *text + kept, size);
+        one[size] = '\0';
+        used += width_of(one);
+        if (used > width - 3)
+            break;
+        kept += size;
     }
+    (*text)[kept] = '\0';
     char *marked = demand_text("%s...", *text);
     free(*text);
     *text = marked;

@@ -42,14 +42,18 @@ static const popoto_model *strict_model(const chosen *all) {
 
 static void say_done(const session *it, const char *user, const char *tenant, bool kept) {
     if (it->set.json) {
-        json_t *done = json_pack("{ss, sb}", "user", user, "kept", (int)kept);
+        json_t *done = json_pack("{so, sb}", "user", json_of_word(user), "kept", (int)kept);
         if (tenant != NULL)
-            json_object_set_new(done, "tenant", json_string(tenant));
+            json_object_set_new(done, "tenant", json_of_word(tenant));
         json_print(done);
     } else if (tenant != NULL) {
-        printf("%s may use tenant %s, and nothing else\n", user, tenant);
+        char *one = shown_word(user), *other = shown_word(tenant);
+        printf("%s may use tenant %s, and nothing else\n", one, other);
+        free(one), free(other);
     } else {
-        printf("%s is revoked, and its connections are closed\n", user);
+        char *one = shown_word(user);
+        printf("%s is revoked, and its connections are closed\n", one);
+        free(one);
     }
     if (!kept)
         remark("this server keeps no users: it is forgotten when the server restarts (aclfile in "
@@ -87,8 +91,10 @@ int run_revoke(session *it, int count, char **words) {
     bool kept = false;
     (void)count;
     int status = session_open(it);
+    char *shown = shown_word(words[0]);
     if (status == EXIT_DONE)
-        status = confirm(it->set.yes, "Revoke user '%s' and close its connections?", words[0]);
+        status = confirm(it->set.yes, "Revoke user '%s' and close its connections?", shown);
+    free(shown);
     if (status != EXIT_DONE)
         return status;
     popoto_status done = popoto_revoke(it->db, words[0], &kept);
