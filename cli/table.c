@@ -15,6 +15,9 @@
 /* What is left of a column that gives way must still tell something. */
 #define LEAST_WIDTH 14
 
+/* A wider cell is left to the terminal to break. */
+#define MOST_WRAPPED 20000
+
 typedef struct column {
     const char *title;
     int layout;
@@ -81,6 +84,16 @@ static size_t width_with(const table *it, size_t most) {
 /* Does it fit, with what may give way cut a good deal? */
 static bool fits(const table *it) {
     return terminal_width() == 0 || width_with(it, LEAST_WIDTH) <= terminal_width();
+}
+
+/* Is there a cell that would fill the screen many times over? Laying it out takes libsmartcols a time that
+ * grows with the square of its size. */
+static bool is_endless(const table *it) {
+    size_t widest = 0;
+    for (size_t c = 0; c < it->column_count; c++)
+        if (it->columns[c].layout & COLUMN_WRAP && it->columns[c].width > widest)
+            widest = it->columns[c].width;
+    return terminal_width() > 0 && widest > MOST_WRAPPED;
 }
 
 /* The text without its end; its start is `width` columns wide at most. */
@@ -179,7 +192,7 @@ static void print_blocks(const table *it) {
 }
 
 void table_print(table *it, bool blocks) {
-    if (blocks && !fits(it))
+    if ((blocks && !fits(it)) || is_endless(it))
         print_blocks(it);
     else
         print_lines(it);

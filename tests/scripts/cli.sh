@@ -312,7 +312,7 @@ wide() {
     NO_COLOR=1 LC_ALL=C.UTF-8 on_a_terminal query Episode project_id=project-b
     [ "$status" -eq 0 ] && [ "$(tr -d '\r' <"$work/out" | LC_ALL=C.UTF-8 wc -L)" -le 80 ] || return 1
     NO_COLOR=1 LC_ALL=C.UTF-8 on_a_terminal show "'{project-b}:Episode:e000'"
-    [ "$status" -eq 0 ] && [ $((SECONDS - began)) -lt 20 ]
+    [ "$status" -eq 0 ] && [ $((SECONDS - began)) -lt 10 ]
 }
 if command -v script >/dev/null; then
     check 'very wide values' wide
