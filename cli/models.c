@@ -144,9 +144,8 @@ static void info_json(const session *it, const char *address, const census *all,
     }
     const char *socket = popoto_socket(it->db);
     json_print(json_pack("{so, so, ss, ss, ss, so}", "url", json_of_word(address), "socket",
-                         json_of_word(socket), "library",
-                         popoto_version(), "dialect", dialect_name(it), "models_from",
-                         session_source(it), "models", models));
+                         json_of_word(socket), "library", popoto_version(), "dialect",
+                         dialect_name(it), "models_from", session_source(it), "models", models));
 }
 
 static void fact(const char *name, const char *value) {

@@ -341,9 +341,8 @@ void double_text(double number, char *room) {
 
 /* U+202A to U+202E and U+2066 to U+2069 turn around what stands beside them. */
 static bool turns_around(const unsigned char *at) {
-    return at[0] == 0xE2 &&
-           ((at[1] == 0x80 && at[2] >= 0xAA && at[2] <= 0xAE) ||
-            (at[1] == 0x81 && at[2] >= 0xA6 && at[2] <= 0xA9));
+    return at[0] == 0xE2 && ((at[1] == 0x80 && at[2] >= 0xAA && at[2] <= 0xAE) ||
+                             (at[1] == 0x81 && at[2] >= 0xA6 && at[2] <= 0xA9));
 }
 
 /* How many bytes of UTF-8 begin here; 0: they are none, or a control character. */

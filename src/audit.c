@@ -286,7 +286,7 @@ static popoto_status check_subjects(interrogation *it) {
         popoto__db_exchange(of->db, it->subject_count, false, &of->page, take_record, it);
     for (size_t i = 0; i < it->subject_count && status == POPOTO_OK; i++) {
         const subject *one = &it->subjects[i];
-        if (one->listed != one->gone) /* as it should be */
+        if (one->listed && !one->gone) /* as it should be */
             continue;
         if (!one->unfit)
             status = popoto__audit_suspect(of, one->key, one->class_key, NULL);
