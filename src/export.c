@@ -36,6 +36,7 @@ typedef struct exporting {
     arena memory;
     arena page;
     buffer line;
+    pace pace;
     exported *records;
     size_t record_count;
     size_t *asked; /* the records, in the order of the exchange's replies */
@@ -47,6 +48,7 @@ static popoto_status take_record(void *context, size_t index, const reply *answe
     exporting *it = context;
     exported *one = &it->records[it->asked[index]];
     const model *of = it->now->of;
+    popoto__pace_note(&it->pace, answer);
     one->unreadable = NULL;
     one->gone = answer->type == REPLY_ARRAY;
     if (popoto__reply_is_error(answer, "WRONGTYPE"))
@@ -337,8 +339,9 @@ static popoto_status export_records(exporting *it, const index_entry *entries, s
 static popoto_status take_entries(void *context, const index_entry *entries, size_t count) {
     exporting *it = context;
     popoto_status status = POPOTO_OK;
-    for (size_t at = 0; at < count && status == POPOTO_OK; at += RECORDS_A_STEP) {
-        size_t part = count - at < RECORDS_A_STEP ? count - at : RECORDS_A_STEP;
+    for (size_t at = 0, step; at < count && status == POPOTO_OK; at += step) {
+        step = popoto__pace_next(&it->pace, RECORDS_A_STEP);
+        size_t part = count - at < step ? count - at : step;
         status = export_records(it, entries + at, part);
         it->done += part;
         if (status == POPOTO_OK && it->desc->progress != NULL &&
