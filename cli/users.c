@@ -40,11 +40,14 @@ static const popoto_model *strict_model(const chosen *all) {
     return NULL;
 }
 
-static void say_done(const session *it, const char *user, const char *tenant, bool kept) {
+static void say_done(const session *it, const char *user, const char *tenant,
+                     const popoto_grant_report *report) {
+    bool kept = report->kept;
     if (it->set.json) {
         json_t *done = json_pack("{so, sb}", "user", json_of_word(user), "kept", (int)kept);
         if (tenant != NULL)
-            json_object_set_new(done, "tenant", json_of_word(tenant));
+            json_object_update_new(done, json_pack("{so, sb}", "tenant", json_of_word(tenant),
+                                                   "open", (int)report->open));
         json_print(done);
     } else if (tenant != NULL) {
         char *one = shown_word(user), *other = shown_word(tenant);
@@ -58,6 +61,10 @@ static void say_done(const session *it, const char *user, const char *tenant, bo
     if (!kept)
         remark("this server keeps no users: it is forgotten when the server restarts (aclfile in "
                "redis.conf)");
+    if (report->open)
+        remark(
+            "the default user of this server needs no password: whoever reaches it needs no grant "
+            "(requirepass in redis.conf, or ACL SETUSER default off)");
 }
 
 int run_grant(session *it, int count, char **words) {
@@ -76,19 +83,19 @@ int run_grant(session *it, int count, char **words) {
         if (desc.model == NULL || !typed_value(tenant_of(desc.model), NULL, words[0], &desc.tenant))
             status = EXIT_USAGE;
     }
-    bool kept = false;
+    popoto_grant_report report = { 0 };
     if (status == EXIT_DONE) {
-        popoto_status done = popoto_grant(it->db, &desc, &kept);
+        popoto_status done = popoto_grant(it->db, &desc, &report);
         status = done == POPOTO_OK ? EXIT_DONE : session_failed(it, done);
     }
     free(password);
     if (status == EXIT_DONE)
-        say_done(it, words[1], words[0], kept);
+        say_done(it, words[1], words[0], &report);
     return status;
 }
 
 int run_revoke(session *it, int count, char **words) {
-    bool kept = false;
+    popoto_grant_report report = { 0 };
     (void)count;
     int status = session_open(it);
     char *shown = shown_word(words[0]);
@@ -97,9 +104,9 @@ int run_revoke(session *it, int count, char **words) {
     free(shown);
     if (status != EXIT_DONE)
         return status;
-    popoto_status done = popoto_revoke(it->db, words[0], &kept);
+    popoto_status done = popoto_revoke(it->db, words[0], &report.kept);
     if (done != POPOTO_OK)
         return session_failed(it, done);
-    say_done(it, words[0], NULL, kept);
+    say_done(it, words[0], NULL, &report);
     return EXIT_DONE;
 }

@@ -454,6 +454,8 @@ granted_by_file() {
     holds 'it["user"] == "bob" and it["kept"] is True' grant project-a bob --grant-password-file "$work/password"
 }
 check 'grant: the password of a file' granted_by_file
+check 'grant: an open default user is said' eval \
+    'POPOTO_GRANT_PASSWORD=x complains 0 "default user of this server needs no password" grant project-a carl'
 check 'revoke needs --yes' complains 2 'add --yes' revoke alice
 check 'revoke' prints 0 'alice is revoked' revoke alice --yes
 check 'revoke: nobody: 1' complains 1 'popoto: .' revoke alice --yes
