@@ -82,7 +82,7 @@ static void take_script(commit_batch *it, commit *one, const reply *answer) {
         status = it->take(it, one, answer);
     } else if (answer->type == REPLY_ERROR) {
         status = popoto__reply_failure(answer, it->doing, &it->db->why);
-    } else if (answer->type != REPLY_STATUS) {
+    } else if (answer->type != (one->shaped != NULL ? REPLY_INTEGER : REPLY_STATUS)) {
         status = popoto__fail(&it->db->why, POPOTO_BAD_REPLY,
                               "a script answered something that no script of ours does");
     }
@@ -133,8 +133,10 @@ static popoto_status take_reply(void *context, size_t index, const reply *answer
         it->fate = answer->fate;
     if (one->is_transaction)
         take_transaction(it, one, answer);
-    else
+    else if (it->at_reply == 0)
         take_script(it, one, answer);
+    else
+        popoto__db_take_load(one->loads, answer);
     if (++it->at_reply == one->replies) {
         it->at_reply = 0;
         it->at++;
@@ -143,6 +145,45 @@ static popoto_status take_reply(void *context, size_t index, const reply *answer
 }
 
 /* ----- Rounds --------------------------------------------------------------------------------- */
+
+/* The one place that chooses how a script is called. The first write of a shape goes by `commit`, and the
+ * shape's own script is loaded behind it: that costs no round trip, and fails nothing. */
+static popoto_status render_script(commit_batch *it, commit *one) {
+    popoto_db *db = it->db;
+    write_shape form;
+    one->replies = 1;
+    one->shaped = one->loads = NULL;
+    if (it->render == NULL && popoto__shape_of(&one->planned, &form)) {
+        shape_script *script;
+        popoto_status status = popoto__db_shape_script(db, &form, &script);
+        if (status != POPOTO_OK)
+            return it->lost = status; /* nothing was sent; no other item would fare better */
+        if (script != NULL && script->sha[0] != '\0')
+            one->shaped = script;
+        else if (script != NULL && !script->is_loading)
+            one->loads = script;
+    }
+    if (one->shaped != NULL) {
+        popoto__shape_render(&form, (popoto_text){ one->shaped->sha, strlen(one->shaped->sha) },
+                             &db->request);
+        return POPOTO_OK;
+    }
+    if (db->sha[it->script][0] == '\0') {
+        popoto_status status = popoto__db_load_script(db, it->script);
+        if (status != POPOTO_OK)
+            return it->lost = status;
+    }
+    if (it->render != NULL)
+        it->render(it, one);
+    else
+        popoto__plan_render_commit(&one->planned, popoto__db_script(db, it->script), &db->request);
+    if (one->loads != NULL) {
+        popoto__db_render_load(db, &form);
+        one->loads->is_loading = true;
+        one->replies = 2;
+    }
+    return POPOTO_OK;
+}
 
 static popoto_status render(commit_batch *it, commit *one) {
     popoto_db *db = it->db;
@@ -156,19 +197,13 @@ static popoto_status render(commit_batch *it, commit *one) {
     /* Without MULTI, what was meant to be queued would run at once, each command for itself. */
     if (one->is_transaction && (db->permissions & PERMITTED_TRANSACTIONS) == 0)
         one->is_transaction = false;
-    if (one->is_transaction) {
+    popoto_status status = POPOTO_OK;
+    if (one->is_transaction)
         one->replies = popoto__plan_render_transaction(&one->planned, &db->request);
-    } else {
-        if (db->sha[it->script][0] == '\0') {
-            popoto_status status = popoto__db_load_script(db, it->script);
-            if (status != POPOTO_OK) {
-                it->lost = status; /* nothing was sent; no other item would fare better */
-                return status;
-            }
-        }
-        it->render(it, one);
-        one->replies = 1;
-    }
+    else
+        status = render_script(it, one);
+    if (status != POPOTO_OK)
+        return status;
     return db->request.failed ? popoto__fail_memory(&db->why) : POPOTO_OK;
 }
 
@@ -194,10 +229,15 @@ static size_t render_round(commit_batch *it) {
     size_t replies = 0;
     popoto__buffer_clear(&db->request);
     bool forgotten = false;
-    for (size_t i = 0; i < it->count; i++)
-        forgotten = forgotten || item_at(it, i)->state == COMMIT_NO_SCRIPT;
-    if (forgotten)
-        db->sha[it->script][0] = '\0'; /* so that it is loaded anew */
+    for (size_t i = 0; i < it->count; i++) {
+        const commit *one = item_at(it, i);
+        if (one->loads != NULL)
+            one->loads->is_loading = false;
+        if (one->state != COMMIT_NO_SCRIPT)
+            continue;
+        forgotten = true; /* so that it is loaded anew */
+        (one->shaped != NULL ? one->shaped->sha : db->sha[it->script])[0] = '\0';
+    }
     it->forgotten += forgotten;
     db->scripts_by_text = it->forgotten > FORGETFUL;
     for (size_t i = 0; i < it->count; i++) {
@@ -256,6 +296,8 @@ void popoto__commit_run(commit_batch *it) {
     it->db->scripts_by_text = false;
     for (size_t i = 0; i < it->count; i++) {
         commit *one = item_at(it, i);
+        if (one->loads != NULL)
+            one->loads->is_loading = false;
         if (one->state == COMMIT_BROKEN)
             undo(it, one);
         else if (one->state != COMMIT_DONE)

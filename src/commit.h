@@ -25,6 +25,8 @@ typedef struct commit {
     popoto_status status; /* COMMIT_DONE, COMMIT_BROKEN */
     const char *reason;   /* its sentence, in the scratch memory; NULL: none, or no memory for it */
     plan planned;
+    shape_script *shaped; /* that it was sent with; NULL: by the batch's script */
+    shape_script *loads;  /* that is loaded behind it, for the next of its shape; NULL: none */
     bool is_transaction; /* MULTI and EXEC instead of the script: set by the caller's planning */
     size_t replies;      /* of its part of the pipeline */
     refusal *refusals;   /* COMMIT_REFUSED */
@@ -45,7 +47,7 @@ struct commit_batch {
     /* Make one->planned, from one->refusals too where there are any. A status other than POPOTO_OK is
      * the write's outcome. */
     popoto_status (*plan)(commit_batch *it, commit *one);
-    /* Append the script's call to db->request. */
+    /* Append the script's call to db->request; NULL: SCRIPT_COMMIT, or what it is for the plan's shape. */
     void (*render)(commit_batch *it, commit *one);
     /* Take the script's answer when it is no refusal, errors included; NULL: any status is success. */
     popoto_status (*take)(commit_batch *it, commit *one, const reply *answer);

@@ -8,6 +8,7 @@
 #include "embedded.h"
 #include "object.h"
 #include "plan.h"
+#include "shape.h"
 
 typedef struct model_entry model_entry;
 typedef struct scope scope;
@@ -52,6 +53,7 @@ struct popoto_db {
     uint64_t noted_tenants[NOTED_TENANTS]; /* digests, each at its own place */
     int64_t note_after;                    /* no tenant is noted before this moment of the clock */
     char sha[SCRIPT_COUNT][48];            /* empty: not loaded yet */
+    shape_script *shapes;                  /* SHAPE_SCRIPTS of them, made when first needed */
     bool scripts_by_text;                  /* the server keeps forgetting them: send them whole */
     bool knows_permissions;
     int permissions; /* PERMITTED_... */
@@ -83,6 +85,11 @@ void popoto__db_forget_permissions(popoto_db *db);
 /* Make the server know a script; `sha` is its name then. */
 popoto_status popoto__db_load_script(popoto_db *db, script_id which);
 popoto_text popoto__db_script(const popoto_db *db, script_id which);
+/* The place of a shape's script; NULL: writes of this shape go by SCRIPT_COMMIT. */
+popoto_status popoto__db_shape_script(popoto_db *db, const write_shape *it, shape_script **out);
+/* Append to db->request what makes the server know it; and take the reply: a failure leaves it unknown. */
+void popoto__db_render_load(popoto_db *db, const write_shape *it);
+void popoto__db_take_load(shape_script *it, const reply *answer);
 
 /* A digest that is never 0. Not secret, and no proof against somebody who looks for collisions: it
  * tells an object's own changes, and what is stored is checked by its bytes. */

@@ -258,11 +258,6 @@ static popoto_status plan_item(commit_batch *run, commit *one) {
                                : status;
 }
 
-static void render_item(commit_batch *run, commit *one) {
-    popoto__plan_render_commit(&one->planned, popoto__db_script(run->db, SCRIPT_COMMIT),
-                               &run->db->request);
-}
-
 static size_t render_undo(commit_batch *run, commit *one) {
     record_write removal = ((item *)one)->write;
     plan planned;
@@ -413,7 +408,6 @@ static popoto_status write_batch(batch *it, void *const *objects, size_t count, 
         .script = SCRIPT_COMMIT,
         .doing = asked == WRITE_DELETE ? "deleting a record" : "storing a record",
         .plan = plan_item,
-        .render = render_item,
         .undo = render_undo,
     };
     for (size_t i = 0; i < count; i++) {
