@@ -329,6 +329,30 @@ popoto_status popoto__db_exchange(popoto_db *db, size_t count, bool writes, aren
     return status != POPOTO_OK ? status : popoto__channel_exchange(db->connection, &what, &db->why);
 }
 
+void popoto__db_post(popoto_db *db, posted *one) {
+    one->what.request = &db->request;
+    one->is_done = true;
+    one->status = db->request.failed ? popoto__fail_memory(&db->why) : ensure_server(db);
+    if (one->status == POPOTO_OK) {
+        popoto__channel_post(db->connection, one);
+        if (one->status != POPOTO_CANNOT_CONNECT || db->server == NULL)
+            return;
+        one->status = popoto__embedded_revive(
+            db->server, timeout_or_default(db->options.connect_timeout), &db->why);
+    }
+    if (one->status == POPOTO_OK)
+        popoto__channel_post(db->connection, one);
+    else
+        one->why = db->why;
+}
+
+popoto_status popoto__db_collect(popoto_db *db, posted *one) {
+    if (db->connection != NULL)
+        return popoto__channel_collect(db->connection, one, &db->why);
+    db->why = one->why;
+    return one->status;
+}
+
 static popoto_status take_ping(void *context, size_t index, const reply *answer) {
     popoto_db *db = context;
     (void)index;

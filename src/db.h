@@ -76,6 +76,11 @@ bool popoto__db_is_cluster(const popoto_db *db);
 popoto_status popoto__db_exchange(popoto_db *db, size_t count, bool writes, arena *strings,
                                   reply_handler *handle, void *context);
 
+/* The same in two halves: send db->request, of which one->what tells the rest; and wait for its replies. See
+ * popoto__link_post. */
+void popoto__db_post(popoto_db *db, posted *one);
+popoto_status popoto__db_collect(popoto_db *db, posted *one);
+
 /* Ask, unless known, what this user may do. A server that was told to refuse some of a write's commands
  * must not run the others. */
 popoto_status popoto__db_ask_permissions(popoto_db *db);

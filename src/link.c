@@ -120,6 +120,7 @@ void popoto__request_integer(buffer *out, int64_t value) {
 typedef enum progress {
     GOING_ON,
     COMPLETE,
+    ENOUGH,  /* so far: see posted */
     BROKEN,  /* the peer closed, or the network did */
     LATE,    /* the deadline passed */
     GARBLED, /* what came is not the protocol */
@@ -131,6 +132,10 @@ typedef struct receiver {
     redisReader *reader; /* belongs to the connection */
     arena scratch;       /* the nodes of the reply that is being read */
     const exchange *what;
+    posted *first;        /* of those under way, whose exchange `what` is; NULL: it is no posted one */
+    bool has_turned;      /* from one of them to the next */
+    bool is_matching;     /* all that came is what was expected */
+    size_t matched;       /* so many bytes of it */
     size_t handed;        /* replies so far */
     popoto_status status; /* the first one of the handler that is not POPOTO_OK */
     bool refused;         /* by one of the functions below; else their NULL means no memory */
@@ -276,9 +281,30 @@ static void receiver_attach(receiver *it, redisReader *reader) {
 static void receiver_begin(receiver *it, const exchange *what) {
     popoto__arena_reset(&it->scratch);
     it->what = what;
+    it->is_matching = false;
     it->handed = 0;
     it->status = POPOTO_OK;
     it->refused = false;
+}
+
+static void receiver_begin_first(receiver *it) {
+    receiver_begin(it, &it->first->what);
+    it->matched = 0;
+    it->is_matching = it->first->expected.size > 0 && it->reader->len == it->reader->pos;
+}
+
+/* The first of the posted ones has its replies. Whether there is another one. */
+static bool receiver_turn(receiver *it) {
+    if (it->first == NULL)
+        return false;
+    it->first->is_done = true;
+    it->first->status = it->status;
+    it->first = it->first->next;
+    if (it->first == NULL)
+        return false;
+    receiver_begin_first(it);
+    it->has_turned = true;
+    return true;
 }
 
 /* hiredis waits for the end of a line for ever, and looks for it from the start each time. */
@@ -308,6 +334,10 @@ static void hand_over(receiver *it, const reply *answer) {
 static progress take_replies(receiver *it) {
     for (;;) {
         void *answer = NULL;
+        if (it->is_matching)
+            return GOING_ON;
+        if (it->handed == it->what->count && receiver_turn(it))
+            continue;
         if (it->handed == it->what->count)
             return it->reader->len == it->reader->pos ? COMPLETE : GARBLED;
         if (redisReaderGetReply(it->reader, &answer) != REDIS_OK) {
@@ -324,9 +354,34 @@ static progress take_replies(receiver *it) {
  * at a time, so that this rest is small. Where a reply is long its bytes come in one go. */
 #define MOUTHFUL ((size_t)2048)
 
+/* How many of the bytes are as expected; where they are not, what was before is left to hiredis. */
+static size_t match(receiver *it, const char *bytes, size_t size, progress *how) {
+    popoto_text expected = it->first->expected;
+    size_t part = expected.size - it->matched < size ? expected.size - it->matched : size;
+    if (memcmp(expected.data + it->matched, bytes, part) != 0) {
+        it->is_matching = false;
+        if (redisReaderFeed(it->reader, expected.data, it->matched) != REDIS_OK)
+            *how = STARVED;
+        return 0;
+    }
+    it->matched += part;
+    if (it->matched == expected.size) {
+        it->is_matching = false;
+        it->handed = it->first->foreseen;
+        *how = take_replies(it);
+    }
+    return part;
+}
+
 static progress receive(receiver *it, const char *bytes, size_t size) {
     progress how = GOING_ON;
     while (size > 0 && how == GOING_ON) {
+        if (it->is_matching) {
+            size_t matched = match(it, bytes, size, &how);
+            bytes += matched;
+            size -= matched;
+            continue;
+        }
         size_t pending = it->reader->len - it->reader->pos;
         size_t part = size < MOUTHFUL || pending >= MOUTHFUL ? size : MOUTHFUL;
         if (redisReaderFeed(it->reader, bytes, part) != REDIS_OK)
@@ -452,6 +507,8 @@ struct server_link {
     pid_t process;            /* that made the connection */
     uint64_t generation;
     int64_t last_used; /* when the last exchange was complete */
+    int64_t deadline;  /* of the first of those that were posted */
+    int64_t left_at;   /* when the caller was last left with them under way */
     receiver in;
 };
 
@@ -490,7 +547,20 @@ popoto_status popoto__link_new(const address *to, const link_options *options, s
     return POPOTO_OK;
 }
 
+static popoto_status fail_exchange(const server_link *it, progress how, bool in_doubt,
+                                   failure *why);
+
+/* What was posted and has no answer yet was sent to its last byte. */
+static void lose_posted(server_link *it, progress how) {
+    for (posted *one = it->in.first; one != NULL; one = one->next) {
+        one->is_done = true;
+        one->status = fail_exchange(it, how, one->what.writes, &one->why);
+    }
+    it->in.first = NULL;
+}
+
 static void drop_connection(server_link *it) {
+    lose_posted(it, BROKEN);
     if (it->connection == NULL)
         return;
     int socket = redisFreeKeepFd(it->connection); /* redisFree never closes descriptor 0 */
@@ -752,6 +822,7 @@ static progress receive_tls(server_link *it) {
     release_sigpipe(&before, pending);
     if (got != REDIS_OK)
         return it->connection->err == REDIS_ERR_OOM ? STARVED : BROKEN;
+    it->in.is_matching = false; /* hiredis has them already */
     return take_replies(&it->in);
 }
 
@@ -816,8 +887,15 @@ typedef struct talk {
     const buffer *request;
     size_t sent;
     bool deaf; /* the peer takes no more, but it may have said why */
+    bool posts;           /* it is enough to have sent it */
+    const posted *wanted; /* it is enough to have the replies of this one; NULL: of all */
     progress how;
 } talk;
+
+static bool is_enough(const talk *one) {
+    return (one->posts && one->sent == one->request->size) ||
+           (one->wanted != NULL && one->wanted->is_done);
+}
 
 /* Send what can be sent, and say what to wait for. */
 static short speak(talk *one) {
@@ -834,8 +912,11 @@ static short speak(talk *one) {
 static void listen_to(talk *one, int64_t *deadline) {
     int64_t before = popoto__clock_now();
     one->how = receive_some(one->it);
-    if (*deadline != NO_DEADLINE)
+    if (one->it->in.has_turned)
+        *deadline = popoto__clock_in(one->it->command_timeout);
+    else if (*deadline != NO_DEADLINE)
         *deadline += popoto__clock_now() - before;
+    one->it->in.has_turned = false;
     if (one->how == COMPLETE && one->sent < one->request->size)
         one->how = GARBLED; /* answers to questions that were not put */
 }
@@ -848,6 +929,8 @@ static void converse_all(talk *talks, struct pollfd *sockets, size_t count, int6
         for (size_t i = 0; i < count; i++) {
             sockets[i] = (struct pollfd){ .fd = -1 }; /* poll(2) passes over it */
             short events = talks[i].how == GOING_ON ? speak(&talks[i]) : POLLIN;
+            if (talks[i].how == GOING_ON && is_enough(&talks[i]))
+                talks[i].how = ENOUGH;
             if (talks[i].how != GOING_ON)
                 continue;
             sockets[i] = (struct pollfd){ talks[i].it->connection->fd, events, 0 };
@@ -1119,11 +1202,89 @@ static popoto_status fail_exchange(const server_link *it, progress how, bool in_
     }
 }
 
+static progress converse_posted(server_link *it, talk *one) {
+    struct pollfd socket;
+    one->it = it;
+    converse_all(one, &socket, 1, &it->deadline);
+    it->left_at = popoto__clock_now();
+    if (one->how == COMPLETE)
+        it->last_used = it->left_at;
+    return one->how;
+}
+
+popoto_status popoto__link_collect(server_link *it, posted *one, failure *why) {
+    static const buffer nothing = { 0 };
+    talk rest = { .request = &nothing, .wanted = one };
+    if (it->deadline != NO_DEADLINE)
+        it->deadline += popoto__clock_now() - it->left_at; /* that was the caller's own time */
+    if (!one->is_done) {
+        progress how = converse_posted(it, &rest);
+        if (how != COMPLETE && how != ENOUGH) {
+            lose_posted(it, how);
+            drop_connection(it);
+        }
+    }
+    if (one->status != POPOTO_OK && one->why.status != POPOTO_OK)
+        *why = one->why;
+    return one->status;
+}
+
+static void collect_all(server_link *it) {
+    failure ignored;
+    while (it->in.first != NULL)
+        (void)popoto__link_collect(it, it->in.first, &ignored);
+}
+
+static void post_first(server_link *it, posted *one) {
+    it->in.first = one;
+    receiver_begin_first(&it->in);
+    it->deadline = popoto__clock_in(it->command_timeout);
+}
+
+void popoto__link_post(server_link *it, posted *one) {
+    talk sending = { .request = one->what.request, .posts = true };
+    posted **end = &it->in.first;
+    bool was_idle = it->in.first == NULL;
+    if (one->what.request->failed)
+        one->status = popoto__fail_memory(&one->why);
+    else if (was_idle)
+        one->status = be_connected(it, NO_DEADLINE, &one->why);
+    one->is_done = one->status != POPOTO_OK || one->what.count == 0;
+    if (one->is_done)
+        return;
+    while (*end != NULL)
+        end = &(*end)->next;
+    *end = one;
+    if (was_idle)
+        post_first(it, one);
+    else if (it->deadline != NO_DEADLINE)
+        it->deadline += popoto__clock_now() - it->left_at;
+    progress how = converse_posted(it, &sending);
+    if (how == BROKEN && was_idle && sending.sent == 0 && it->in.handed == 0) {
+        it->in.first = NULL;
+        drop_connection(it);
+        one->status = be_connected(it, it->deadline, &one->why);
+        one->is_done = one->status != POPOTO_OK;
+        if (one->is_done)
+            return;
+        post_first(it, one);
+        sending = (talk){ .request = one->what.request, .posts = true };
+        how = converse_posted(it, &sending);
+    }
+    if (how == COMPLETE || how == ENOUGH)
+        return;
+    lose_posted(it, how);
+    if (sending.sent == 0) /* nobody has seen a byte of it */
+        one->status = fail_exchange(it, how, false, &one->why);
+    drop_connection(it);
+}
+
 popoto_status popoto__link_exchange(server_link *it, const exchange *what, failure *why) {
     if (what->request->failed)
         return popoto__fail_memory(why);
     if (what->count == 0)
         return POPOTO_OK;
+    collect_all(it);
     popoto_status status = be_connected(it, NO_DEADLINE, why);
     if (status != POPOTO_OK)
         return status;
