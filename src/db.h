@@ -24,6 +24,18 @@ typedef struct row_source {
     size_t count;
 } row_source;
 
+/* What rows keep their records in. A db keeps that of the last rows that were freed for the next ones, if it is
+ * not larger than SPARE_SIZE: else each query would take its memory from the system anew. */
+typedef struct row_memory {
+    arena memory, names;
+    char *objects;
+    size_t object_space; /* bytes */
+    popoto_text *keys;
+    size_t key_room;
+} row_memory;
+
+#define SPARE_SIZE ((size_t)256 * 1024)
+
 /* How many tenants a db remembers to have put on the list of tenants. */
 #define NOTED_TENANTS 256
 
@@ -50,6 +62,7 @@ struct popoto_db {
     scope *scopes;
     key_log log;
     row_source *sources;
+    row_memory spare;
     uint32_t last_serial;
     uint64_t noted_tenants[NOTED_TENANTS]; /* digests, each at its own place */
     int64_t note_after;                    /* no tenant is noted before this moment of the clock */
