@@ -18,6 +18,8 @@
 #define SMALL_LIMIT 1000
 /* So many entries of records that are gone are cleared away by one call. */
 #define MAX_CLEARED 256
+/* So many records are fetched without asking for their scores before. */
+#define FEW_RECORDS 32
 /* So many names need no memory of their own. */
 #define FEW         40
 
@@ -28,8 +30,10 @@ typedef struct reading {
     read_plan plan;
     popoto_rows *rows;
     size_t page;
-    bool in_steps;         /* sets are read by SSCAN */
-    bool finished;         /* the source has no more candidates */
+    bool in_steps; /* sets are read by SSCAN */
+    bool finished; /* the source has no more candidates */
+    const reply
+        *ready; /* all names of the source: they came when it was chosen; NULL: they did not */
     popoto_value *tenants; /* a query of all tenants: those, and how many of them were read */
     size_t tenant_count, tenant;
     bool skips_names; /* the candidates are the answer, so that an offset is counted by them */
@@ -75,31 +79,68 @@ static popoto_status fail_reply(reading *it, const reply *answer, const char *wh
 
 /* ----- Starting ------------------------------------------------------------------------------- */
 
-typedef struct sizes {
+/* What is learned before a source is chosen. The lists hold names where they are whole. */
+typedef struct probe {
     reading *of;
-    int64_t *values;
-} sizes;
+    int64_t *sizes;
+    const reply *range, *set;
+} probe;
 
-static popoto_status take_size(void *context, size_t index, const reply *answer) {
-    sizes *it = context;
-    if (answer->type != REPLY_INTEGER)
-        return fail_reply(it->of, answer, "asking for the size of an index");
-    it->values[index] = answer->integer;
+/* Lists as they came, in the memory of the call; NULL: it is not to be had. */
+static const reply *keep_list(const reading *it, const reply *list) {
+    reply *copy = popoto__arena_allocate(it->what.memory, sizeof *copy);
+    reply **items = popoto__arena_allocate(it->what.memory, (list->count + 1) * sizeof *items);
+    reply *each = popoto__arena_allocate(it->what.memory, (list->count + 1) * sizeof *each);
+    if (copy == NULL || items == NULL || each == NULL)
+        return NULL;
+    *copy = *list;
+    copy->items = items;
+    for (size_t i = 0; i < list->count; i++) {
+        if (list->items[i]->type != REPLY_STRING)
+            return NULL;
+        each[i] = *list->items[i];
+        items[i] = &each[i];
+    }
+    return copy;
+}
+
+/* (What is no list of the shape that belongs there is read again, and found out then.) */
+static popoto_status take_probe(void *context, size_t index, const reply *answer) {
+    probe *it = context;
+    const read_plan *from = &it->of->plan;
+    size_t sizes = from->set_count + from->range_count;
+    if (index >= sizes && answer->type == REPLY_ERROR)
+        return fail_reply(it->of, answer, "reading an index");
+    if (index < sizes) {
+        if (answer->type != REPLY_INTEGER)
+            return fail_reply(it->of, answer, "asking for the size of an index");
+        it->sizes[index] = answer->integer;
+    } else if (index == sizes && from->range_count == 1) {
+        if (answer->type == REPLY_ARRAY && answer->count < PROBE)
+            it->range = keep_list(it->of, answer);
+    } else if (answer->type == REPLY_ARRAY && answer->count == 2 &&
+               answer->items[0]->type == REPLY_STRING && answer->items[1]->type == REPLY_ARRAY &&
+               answer->items[0]->size == 1 && answer->items[0]->text[0] == '0') {
+        it->set = keep_list(it->of, answer->items[1]);
+    }
     return POPOTO_OK;
 }
 
 static popoto_status choose_source(reading *it) {
-    sizes asked = { .of = it };
-    asked.values = popoto__arena_zeroed(
-        it->what.memory, it->plan.set_count + it->plan.range_count + 1, sizeof *asked.values);
-    if (asked.values == NULL)
+    probe asked = { .of = it };
+    asked.sizes = popoto__arena_zeroed(
+        it->what.memory, it->plan.set_count + it->plan.range_count + 1, sizeof *asked.sizes);
+    if (asked.sizes == NULL)
         return popoto__fail_memory(&it->db->why);
     popoto__buffer_clear(&it->db->request);
-    size_t count = popoto__query_render_sizes(&it->plan, &it->db->request);
-    popoto_status status = popoto__db_exchange(it->db, count, false, NULL, take_size, &asked);
-    if (status == POPOTO_OK)
-        popoto__query_choose(&it->what, &it->plan, asked.values);
-    return status;
+    size_t count = popoto__query_render_probe(&it->what, &it->plan, &it->db->request);
+    popoto_status status =
+        popoto__db_exchange(it->db, count, false, it->what.memory, take_probe, &asked);
+    if (status != POPOTO_OK)
+        return status;
+    popoto__query_choose(&it->what, &it->plan, asked.sizes);
+    it->ready = it->plan.source == SOURCE_SORTED ? asked.range : asked.set;
+    return POPOTO_OK;
 }
 
 /* From the conditions to a source whose first page can be read. */
@@ -107,6 +148,7 @@ static popoto_status plan_source(reading *it) {
     const model *of = it->what.of;
     popoto_status status = popoto__query_plan(&it->what, &it->plan, &it->db->why);
     bool needs_range = it->page == STREAM_PAGE && it->what.order != NULL;
+    it->ready = NULL;
     if (status == POPOTO_OK && it->plan.has_choice && !needs_range)
         status = choose_source(it);
     if (status != POPOTO_OK)
@@ -450,6 +492,26 @@ static popoto_status take_scores(void *context, size_t index, const reply *answe
     return POPOTO_OK;
 }
 
+/* SSCAN may name a member twice. */
+static popoto_status take_ready(reading *it) {
+    const reply *names = it->ready;
+    it->ready = NULL;
+    it->finished = true;
+    if (!room_for_names(it, names->count))
+        return popoto__fail_memory(&it->db->why);
+    it->asked = names->count;
+    for (size_t i = 0; i < names->count; i++) {
+        popoto_text name = { names->items[i]->text, names->items[i]->size };
+        if (!has_fitting_name(it, name) || (it->plan.source == SOURCE_SETS && has_name(it, name)))
+            continue;
+        name.data = popoto__arena_copy(memory_of_names(it), name.data, name.size);
+        if (name.data == NULL)
+            return popoto__fail_memory(&it->db->why);
+        it->names[it->name_count++] = name;
+    }
+    return POPOTO_OK;
+}
+
 /* The next page of candidates; `wanted` is how many rows are still asked for. */
 static popoto_status next_page(reading *it, size_t wanted) {
     popoto_status status = POPOTO_OK;
@@ -457,7 +519,9 @@ static popoto_status next_page(reading *it, size_t wanted) {
     popoto__buffer_clear(&it->db->request);
     if (!it->keeps_names)
         popoto__arena_reset(&it->rows->names);
-    if (it->plan.source == SOURCE_KEY) {
+    if (it->ready != NULL) {
+        status = take_ready(it);
+    } else if (it->plan.source == SOURCE_KEY) {
         it->finished = true;
         if (!room_for_names(it, 1))
             return popoto__fail_memory(&it->db->why);
@@ -470,7 +534,7 @@ static popoto_status next_page(reading *it, size_t wanted) {
     } else {
         status = next_set(it, wanted);
     }
-    if (status != POPOTO_OK || !it->plan.check_scores || it->name_count == 0)
+    if (status != POPOTO_OK || !it->plan.check_scores || it->name_count <= FEW_RECORDS)
         return status;
     popoto__buffer_clear(&it->db->request);
     popoto__render_scores(it->plan.ranges[0].key, it->names, it->name_count, &it->db->request);
