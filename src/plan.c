@@ -177,7 +177,8 @@ static const char *const scripts[SCRIPT_COUNT] = {
                          "if not may then return 3 end\n"
                          "for _, name in ipairs({'HGET', 'HSET', 'HSETNX', 'HDEL', 'SADD', 'SREM', "
                          "'ZADD', 'ZREM', 'DEL',\n"
-                         "    'RENAME', 'EXPIRE'}) do\n"
+                         "    'RENAME', 'EXPIRE', 'EXISTS', 'TYPE', 'HLEN', 'SCARD', 'ZSCORE', "
+                         "'SMEMBERS'}) do\n"
                          "  if not may(name, key, key, key) then all = 0 end\n"
                          "end\n"
                          "return all + (may('MULTI') and may('EXEC') and 2 or 0)\n",
