@@ -69,6 +69,11 @@ static bool take_figures(void *context, const popoto_tenant_figures *found) {
     return !interrupted();
 }
 
+static bool take_progress(void *context, size_t done, size_t total) {
+    listing *it = context;
+    return bar_step(&it->progress, done, total);
+}
+
 /* ----- Order ---------------------------------------------------------------------------------- */
 
 static int compare_numbers(double a, double b) {
@@ -178,8 +183,8 @@ static int list_model(session *it, listing *list) {
         if (it->set.tenant_field == NULL)
             list->guessed[list->guessed_count++] = list->model;
     }
-    bar_wait(&list->progress);
-    popoto_status status = popoto_tenant_list(it->db, list->model, field, take_figures, list);
+    popoto_status status =
+        popoto_tenant_list(it->db, list->model, field, take_figures, take_progress, list);
     return status == POPOTO_OK ? EXIT_DONE : session_failed(it, status);
 }
 
