@@ -40,18 +40,6 @@ static figures *append(listing *it, const figures *one) {
     return &it->all[it->count++];
 }
 
-/* The tenant of a callback lives no longer than the call. */
-static popoto_value kept_tenant(const popoto_value *tenant) {
-    popoto_value copy = *tenant;
-    if (tenant->type == POPOTO_TEXT)
-        copy.as.text = keep_text(tenant->as.text.data, tenant->as.text.size);
-    if (tenant->type == POPOTO_BYTES) {
-        popoto_text bytes = keep_text(tenant->as.bytes.data, tenant->as.bytes.size);
-        copy.as.bytes = (popoto_bytes){ bytes.data, bytes.size };
-    }
-    return copy;
-}
-
 static bool take_figures(void *context, const popoto_tenant_figures *found) {
     listing *it = context;
     figures one = { .tenant = kept_tenant(&found->tenant),

@@ -463,6 +463,17 @@ check 'migrate needs --yes' complains 2 'add --yes' migrate confidence Fact cert
 check 'migrate confidence' holds 'it["total"] == 20 and it["migrated"] == 20 and it["errors"] == []' \
     migrate confidence Fact certainty --yes
 check 'the figures are where they belong' ends 0 audit Fact
+# Of a strict model, the figures of each tenant.
+strict_figures() {
+    "$popoto" models Episode --json | sed 's/"name": "certainty"/&, "partition_by": "name"/' >"$work/parted.json"
+    holds 'it["total"] > 50 and it["migrated"] == 0 and it["errors"] == [] and len(it["partitions"]) == it["total"] and
+        {"name": "{project-a}:e000", "count": 1} in it["partitions"]' \
+        migrate confidence Episode certainty --models "$work/parted.json" --dry-run || return 1
+    complains 2 'add --yes' migrate confidence Episode certainty --models "$work/parted.json" || return 1
+    prints 0 '^([0-9]+) of \1 moved, 0 stay' migrate confidence Episode certainty --models "$work/parted.json" --yes &&
+        ends 0 audit Episode --models "$work/parted.json"
+}
+check 'migrate confidence: a strict model' strict_figures
 check 'migrate: a field that is none: 2' complains 2 "no field" migrate confidence Fact nope --yes
 check 'migrate: something else: 2' complains 2 'confidence or strict' migrate mountains Fact certainty
 check 'migrate strict --dry-run' prints 0 '^15 of 15 would be moved' migrate strict Note team --dry-run
