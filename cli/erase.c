@@ -62,6 +62,8 @@ int run_erase(session *it, int count, char **words) {
     if (status != EXIT_DONE)
         return status;
     bar progress = bar_start("erase");
+    /* Who names models means these, and not whatever the tenant has. */
+    desc.models_alone = it->set.model_name_count > 0;
     desc.progress = bar_step;
     desc.context = &progress;
     popoto_status done = popoto_erase(it->db, &desc, &receipt);

@@ -1033,6 +1033,9 @@ typedef struct popoto_tenant_desc {
     size_t model_count;
     const char *tenant_field; /* of ordinary models; NULL: all models are strict */
     popoto_value tenant;
+    bool
+        models_alone; /* erase: what else there is under a strict tenant's prefix stays, such as the
+                          records of models that are not listed */
     popoto_progress *progress; /* may be NULL */
     void *context;
 } popoto_tenant_desc;
@@ -1041,8 +1044,8 @@ typedef struct popoto_erase_receipt {
     size_t records;       /* removed */
     size_t index_entries; /* removed with them */
     size_t
-        other_keys; /* strict: keys under the tenant's prefix that no model accounts for, removed */
-    size_t left;    /* found by looking again afterwards: 0 */
+        other_keys; /* strict: keys under the tenant's prefix that none of the models accounts for, removed */
+    size_t left; /* found by looking again afterwards: 0 */
     popoto_time started;
     popoto_time finished;
 } popoto_erase_receipt;

@@ -541,7 +541,7 @@ static popoto_status keep_mistyped(erasure *it, popoto_text *keys, size_t count,
         }
     popoto_status status = popoto__walk_sizes(it->db, indexes, index_count);
     for (size_t i = 0; i < count && status == POPOTO_OK; i++) {
-        bool goes = !is_accounted_for(it, keys[i]);
+        bool goes = !it->desc->models_alone && !is_accounted_for(it, keys[i]);
         for (size_t x = 0; !goes && x < index_count; x++)
             goes = indexes[x].key.data == keys[i].data && indexes[x].size == -1;
         if (goes)

@@ -411,6 +411,9 @@ check 'import: a file that is not there: 1' complains 1 'cannot be read' import 
 
 check 'erase needs --yes where nobody can be asked: 2' complains 2 'add --yes' erase project-b
 check 'nothing was erased' prints 0 '^8$' query Episode project_id=project-b --count
+check 'erase: of one model alone' holds 'it["records"] == 2 and it["other_keys"] == 0 and it["left"] == 0' \
+    erase project-a --model Sample --yes
+check 'erase: of one model alone, and of no other' holds 'it == {"count": 5}' query Episode project_id=project-a --count
 check 'erase' prints 0 '^left +0$' erase project-b --yes
 check 'all is gone' holds 'it == []' query Episode project_id=project-b
 check 'erase, JSON: nothing twice' holds 'it["records"] == 0 and it["left"] == 0 and "$time" in it["started"]' erase project-b --yes

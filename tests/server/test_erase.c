@@ -264,6 +264,31 @@ static void test_everything_under_a_strict_prefix(void **state) {
 }
 
 /* Tenants whose names hold what means something in patterns and keys. */
+/* Models that are not listed stay, where that is asked for. */
+static void test_some_models_alone(void **state) {
+    server *s = *state;
+    popoto_db *db = opened(s);
+    popoto_erase_receipt receipt;
+    create(db, &Tag, "a", 1);
+    server_command(s, "SET {a}:mine x");
+    char *others = copy_of(server_dump(s));
+    for (int i = 0; i < 10; i++)
+        create(db, &Page, "a", i);
+    server_command(s, "SET {a}:$SortedF:Page:rank:zzz x"); /* its own, and broken */
+    popoto_tenant_desc desc = strict_desc("a");
+    desc.models = (const popoto_model *const[]){ &Page };
+    desc.model_count = 1;
+    desc.models_alone = true;
+    assert_ok(db, popoto_erase(db, &desc, &receipt));
+    assert_int_equal(10, receipt.records);
+    assert_int_equal(1, receipt.other_keys);
+    assert_int_equal(0, receipt.left);
+    assert_string_equal(others, server_dump(s));
+    free(others);
+    popoto_close(db);
+    server_flush(s);
+}
+
 static void test_odd_names(void **state) {
     server *s = *state;
     popoto_db *db = opened(s);
@@ -521,6 +546,7 @@ int main(void) {
         server_test(test_dialect_of_popoto),
         server_test(test_damage_hides_nothing),
         server_test(test_everything_under_a_strict_prefix),
+        server_test(test_some_models_alone),
         server_test(test_odd_names),
         server_test(test_interrupted_and_run_again),
         server_test(test_arguments),
