@@ -345,7 +345,10 @@ fails_whole() {
         status=0
         LD_PRELOAD=$work/fail.so FAIL_AT=$n timeout 60 "$popoto" "${@:3}" >"$work/out" 2>"$work/err" </dev/null || status=$?
         [ "$status" -ne 1 ] || continue
-        [ "$status" -eq 0 ] && cmp -s "$work/out" "$work/whole" || { echo "$n: ended with $status"; return 1; }
+        if [ "$status" -ne 0 ] || ! cmp -s "$work/out" "$work/whole"; then
+            echo "$n: ended with $status"
+            return 1
+        fi
     done
 }
 no_memory() {
