@@ -348,15 +348,19 @@ static piece read_number(const char **from, const char *end, size_t *out) {
 
 /* "$5\r\ntitle\r\n" or "$-1\r\n". */
 static piece read_string(const char **from, const char *end, const char **text, size_t *size) {
-    static const char null[] = "$-1\r\n";
+    static const char null[] = { '$', '-', '1', '\r', '\n' };
     const char *at = *from;
-    if (end - at < 5) /* as long as "$-1\r\n", and shorter than any other */
-        return at == end || *at == '$' ? PIECE_CUT : PIECE_OTHER;
+    size_t left = (size_t)(end - at);
+    if (left < 2)
+        return left == 0 || *at == '$' ? PIECE_CUT : PIECE_OTHER;
     if (at[1] == '-') {
+        size_t part = left < sizeof(null) ? left : sizeof(null);
         *text = NULL;
         *size = 0;
-        *from = at + sizeof(null) - 1;
-        return memcmp(at, null, sizeof(null) - 1) == 0 ? PIECE_WHOLE : PIECE_OTHER;
+        *from = at + part;
+        return memcmp(at, null, part) != 0 ? PIECE_OTHER
+               : part == sizeof(null)      ? PIECE_WHOLE
+                                           : PIECE_CUT;
     }
     if (*at++ != '$')
         return PIECE_OTHER;
@@ -397,9 +401,11 @@ static piece take_elements(receiver *it) {
     for (; place < count; place++) {
         const char *text;
         size_t size;
-        how = read_string(&at, end, &text, &size);
+        const char *next = at;
+        how = read_string(&next, end, &text, &size);
         if (how != PIECE_WHOLE)
             break;
+        at = next;
         if (it->status == POPOTO_OK)
             what->element(what->context, it->handed, place,
                           text != NULL ? REPLY_STRING : REPLY_NULL, text, size);
