@@ -368,6 +368,7 @@ static size_t match(receiver *it, const char *bytes, size_t size, progress *how)
     if (it->matched == expected.size) {
         it->is_matching = false;
         it->handed = it->first->foreseen;
+        it->first->as_expected = true;
         *how = take_replies(it);
     }
     return part;

@@ -443,7 +443,11 @@ static popoto_status compile_fields(model *of, const dialect *how, arena *memory
         it->raw_partition = it->kind == POPOTO_KIND_CONFIDENCE && how->raw_confidence_partition;
         of->has_auto_key = of->has_auto_key || it->kind == POPOTO_KIND_AUTO_KEY;
         of->has_unique_key = of->has_unique_key || it->kind == POPOTO_KIND_UNIQUE_KEY;
-        if (!set_prefix(how, of, it, memory))
+        char digits[24];
+        snprintf(digits, sizeof digits, "%zu", it->name_size);
+        it->argument =
+            joined(memory, (const char *[]){ "$", digits, "\r\n", it->name, "\r\n" }, 5);
+        if (it->argument.data == NULL || !set_prefix(how, of, it, memory))
             return popoto__fail_memory(why);
     }
     place_keys(of, keys, how->keys_by_name);

@@ -21,7 +21,8 @@ typedef struct field {
     const popoto_field *declared;
     const char *name;
     size_t name_size;
-    size_t index; /* in model.fields */
+    popoto_text argument; /* the name as an argument of a command: "$5\r\ntitle\r\n" */
+    size_t index;         /* in model.fields */
     popoto_kind kind;
     popoto_type type; /* POPOTO_ANY, or what its values are */
     size_t max_length;

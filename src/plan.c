@@ -634,14 +634,33 @@ static void plan_hash(const record_write *it, plan *out) {
         popoto__plan_command(out, arguments, count, 1);
 }
 
-static void plan_expiry(const record_write *it, plan *out) {
+popoto_text popoto__plan_expiry(const model *of, arena *memory) {
     char text[16];
-    uint32_t seconds = it->of->declared->time_to_live;
-    if (seconds == 0)
-        return;
-    int size = snprintf(text, sizeof text, "%lu", (unsigned long)seconds);
-    popoto_text argument = { popoto__arena_copy(out->memory, text, (size_t)size), (size_t)size };
-    PLAN(out, "EXPIRE", it->place.key, argument);
+    int size = snprintf(text, sizeof text, "%lu", (unsigned long)of->declared->time_to_live);
+    return (popoto_text){ popoto__arena_copy(memory, text, (size_t)size), (size_t)size };
+}
+
+bool popoto__plan_score(const popoto_value *value, arena *memory, popoto_text *score) {
+    const char *reason;
+    double number;
+    bool exact;
+    if (!popoto__codec_score(value, &number, &exact, &reason))
+        return false;
+    char *text = popoto__arena_bytes(memory, CODEC_DOUBLE_SIZE);
+    *score = (popoto_text){ text, text == NULL ? 0 : popoto__codec_double_text(number, text) };
+    return text != NULL;
+}
+
+popoto_text popoto__plan_entry(const field *about, arena *memory) {
+    popoto_confidence initial = { .confidence = about->initial_confidence };
+    buffer bytes;
+    popoto__buffer_init(&bytes, memory->allocator);
+    popoto__codec_write_confidence(&bytes, &initial);
+    popoto_text entry = { NULL, 0 };
+    if (!bytes.failed)
+        entry = copied(memory, &bytes, 0, bytes.size);
+    popoto__buffer_free(&bytes);
+    return entry;
 }
 
 static popoto_status score_of(const record_write *it, const field *about, plan *out,
@@ -655,15 +674,14 @@ static popoto_status score_of(const record_write *it, const field *about, plan *
         if (status != POPOTO_OK)
             return status;
     }
+    if (popoto__plan_score(&value, out->memory, score))
+        return POPOTO_OK;
     if (!popoto__codec_score(&value, &number, &exact, &reason)) {
         shown room;
         return popoto__fail(why, POPOTO_BAD_VALUE, "%s.%s cannot be %s: %s", it->of->name.data,
                             about->name, popoto__show_value(&room, &value), reason);
     }
-    char text[CODEC_DOUBLE_SIZE];
-    size_t size = popoto__codec_double_text(number, text);
-    *score = (popoto_text){ popoto__arena_copy(out->memory, text, size), size };
-    return score->data != NULL ? POPOTO_OK : popoto__fail_memory(why);
+    return popoto__fail_memory(why);
 }
 
 static popoto_status plan_sorted(const record_write *it, const field *about, popoto_text from,
@@ -685,16 +703,9 @@ static popoto_status plan_sorted(const record_write *it, const field *about, pop
 
 static void plan_confidence(const record_write *it, const field *about, popoto_text from,
                             popoto_text to, plan *out) {
-    popoto_confidence initial = { .confidence = about->initial_confidence };
-    buffer bytes;
     if (to.data == NULL)
         return;
-    popoto__buffer_init(&bytes, out->memory->allocator);
-    popoto__codec_write_confidence(&bytes, &initial);
-    popoto_text entry = { NULL, 0 };
-    if (!bytes.failed)
-        entry = copied(out->memory, &bytes, 0, bytes.size);
-    popoto__buffer_free(&bytes);
+    popoto_text entry = popoto__plan_entry(about, out->memory);
     if (from.data != NULL && (it->moves_key || !same(from, to)))
         popoto__plan_command(
             out, (const popoto_text[]){ TEXT("MOVE"), from, to, it->old_key, it->place.key }, 5, 2);
@@ -735,7 +746,8 @@ static popoto_status plan_store(record_write *it, const placement *before, plan 
         popoto__plan_command(
             out, (const popoto_text[]){ TEXT("RENAME"), it->old_key, it->place.key }, 3, 2);
     plan_hash(it, out);
-    plan_expiry(it, out);
+    if (it->of->declared->time_to_live != 0)
+        PLAN(out, "EXPIRE", it->place.key, popoto__plan_expiry(it->of, out->memory));
     if (it->moves_key)
         PLAN(out, "SREM", popoto__class_key(it->of, before->segments, out->memory), it->old_key);
     /* A record that is replaced under its own name is in the sets already, or would not be there. */

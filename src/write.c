@@ -2,6 +2,7 @@
  * what the object then remembers. A write that the server refuses is planned again from what it found
  * there; see plan. Never builds a key or a command. */
 #include "commit.h"
+#include "fresh.h"
 #include "tenant.h"
 
 #include <stdio.h>
@@ -20,6 +21,7 @@ typedef struct item {
     void *object;
     popoto_value *values;
     popoto_id *generated; /* by field; NULL: none */
+    size_t place;         /* in the group, where it is grouped */
 } item;
 
 /* Random bytes of the kernel's, as many at a time as it gives for one call. They live no longer than the
@@ -39,6 +41,7 @@ typedef struct batch {
     const bool *named;
     const bool *pinned; /* the fields that scopes name */
     bool if_unchanged;
+    fresh_group group; /* what goes as one transaction */
     entropy random;
 } batch;
 
@@ -260,6 +263,47 @@ static popoto_status plan_item(commit_batch *run, commit *one) {
                                : status;
 }
 
+/* A cluster's tenants may be on several nodes, and one alone is not worth telling apart. */
+static size_t render_group(commit_batch *run, popoto_text *expected) {
+    batch *it = (batch *)run;
+    size_t most = 0;
+    for (size_t i = 0; i < run->count; i++)
+        most += it->items[i].write.kind == WRITE_FRESH && it->items[i].done.state == COMMIT_PLANNED;
+    if (most == 0 || popoto__db_is_cluster(it->db))
+        return 0;
+    buffer *out = &it->db->request;
+    size_t size = out->size;
+    bool begun = popoto__fresh_begin(&it->group, it->of, most, &it->db->scratch, out);
+    for (size_t i = 0; begun && i < run->count; i++) {
+        item *one = &it->items[i];
+        size_t place = it->group.count;
+        if (one->write.kind != WRITE_FRESH || one->done.state != COMMIT_PLANNED ||
+            !popoto__fresh_add(&it->group, &one->write))
+            continue;
+        one->place = place;
+        one->done.state = COMMIT_SENT;
+        one->done.is_grouped = true;
+    }
+    size_t replies = begun ? popoto__fresh_end(&it->group, expected) : 0;
+    if (replies > 0 && !out->failed)
+        return replies;
+    /* No memory: each is tried by itself, and says so. */
+    out->size = size;
+    out->failed = false;
+    *expected = (popoto_text){ NULL, 0 };
+    for (size_t i = 0; i < run->count; i++)
+        if (it->items[i].done.is_grouped) {
+            it->items[i].done.is_grouped = false;
+            it->items[i].done.state = COMMIT_PLANNED;
+        }
+    return 0;
+}
+
+static bool concerns(const commit_batch *run, const commit *one, size_t index) {
+    return popoto__fresh_concerns(&((const batch *)run)->group, index,
+                                  ((const item *)one)->place);
+}
+
 static size_t render_undo(commit_batch *run, commit *one) {
     record_write removal = ((item *)one)->write;
     plan planned;
@@ -409,6 +453,8 @@ static popoto_status begin_batch(batch *it, void *const *objects, size_t count,
         .doing = asked == WRITE_DELETE ? "deleting a record" : "storing a record",
         .plan = plan_item,
         .undo = render_undo,
+        .render_group = asked == WRITE_DELETE ? NULL : render_group,
+        .concerns = concerns,
     };
     for (size_t i = 0; it->has_memory && i < count; i++) {
         it->items[i].object = objects[i];

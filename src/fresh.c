@@ -1,0 +1,263 @@
+#include "fresh.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* A transaction beyond this holds the server and its memory for long: what comes then goes by itself. */
+#define LARGEST ((size_t)4 * 1024 * 1024)
+
+struct fresh_record {
+    size_t key_at; /* its key as an argument, "$7\r\nNote:ab\r\n", in `out` */
+    size_t key_size;
+    size_t fields; /* that its HSET stores */
+};
+
+/* One index of the model: the set of all records, or that of a field. */
+struct fresh_slot {
+    const field *about; /* NULL: of all records */
+    popoto_text name;   /* of the command */
+    popoto_text entry;  /* CONFIDENCE: what a new record has */
+    const size_t *by;   /* the fields whose segments its key is made of */
+    size_t by_count;
+    size_t newest; /* its latest run, plus one; 0: none */
+};
+
+/* One command on one key of an index, with its members. */
+struct fresh_run {
+    size_t slot;
+    popoto_text key;
+    const popoto_text *segments; /* of its first record */
+    size_t first, last, count;   /* of its records */
+    size_t older;                /* the one before it of its slot, plus one */
+};
+
+struct fresh_link {
+    size_t run;
+    size_t next;       /* the next record of the run */
+    popoto_text score; /* SORTED */
+};
+
+/* So many runs of an index are looked at for the right one; then a new one is begun, for the same key
+ * perhaps. */
+#define LOOK_BACK 4
+
+static bool add_slot(fresh_group *it, const field *about) {
+    fresh_slot *slot = &it->slots[it->slot_count++];
+    *slot = (fresh_slot){ .about = about, .name = TEXT("SADD") };
+    if (about == NULL)
+        return true;
+    slot->by = about->is_key ? &about->index : about->partition;
+    slot->by_count = about->is_key ? 1 : about->partition_count;
+    if (about->kind == POPOTO_KIND_SORTED)
+        slot->name = TEXT("ZADD");
+    if (about->kind != POPOTO_KIND_CONFIDENCE)
+        return true;
+    slot->name = TEXT("HSET");
+    slot->entry = popoto__plan_entry(about, it->memory);
+    return slot->entry.data != NULL;
+}
+
+bool popoto__fresh_begin(fresh_group *it, const model *of, size_t room, arena *memory,
+                         buffer *out) {
+    size_t slots = of->field_count + 1;
+    *it = (fresh_group){ .of = of, .memory = memory, .out = out, .start = out->size, .room = room };
+    it->slots = popoto__arena_allocate(memory, slots * sizeof *it->slots);
+    if (it->slots == NULL || !add_slot(it, NULL))
+        return false;
+    for (size_t i = 0; i < of->field_count; i++)
+        if (of->fields[i].prefix.data != NULL && !add_slot(it, &of->fields[i]))
+            return false;
+    it->records = popoto__arena_allocate(memory, room * sizeof *it->records);
+    it->links = popoto__arena_allocate(memory, room * it->slot_count * sizeof *it->links);
+    it->runs = popoto__arena_allocate(memory, room * it->slot_count * sizeof *it->runs);
+    if (of->declared->time_to_live != 0)
+        it->expiry = popoto__plan_expiry(of, memory);
+    popoto__buffer_append(out, "*1\r\n$5\r\nMULTI\r\n", 15);
+    return it->records != NULL && it->links != NULL && it->runs != NULL && !out->failed &&
+           (it->expiry.data != NULL || of->declared->time_to_live == 0);
+}
+
+/* ----- One record ----------------------------------------------------------------------------- */
+
+static bool same(popoto_text a, popoto_text b) {
+    return a.size == b.size && (a.data == b.data || memcmp(a.data, b.data, a.size) == 0);
+}
+
+static bool is_of_run(const fresh_group *it, const fresh_run *run, const popoto_text *segments) {
+    const fresh_slot *slot = &it->slots[run->slot];
+    if (it->of->tenant != NULL &&
+        !same(run->segments[it->of->tenant->index], segments[it->of->tenant->index]))
+        return false;
+    for (size_t i = 0; i < slot->by_count; i++)
+        if (!same(run->segments[slot->by[i]], segments[slot->by[i]]))
+            return false;
+    return true;
+}
+
+/* The run that a record belongs to, or the next free one made into it. NULL: no memory. */
+static fresh_run *find_run(fresh_group *it, size_t slot_index, const popoto_text *segments,
+                           size_t *free_run) {
+    const fresh_slot *slot = &it->slots[slot_index];
+    size_t at = slot->newest;
+    for (size_t i = 0; i < LOOK_BACK && at != 0; i++, at = it->runs[at - 1].older)
+        if (is_of_run(it, &it->runs[at - 1], segments))
+            return &it->runs[at - 1];
+    fresh_run *run = &it->runs[(*free_run)++];
+    *run = (fresh_run){ .slot = slot_index, .segments = segments, .older = slot->newest };
+    run->key = slot->about == NULL ? popoto__class_key(it->of, segments, it->memory)
+                                   : popoto__index_key(it->of, slot->about, segments, it->memory);
+    return run->key.data == NULL ? NULL : run;
+}
+
+/* Its place in every index. False: it has none in some, or no score, or there is no memory. */
+static bool find_links(fresh_group *it, const record_write *write, fresh_link *links) {
+    const popoto_text *segments = write->place.segments;
+    size_t free_run = it->run_count;
+    for (size_t i = 0; i < it->slot_count; i++) {
+        const field *about = it->slots[i].about;
+        if (about != NULL && !popoto__partition_is_told(about, &write->place))
+            return false;
+        if (about != NULL && about->kind == POPOTO_KIND_SORTED &&
+            !popoto__plan_score(&write->values[about->index], it->memory, &links[i].score))
+            return false;
+        const fresh_run *run = find_run(it, i, segments, &free_run);
+        if (run == NULL)
+            return false;
+        links[i].run = (size_t)(run - it->runs);
+    }
+    return true;
+}
+
+static void join_runs(fresh_group *it, fresh_link *links) {
+    for (size_t i = 0; i < it->slot_count; i++) {
+        fresh_run *run = &it->runs[links[i].run];
+        if (run->count == 0) {
+            it->run_count++;
+            it->slots[i].newest = links[i].run + 1;
+            run->first = it->count;
+        } else {
+            it->links[run->last * it->slot_count + i].next = it->count;
+        }
+        run->last = it->count;
+        run->count++;
+    }
+}
+
+bool popoto__fresh_add(fresh_group *it, const record_write *write) {
+    fresh_link *links = &it->links[it->count * it->slot_count];
+    buffer *out = it->out;
+    if (it->count == it->room || out->size - it->start > LARGEST || !find_links(it, write, links))
+        return false;
+    fresh_record *record = &it->records[it->count];
+    size_t before = out->size, fields = 0;
+    for (size_t i = 0; i < it->of->field_count; i++)
+        fields += popoto__write_stores(write, i);
+    popoto__request_begin(out, 2 + 2 * fields);
+    popoto__buffer_append(out, "$4\r\nHSET\r\n", 10);
+    record->key_at = out->size;
+    popoto__request_argument(out, write->place.key.data, write->place.key.size);
+    record->key_size = out->size - record->key_at;
+    record->fields = fields;
+    for (size_t i = 0; i < it->of->field_count; i++) {
+        if (!popoto__write_stores(write, i))
+            continue;
+        popoto__buffer_append(out, it->of->fields[i].argument.data,
+                              it->of->fields[i].argument.size);
+        popoto__request_argument(out, write->encoded[i].data, write->encoded[i].size);
+    }
+    if (it->expiry.data != NULL) {
+        popoto__request_begin(out, 3);
+        popoto__buffer_append(out, "$6\r\nEXPIRE\r\n", 12);
+        popoto__request_argument(out, write->place.key.data, write->place.key.size);
+        popoto__request_argument(out, it->expiry.data, it->expiry.size);
+    }
+    if (out->failed) {
+        out->size = before;
+        return false;
+    }
+    join_runs(it, links);
+    it->count++;
+    return true;
+}
+
+/* ----- All of them ---------------------------------------------------------------------------- */
+
+static void render_run(const fresh_group *it, const fresh_run *run) {
+    const fresh_slot *slot = &it->slots[run->slot];
+    buffer *out = it->out;
+    bool scored = slot->about != NULL && slot->about->kind == POPOTO_KIND_SORTED;
+    size_t each = scored || slot->entry.data != NULL ? 2 : 1;
+    popoto__request_begin(out, 2 + each * run->count);
+    popoto__request_argument(out, slot->name.data, slot->name.size);
+    popoto__request_argument(out, run->key.data, run->key.size);
+    for (size_t i = 0, at = run->first; i < run->count; i++) {
+        const fresh_record *record = &it->records[at];
+        const fresh_link *link = &it->links[at * it->slot_count + run->slot];
+        if (scored)
+            popoto__request_argument(out, link->score.data, link->score.size);
+        char *room = popoto__buffer_grow(out, record->key_size);
+        if (room != NULL)
+            memcpy(room, out->data + record->key_at, record->key_size);
+        if (slot->entry.data != NULL)
+            popoto__request_argument(out, slot->entry.data, slot->entry.size);
+        at = link->next;
+    }
+}
+
+static void expect_number(buffer *out, char mark, size_t number) {
+    char text[24];
+    int size = snprintf(text, sizeof text, "%c%zu\r\n", mark, number);
+    popoto__buffer_append(out, text, (size_t)size);
+}
+
+/* A set's and a sorted set's answer is how many members are new: all are. */
+static popoto_text expect(const fresh_group *it, size_t commands) {
+    buffer text;
+    popoto__buffer_init(&text, it->memory->allocator);
+    popoto__buffer_append(&text, "+OK\r\n", 5);
+    for (size_t i = 0; i < commands; i++)
+        popoto__buffer_append(&text, "+QUEUED\r\n", 9);
+    expect_number(&text, '*', commands);
+    for (size_t i = 0; i < it->count; i++) {
+        expect_number(&text, ':', it->records[i].fields);
+        if (it->expiry.data != NULL)
+            popoto__buffer_append(&text, ":1\r\n", 4);
+    }
+    for (size_t i = 0; i < it->run_count; i++)
+        expect_number(&text, ':', it->runs[i].count);
+    popoto_text expected = { NULL, text.failed ? 0 : text.size };
+    if (!text.failed)
+        expected.data = popoto__arena_copy(it->memory, text.data, text.size);
+    if (expected.data == NULL)
+        expected.size = 0; /* then all replies are looked at */
+    popoto__buffer_free(&text);
+    return expected;
+}
+
+static size_t commands_of_records(const fresh_group *it) {
+    return it->expiry.data != NULL ? 2 * it->count : it->count;
+}
+
+size_t popoto__fresh_end(fresh_group *it, popoto_text *expected) {
+    size_t commands = commands_of_records(it) + it->run_count;
+    *expected = (popoto_text){ NULL, 0 };
+    if (it->count == 0) {
+        it->out->size = it->start;
+        return 0;
+    }
+    for (size_t i = 0; i < it->run_count; i++)
+        render_run(it, &it->runs[i]);
+    popoto__buffer_append(it->out, "*1\r\n$4\r\nEXEC\r\n", 14);
+    *expected = expect(it, commands);
+    return commands + 2;
+}
+
+bool popoto__fresh_concerns(const fresh_group *it, size_t index, size_t record) {
+    size_t own = commands_of_records(it);
+    if (index < own)
+        return index / (own / it->count) == record;
+    for (size_t i = 0; i < it->slot_count; i++)
+        if (it->links[record * it->slot_count + i].run == index - own)
+            return true;
+    return false;
+}
