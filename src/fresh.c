@@ -143,35 +143,76 @@ static void join_runs(fresh_group *it, fresh_link *links) {
     }
 }
 
+/* An argument, "$3\r\nabc\r\n", where there is room: this is most of the work, and everything is copied once. */
+#define HEAD_ROOM ((size_t)24)
+
+static char *put(char *at, const char *data, size_t size) {
+    memcpy(at, data, size);
+    return at + size;
+}
+
+static char *put_argument(char *at, popoto_text text) {
+    char digits[HEAD_ROOM], *head = digits + HEAD_ROOM;
+    size_t rest = text.size;
+    *at++ = '$';
+    if (rest < 10) {
+        *at++ = (char)('0' + rest);
+    } else {
+        for (; rest != 0; rest /= 10)
+            *--head = (char)('0' + rest % 10);
+        at = put(at, head, (size_t)(digits + HEAD_ROOM - head));
+    }
+    *at++ = '\r';
+    *at++ = '\n';
+    at = put(at, text.data, text.size);
+    *at++ = '\r';
+    *at++ = '\n';
+    return at;
+}
+
+/* HSET with all that is stored, and EXPIRE. False: no memory. */
+static bool render_record(fresh_group *it, const record_write *write, fresh_record *record) {
+    static const char hset[] = "$4\r\nHSET\r\n", expire[] = "*3\r\n$6\r\nEXPIRE\r\n";
+    buffer *out = it->out;
+    const field *fields = it->of->fields;
+    size_t count = 0, size = 2 * HEAD_ROOM + write->place.key.size + sizeof hset;
+    for (size_t i = 0; i < it->of->field_count; i++)
+        if (popoto__write_stores(write, i)) {
+            size += HEAD_ROOM + fields[i].argument.size + write->encoded[i].size;
+            count++;
+        }
+    if (it->expiry.data != NULL)
+        size += 2 * HEAD_ROOM + write->place.key.size + sizeof expire + it->expiry.size;
+    popoto__request_begin(out, 2 + 2 * count);
+    size_t start = out->size;
+    char *room = popoto__buffer_grow(out, size), *at = room;
+    if (room == NULL)
+        return false;
+    at = put(at, hset, sizeof hset - 1);
+    record->key_at = start + (size_t)(at - room);
+    at = put_argument(at, write->place.key);
+    record->key_size = start + (size_t)(at - room) - record->key_at;
+    record->fields = count;
+    for (size_t i = 0; i < it->of->field_count; i++)
+        if (popoto__write_stores(write, i)) {
+            at = put(at, fields[i].argument.data, fields[i].argument.size);
+            at = put_argument(at, write->encoded[i]);
+        }
+    if (it->expiry.data != NULL) {
+        at = put(at, expire, sizeof expire - 1);
+        at = put_argument(put_argument(at, write->place.key), it->expiry);
+    }
+    out->size = start + (size_t)(at - room);
+    return true;
+}
+
 bool popoto__fresh_add(fresh_group *it, const record_write *write) {
     fresh_link *links = &it->links[it->count * it->slot_count];
     buffer *out = it->out;
     if (it->count == it->room || out->size - it->start > LARGEST || !find_links(it, write, links))
         return false;
-    fresh_record *record = &it->records[it->count];
-    size_t before = out->size, fields = 0;
-    for (size_t i = 0; i < it->of->field_count; i++)
-        fields += popoto__write_stores(write, i);
-    popoto__request_begin(out, 2 + 2 * fields);
-    popoto__buffer_append(out, "$4\r\nHSET\r\n", 10);
-    record->key_at = out->size;
-    popoto__request_argument(out, write->place.key.data, write->place.key.size);
-    record->key_size = out->size - record->key_at;
-    record->fields = fields;
-    for (size_t i = 0; i < it->of->field_count; i++) {
-        if (!popoto__write_stores(write, i))
-            continue;
-        popoto__buffer_append(out, it->of->fields[i].argument.data,
-                              it->of->fields[i].argument.size);
-        popoto__request_argument(out, write->encoded[i].data, write->encoded[i].size);
-    }
-    if (it->expiry.data != NULL) {
-        popoto__request_begin(out, 3);
-        popoto__buffer_append(out, "$6\r\nEXPIRE\r\n", 12);
-        popoto__request_argument(out, write->place.key.data, write->place.key.size);
-        popoto__request_argument(out, it->expiry.data, it->expiry.size);
-    }
-    if (out->failed) {
+    size_t before = out->size;
+    if (!render_record(it, write, &it->records[it->count])) {
         out->size = before;
         return false;
     }
@@ -190,17 +231,21 @@ static void render_run(const fresh_group *it, const fresh_run *run) {
     popoto__request_begin(out, 2 + each * run->count);
     popoto__request_argument(out, slot->name.data, slot->name.size);
     popoto__request_argument(out, run->key.data, run->key.size);
-    for (size_t i = 0, at = run->first; i < run->count; i++) {
-        const fresh_record *record = &it->records[at];
-        const fresh_link *link = &it->links[at * it->slot_count + run->slot];
+    for (size_t i = 0, place = run->first; i < run->count; i++) {
+        const fresh_record *record = &it->records[place];
+        const fresh_link *link = &it->links[place * it->slot_count + run->slot];
+        size_t start = out->size, score = scored ? HEAD_ROOM + link->score.size : 0;
+        size_t entry = slot->entry.data != NULL ? HEAD_ROOM + slot->entry.size : 0;
+        char *room = popoto__buffer_grow(out, record->key_size + score + entry), *at = room;
+        if (room == NULL)
+            return;
         if (scored)
-            popoto__request_argument(out, link->score.data, link->score.size);
-        char *room = popoto__buffer_grow(out, record->key_size);
-        if (room != NULL)
-            memcpy(room, out->data + record->key_at, record->key_size);
+            at = put_argument(at, link->score);
+        at = put(at, out->data + record->key_at, record->key_size);
         if (slot->entry.data != NULL)
-            popoto__request_argument(out, slot->entry.data, slot->entry.size);
-        at = link->next;
+            at = put_argument(at, slot->entry);
+        out->size = start + (size_t)(at - room);
+        place = link->next;
     }
 }
 
@@ -218,10 +263,19 @@ static popoto_text expect(const fresh_group *it, size_t commands) {
     for (size_t i = 0; i < commands; i++)
         popoto__buffer_append(&text, "+QUEUED\r\n", 9);
     expect_number(&text, '*', commands);
+    size_t at = 0, size = 0; /* of the last record's answers, which are mostly those of the next */
     for (size_t i = 0; i < it->count; i++) {
+        if (i > 0 && it->records[i].fields == it->records[i - 1].fields && !text.failed) {
+            char *room = popoto__buffer_grow(&text, size);
+            if (room != NULL)
+                memcpy(room, text.data + at, size);
+            continue;
+        }
+        at = text.size;
         expect_number(&text, ':', it->records[i].fields);
         if (it->expiry.data != NULL)
             popoto__buffer_append(&text, ":1\r\n", 4);
+        size = text.size - at;
     }
     for (size_t i = 0; i < it->run_count; i++)
         expect_number(&text, ':', it->runs[i].count);

@@ -13,42 +13,36 @@ static bool is_colon(const char *at, const char *end) {
     return (size_t)(end - at) >= COLON_SIZE && memcmp(at, COLON, COLON_SIZE) == 0;
 }
 
-/* A set of bytes, so that the usual byte costs one look. */
-typedef struct byte_set {
-    uint64_t bits[4];
-} byte_set;
+/* What is special about a byte: all escapes know the first half, those with a - the second, too. A { alone is
+ * nothing, but may begin what is. */
+#define ALWAYS 3U
+#define DASH   2U
+static const unsigned char escaped_by[256] = {
+    ['/'] = ALWAYS,  [':'] = ALWAYS, ['{'] = ALWAYS, ['\''] = ALWAYS, ['?'] = ALWAYS, ['*'] = ALWAYS,
+    ['^'] = ALWAYS, ['['] = ALWAYS, [']'] = ALWAYS, ['-'] = DASH,
+};
 
-static void add(byte_set *it, char c) {
-    unsigned char byte = (unsigned char)c;
-    it->bits[byte / 64] |= UINT64_C(1) << byte % 64;
-}
-
-static bool has(const byte_set *it, char c) {
-    unsigned char byte = (unsigned char)c;
-    return (it->bits[byte / 64] >> byte % 64) & 1;
+bool popoto__key_is_plain(const char *escapes, const char *data, size_t size) {
+    unsigned found = 0, wanted = strchr(escapes, '-') != NULL ? DASH : ALWAYS & ~DASH;
+    for (size_t i = 0; i < size; i++)
+        found |= escaped_by[(unsigned char)data[i]];
+    return (found & wanted) == 0;
 }
 
 void popoto__key_escape(buffer *out, const char *escapes, const char *data, size_t size) {
     if (size == 0)
         return;
-    byte_set prefixed = { { 0 } };
-    add(&prefixed, '/');
-    for (; *escapes != '\0'; escapes++)
-        add(&prefixed, *escapes);
-    byte_set special = prefixed;
-    add(&special, ':');
-    add(&special, '{');
-
+    unsigned wanted = strchr(escapes, '-') != NULL ? DASH : ALWAYS & ~DASH;
     const char *end = data + size;
     const char *plain = data; /* what was not yet appended and needs no escape */
     for (const char *at = data; at < end; at++) {
-        if (!has(&special, *at))
+        if ((escaped_by[(unsigned char)*at] & wanted) == 0)
             continue;
         if (*at == ':') {
             popoto__buffer_append(out, plain, (size_t)(at - plain));
             popoto__buffer_append(out, COLON, COLON_SIZE);
             plain = at + 1;
-        } else if (has(&prefixed, *at) || is_colon(at, end)) {
+        } else if (*at != '{' || is_colon(at, end)) {
             popoto__buffer_append(out, plain, (size_t)(at - plain));
             popoto__buffer_append(out, "/", 1);
             plain = at;

@@ -21,6 +21,9 @@
 /* Append the escaped segment. */
 void popoto__key_escape(buffer *out, const char *escapes, const char *data, size_t size);
 
+/* Whether a segment is its own escaped form: most are. */
+bool popoto__key_is_plain(const char *escapes, const char *data, size_t size);
+
 /* Append the segment that an escaped one stands for: the inverse of the above for whatever it can
  * write, in either dialect (reading accepts every escape of both); other input comes out with its
  * unknown escapes as they are. */

@@ -655,7 +655,12 @@ popoto_status popoto__segment(const model *of, const field *it, const popoto_val
         plain.size == strlen(of->null_segment) &&
         memcmp(plain.data, of->null_segment, plain.size) == 0)
         status = bad_value(of, it, value, why, "null stands so in keys, and the field may be null");
-    if (status == POPOTO_OK) {
+    if (status == POPOTO_OK && it->kind != POPOTO_KIND_TENANT && !text.failed &&
+        popoto__key_is_plain(of->escapes, plain.data, plain.size)) {
+        *out = (popoto_text){ popoto__arena_copy(memory, plain.data, plain.size), plain.size };
+        if (out->data == NULL)
+            status = popoto__fail_memory(why);
+    } else if (status == POPOTO_OK) {
         if (it->kind == POPOTO_KIND_TENANT)
             popoto__key_escape_tenant(&escaped, plain.data, plain.size);
         else
@@ -759,9 +764,6 @@ static popoto_status place_key(const model *of, const popoto_value *values, aren
                                placement *out, failure *why) {
     const popoto_text *segments[MODEL_MAX_FIELDS];
     out->key = (popoto_text){ NULL, 0 };
-    out->segments = popoto__arena_zeroed(memory, of->field_count, sizeof(popoto_text));
-    if (out->segments == NULL)
-        return popoto__fail_memory(why);
     popoto_status placed = place_tenant(of, values, memory, out, why);
     if (placed != POPOTO_OK)
         return placed;
@@ -778,6 +780,9 @@ static popoto_status place_key(const model *of, const popoto_value *values, aren
 popoto_status popoto__placement_of_values(const model *of, const popoto_value *values,
                                           const bool *named, arena *memory, placement *out,
                                           failure *why) {
+    out->segments = popoto__arena_zeroed(memory, of->field_count, sizeof(popoto_text));
+    if (out->segments == NULL)
+        return popoto__fail_memory(why);
     popoto_status status = place_key(of, values, memory, out, why);
     for (size_t i = 0; i < of->field_count && status == POPOTO_OK; i++)
         if (of->fields[i].is_partition && !of->fields[i].is_key && (named == NULL || named[i]))
@@ -802,7 +807,9 @@ popoto_status popoto__placement_of_partition(const model *of, const field *it,
 
 popoto_status popoto__key_of_values(const model *of, const popoto_value *values, arena *memory,
                                     popoto_text *key, failure *why) {
-    placement it;
+    popoto_text segments[MODEL_MAX_FIELDS];
+    placement it = { .segments = segments };
+    memset(segments, 0, of->field_count * sizeof *segments);
     popoto_status status = place_key(of, values, memory, &it, why);
     *key = status == POPOTO_OK ? it.key : (popoto_text){ NULL, 0 };
     return status;

@@ -450,6 +450,16 @@ static popoto_text copied(arena *memory, const buffer *from, size_t start, size_
                           end - start };
 }
 
+/* The commonest values straight into the arena, with a NUL behind them like all. */
+static bool encode_scalar(record_write *it, size_t i, size_t room) {
+    char *bytes = popoto__arena_bytes(it->memory, room + 1);
+    if (bytes == NULL)
+        return false;
+    it->encoded[i] = (popoto_text){ bytes, popoto__codec_write_scalar(bytes, &it->values[i]) };
+    bytes[it->encoded[i].size] = '\0';
+    return true;
+}
+
 static popoto_status encode_values(record_write *it, failure *why) {
     buffer bytes;
     popoto_status status = POPOTO_OK;
@@ -462,6 +472,12 @@ static popoto_status encode_values(record_write *it, failure *why) {
             (!it->of->fields[i].is_partition || it->of->fields[i].is_key) &&
             (it->pinned == NULL || !it->pinned[i]))
             continue;
+        size_t room_needed = popoto__codec_scalar_room(&it->values[i]);
+        if (room_needed > 0) {
+            if (!encode_scalar(it, i, room_needed))
+                status = popoto__fail_memory(why);
+            continue;
+        }
         popoto__buffer_clear(&bytes);
         bool written = popoto__codec_write(&bytes, &it->values[i], &reason);
         if (!written && !bytes.failed && !popoto__write_stores(it, i)) {

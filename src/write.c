@@ -93,14 +93,24 @@ static void generate_ulid(batch *it, popoto_id *id) {
     id->text[26] = '\0';
 }
 
+/* Eight digits of a number below 2^32 at once: each of its halves of bytes gets a byte of its own, to which
+ * '0' is added, or what leads to 'a' where it is above 9. */
+static void put_hexadecimal(char *out, const unsigned char bytes[4]) {
+    const uint64_t ones = UINT64_C(0x0101010101010101);
+    uint64_t spread = 0;
+    for (unsigned i = 0; i < 4; i++)
+        spread |= ((uint64_t)(bytes[i] >> 4) | (uint64_t)(bytes[i] & 15) << 8) << 16 * i;
+    uint64_t letters = (spread + 6 * ones) >> 4 & ones; /* 1 where above 9 */
+    spread += '0' * ones + letters * ('a' - '0' - 10);
+    for (unsigned i = 0; i < 8; i++)
+        out[i] = (char)(spread >> 8 * i & 0xFF);
+}
+
 static void generate_uuid4(batch *it, popoto_id *id) {
-    static const char digits[] = "0123456789abcdef";
     uuid_t random;
     random_uuid(it, random);
-    for (size_t i = 0; i < sizeof random; i++) {
-        id->text[2 * i] = digits[random[i] >> 4];
-        id->text[2 * i + 1] = digits[random[i] & 15];
-    }
+    for (size_t i = 0; i < sizeof random; i += 4)
+        put_hexadecimal(id->text + 2 * i, random + i);
     id->text[32] = '\0';
 }
 
