@@ -157,6 +157,9 @@ static char *put_argument(char *at, popoto_text text) {
     *at++ = '$';
     if (rest < 10) {
         *at++ = (char)('0' + rest);
+    } else if (rest < 100) {
+        *at++ = (char)('0' + rest / 10);
+        *at++ = (char)('0' + rest % 10);
     } else {
         for (; rest != 0; rest /= 10)
             *--head = (char)('0' + rest % 10);
@@ -175,9 +178,10 @@ static bool render_record(fresh_group *it, const record_write *write, fresh_reco
     static const char hset[] = "$4\r\nHSET\r\n", expire[] = "*3\r\n$6\r\nEXPIRE\r\n";
     buffer *out = it->out;
     const field *fields = it->of->fields;
+    bool all = popoto__write_stores_all(write);
     size_t count = 0, size = 2 * HEAD_ROOM + write->place.key.size + sizeof hset;
     for (size_t i = 0; i < it->of->field_count; i++)
-        if (popoto__write_stores(write, i)) {
+        if (all || popoto__write_stores(write, i)) {
             size += HEAD_ROOM + fields[i].argument.size + write->encoded[i].size;
             count++;
         }
@@ -194,7 +198,7 @@ static bool render_record(fresh_group *it, const record_write *write, fresh_reco
     record->key_size = start + (size_t)(at - room) - record->key_at;
     record->fields = count;
     for (size_t i = 0; i < it->of->field_count; i++)
-        if (popoto__write_stores(write, i)) {
+        if (all || popoto__write_stores(write, i)) {
             at = put(at, fields[i].argument.data, fields[i].argument.size);
             at = put_argument(at, write->encoded[i]);
         }

@@ -24,8 +24,11 @@ static const unsigned char escaped_by[256] = {
 
 bool popoto__key_is_plain(const char *escapes, const char *data, size_t size) {
     unsigned found = 0, wanted = strchr(escapes, '-') != NULL ? DASH : ALWAYS & ~DASH;
-    for (size_t i = 0; i < size; i++)
-        found |= escaped_by[(unsigned char)data[i]];
+    const unsigned char *at = (const unsigned char *)data;
+    for (; size >= 4; at += 4, size -= 4)
+        found |= escaped_by[at[0]] | escaped_by[at[1]] | escaped_by[at[2]] | escaped_by[at[3]];
+    for (; size > 0; at++, size--)
+        found |= escaped_by[*at];
     return (found & wanted) == 0;
 }
 

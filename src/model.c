@@ -578,8 +578,21 @@ static popoto_status accept_null(const model *of, const field *it, failure *why)
                                         : "it needs a value");
 }
 
+static popoto_status accept_other(const model *of, const field *it, const popoto_value *given,
+                                  popoto_value *taken, failure *why);
+
 popoto_status popoto__field_accept(const model *of, const field *it, const popoto_value *given,
                                    popoto_value *taken, failure *why) {
+    /* Most values are text that only its length could forbid. */
+    if (given->type != POPOTO_TEXT || it->type != POPOTO_TEXT || it->kind == POPOTO_KIND_SORTED ||
+        given->as.text.size > it->max_length)
+        return accept_other(of, it, given, taken, why);
+    *taken = *given;
+    return POPOTO_OK;
+}
+
+static popoto_status accept_other(const model *of, const field *it, const popoto_value *given,
+                                  popoto_value *taken, failure *why) {
     if (given->type == POPOTO_NULL) {
         *taken = *given;
         return accept_null(of, it, why);
@@ -627,8 +640,8 @@ static bool is_forgotten(const field *it, const popoto_value *value) {
            !members[it->declared->member].has_null;
 }
 
-popoto_status popoto__segment(const model *of, const field *it, const popoto_value *value,
-                              arena *memory, popoto_text *out, failure *why) {
+static popoto_status escaped_segment(const model *of, const field *it, const popoto_value *value,
+                                     arena *memory, popoto_text *out, failure *why) {
     buffer text, escaped;
     const char *reason = "out of memory";
     popoto__buffer_init(&text, memory->allocator);
@@ -655,12 +668,7 @@ popoto_status popoto__segment(const model *of, const field *it, const popoto_val
         plain.size == strlen(of->null_segment) &&
         memcmp(plain.data, of->null_segment, plain.size) == 0)
         status = bad_value(of, it, value, why, "null stands so in keys, and the field may be null");
-    if (status == POPOTO_OK && it->kind != POPOTO_KIND_TENANT && !text.failed &&
-        popoto__key_is_plain(of->escapes, plain.data, plain.size)) {
-        *out = (popoto_text){ popoto__arena_copy(memory, plain.data, plain.size), plain.size };
-        if (out->data == NULL)
-            status = popoto__fail_memory(why);
-    } else if (status == POPOTO_OK) {
+    if (status == POPOTO_OK) {
         if (it->kind == POPOTO_KIND_TENANT)
             popoto__key_escape_tenant(&escaped, plain.data, plain.size);
         else
@@ -674,6 +682,17 @@ popoto_status popoto__segment(const model *of, const field *it, const popoto_val
     popoto__buffer_free(&text);
     popoto__buffer_free(&escaped);
     return status;
+}
+
+/* Most are text that stands in a key as it is. */
+popoto_status popoto__segment(const model *of, const field *it, const popoto_value *value,
+                              arena *memory, popoto_text *out, failure *why) {
+    popoto_text text = value->as.text;
+    if (value->type != POPOTO_TEXT || it->kind == POPOTO_KIND_TENANT || it->declared->null ||
+        !popoto__key_is_plain(of->escapes, text.data, text.size))
+        return escaped_segment(of, it, value, memory, out, why);
+    *out = (popoto_text){ popoto__arena_copy(memory, text.data, text.size), text.size };
+    return out->data != NULL ? POPOTO_OK : popoto__fail_memory(why);
 }
 
 /* "{tenant}:prefix:segment:segment"; without the first part where the model is not strict. */
@@ -725,8 +744,7 @@ static popoto_text raw_segment(popoto_text segment, arena *memory) {
 static popoto_status check_raw_partition(const model *of, const field *it,
                                          const popoto_text *segments, arena *memory, failure *why) {
     shown room;
-    for (size_t i = 0; it->raw_partition && it->partition_count > 1 && i < it->partition_count;
-         i++) {
+    for (size_t i = 0; it->partition_count > 1 && i < it->partition_count; i++) {
         const field *by = &of->fields[it->partition[i]];
         popoto_text segment = segments[by->index];
         if (segment.data == NULL || (by->type != POPOTO_TEXT && by->type != POPOTO_BYTES))
@@ -788,7 +806,8 @@ popoto_status popoto__placement_of_values(const model *of, const popoto_value *v
         if (of->fields[i].is_partition && !of->fields[i].is_key && (named == NULL || named[i]))
             status = place_field(of, &of->fields[i], values, memory, out, why);
     for (size_t i = 0; i < of->field_count && status == POPOTO_OK; i++)
-        status = check_raw_partition(of, &of->fields[i], out->segments, memory, why);
+        if (of->fields[i].raw_partition)
+            status = check_raw_partition(of, &of->fields[i], out->segments, memory, why);
     return status;
 }
 
@@ -890,7 +909,9 @@ popoto_status popoto__partition_key(const model *of, const field *it, const popo
             return popoto__fail(why, POPOTO_CORRUPT,
                                 "the stored record lacks %s, so that %s.%s has no partition for it",
                                 of->fields[it->partition[i]].name, of->name.data, it->name);
-    popoto_status status = check_raw_partition(of, it, segments, memory, why);
+    popoto_status status = it->raw_partition
+                               ? check_raw_partition(of, it, segments, memory, why)
+                               : POPOTO_OK;
     if (status != POPOTO_OK)
         return status;
     *out = popoto__index_key(of, it, segments, memory);

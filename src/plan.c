@@ -438,6 +438,10 @@ static bool is_named(const record_write *it, size_t field_index) {
     return it->named == NULL || it->named[field_index];
 }
 
+bool popoto__write_stores_all(const record_write *it) {
+    return it->named == NULL && it->kind != WRITE_DELETE && it->kind != WRITE_TOUCH;
+}
+
 bool popoto__write_stores(const record_write *it, size_t field_index) {
     if (it->kind == WRITE_DELETE || it->kind == WRITE_TOUCH)
         return false;
@@ -460,13 +464,30 @@ static bool encode_scalar(record_write *it, size_t i, size_t room) {
     return true;
 }
 
-static popoto_status encode_values(record_write *it, failure *why) {
+static popoto_status encode_value(record_write *it, size_t i, failure *why) {
+    const char *reason = NULL;
     buffer bytes;
+    shown room;
     popoto_status status = POPOTO_OK;
     popoto__buffer_init(&bytes, it->memory->allocator);
+    bool written = popoto__codec_write(&bytes, &it->values[i], &reason);
+    if (written && !bytes.failed)
+        it->encoded[i] = copied(it->memory, &bytes, 0, bytes.size);
+    else if (!written && !bytes.failed && !popoto__write_stores(it, i))
+        it->stored[i].known = true; /* no guess either */
+    else if (!written && !bytes.failed)
+        status = popoto__fail(why, POPOTO_BAD_VALUE, "%s.%s = %s cannot be stored: %s",
+                              it->of->name.data, it->of->fields[i].name,
+                              popoto__show_value(&room, &it->values[i]), reason);
+    if (bytes.failed || (written && it->encoded[i].data == NULL))
+        status = popoto__fail_memory(why);
+    popoto__buffer_free(&bytes);
+    return status;
+}
+
+static popoto_status encode_values(record_write *it, failure *why) {
+    popoto_status status = POPOTO_OK;
     for (size_t i = 0; i < it->of->field_count && status == POPOTO_OK; i++) {
-        const char *reason = NULL;
-        shown room;
         /* Of a record that is not being stored only what tells its partition is of interest. */
         if ((it->kind == WRITE_DELETE || it->kind == WRITE_TOUCH) &&
             (!it->of->fields[i].is_partition || it->of->fields[i].is_key) &&
@@ -478,37 +499,21 @@ static popoto_status encode_values(record_write *it, failure *why) {
                 status = popoto__fail_memory(why);
             continue;
         }
-        popoto__buffer_clear(&bytes);
-        bool written = popoto__codec_write(&bytes, &it->values[i], &reason);
-        if (!written && !bytes.failed && !popoto__write_stores(it, i)) {
-            it->stored[i].known = true; /* no guess either */
-            continue;
-        }
-        if (!written && !bytes.failed)
-            status = popoto__fail(why, POPOTO_BAD_VALUE, "%s.%s = %s cannot be stored: %s",
-                                  it->of->name.data, it->of->fields[i].name,
-                                  popoto__show_value(&room, &it->values[i]), reason);
-        else if (bytes.failed)
-            status = popoto__fail_memory(why);
-        else
-            it->encoded[i] = copied(it->memory, &bytes, 0, bytes.size);
-        if (status == POPOTO_OK && it->encoded[i].data == NULL)
-            status = popoto__fail_memory(why);
+        status = encode_value(it, i, why);
     }
-    popoto__buffer_free(&bytes);
     return status;
 }
 
 popoto_status popoto__write_prepare(record_write *it, failure *why) {
     size_t count = it->of->field_count;
-    it->stored = popoto__arena_zeroed(it->memory, count, sizeof *it->stored);
-    it->encoded = popoto__arena_zeroed(it->memory, count, sizeof *it->encoded);
-    if (it->stored == NULL || it->encoded == NULL)
+    it->stored = popoto__arena_zeroed(it->memory, count, sizeof *it->stored + sizeof *it->encoded);
+    if (it->stored == NULL)
         return popoto__fail_memory(why);
+    it->encoded = (popoto_text *)(void *)(it->stored + count);
     popoto_status status = encode_values(it, why);
     /* What an object says of fields that are not being stored is a first guess; it may say nothing. */
     for (size_t i = 0; i < count; i++)
-        if (!popoto__write_stores(it, i) && it->values[i].type == POPOTO_NULL)
+        if (it->values[i].type == POPOTO_NULL && !popoto__write_stores(it, i))
             it->stored[i].known = true;
     it->place.key = it->old_key;
     if (status != POPOTO_OK || it->kind == WRITE_DELETE || it->kind == WRITE_TOUCH)

@@ -143,6 +143,7 @@ popoto_status popoto__write_prepare(record_write *it, failure *why);
 /* Whether a field's value goes into the record: key fields do whatever was named, unless the record has
  * them already. */
 bool popoto__write_stores(const record_write *it, size_t field_index);
+bool popoto__write_stores_all(const record_write *it);
 /* The plan from what is known so far. */
 popoto_status popoto__plan_write(record_write *it, plan *out, failure *why);
 

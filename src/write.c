@@ -37,6 +37,7 @@ typedef struct batch {
     const model *of;
     void *const *objects;
     item *items;
+    popoto_id *ids; /* by item and field; empty: none was generated */
     bool has_memory;
     const bool *named;
     const bool *pinned; /* the fields that scopes name */
@@ -93,29 +94,23 @@ static void generate_ulid(batch *it, popoto_id *id) {
     id->text[26] = '\0';
 }
 
-/* Eight digits of a number below 2^32 at once: each of its halves of bytes gets a byte of its own, to which
- * '0' is added, or what leads to 'a' where it is above 9. */
-static void put_hexadecimal(char *out, const unsigned char bytes[4]) {
-    const uint64_t ones = UINT64_C(0x0101010101010101);
-    uint64_t spread = 0;
-    for (unsigned i = 0; i < 4; i++)
-        spread |= ((uint64_t)(bytes[i] >> 4) | (uint64_t)(bytes[i] & 15) << 8) << 16 * i;
-    uint64_t letters = (spread + 6 * ones) >> 4 & ones; /* 1 where above 9 */
-    spread += '0' * ones + letters * ('a' - '0' - 10);
-    for (unsigned i = 0; i < 8; i++)
-        out[i] = (char)(spread >> 8 * i & 0xFF);
-}
+#define SIXTEEN(d)                                                                               \
+    d "0" d "1" d "2" d "3" d "4" d "5" d "6" d "7" d "8" d "9" d "a" d "b" d "c" d "d" d "e" d \
+      "f"
 
 static void generate_uuid4(batch *it, popoto_id *id) {
+    static const char digits[] = SIXTEEN("0") SIXTEEN("1") SIXTEEN("2") SIXTEEN("3") SIXTEEN("4")
+        SIXTEEN("5") SIXTEEN("6") SIXTEEN("7") SIXTEEN("8") SIXTEEN("9") SIXTEEN("a") SIXTEEN("b")
+            SIXTEEN("c") SIXTEEN("d") SIXTEEN("e") SIXTEEN("f");
     uuid_t random;
     random_uuid(it, random);
-    for (size_t i = 0; i < sizeof random; i += 4)
-        put_hexadecimal(id->text + 2 * i, random + i);
+    for (size_t i = 0; i < sizeof random; i++)
+        memcpy(id->text + 2 * i, digits + (size_t)2 * random[i], 2);
     id->text[32] = '\0';
 }
 
 /* An empty AUTO_KEY gets its value here; the object, only when the record is stored. */
-static popoto_status generate_keys(batch *it, item *one) {
+static void generate_keys(batch *it, item *one) {
     for (size_t i = 0; i < it->of->field_count; i++) {
         const field *about = &it->of->fields[i];
         popoto_value *value = &one->values[i];
@@ -124,15 +119,11 @@ static popoto_status generate_keys(batch *it, item *one) {
               (value->type == POPOTO_TEXT && value->as.text.size == 0)))
             continue;
         if (one->generated == NULL)
-            one->generated =
-                popoto__arena_zeroed(&it->db->scratch, it->of->field_count, sizeof *one->generated);
-        if (one->generated == NULL)
-            return popoto__fail_memory(&it->db->why);
-        (about->declared->generate == POPOTO_ULID ? generate_ulid
-                                                  : generate_uuid4)(it, &one->generated[i]);
-        *value = popoto_of_id(&one->generated[i]);
+            one->generated = it->ids + (size_t)(one - it->items) * it->of->field_count;
+        bool is_ulid = about->declared->generate == POPOTO_ULID;
+        (is_ulid ? generate_ulid : generate_uuid4)(it, &one->generated[i]);
+        *value = popoto_of_sized_text((popoto_text){ one->generated[i].text, is_ulid ? 26 : 32 });
     }
-    return POPOTO_OK;
 }
 
 /* Defaults where a new record has null, the initial confidence where it has none, and every value in
@@ -186,13 +177,13 @@ static popoto_status choose_kind(batch *it, item *one, write_kind asked) {
         status = check_whole(it, header);
     if (asked == WRITE_CREATE) {
         if (status == POPOTO_OK)
-            status = generate_keys(it, one);
+            generate_keys(it, one);
         if (status == POPOTO_OK && one->generated != NULL && !it->of->has_unique_key)
             one->write.kind = WRITE_FRESH;
         return status;
     }
     if (status == POPOTO_OK && asked == WRITE_STORE)
-        status = generate_keys(it, one);
+        generate_keys(it, one);
     if (status == POPOTO_OK)
         status =
             popoto__key_of_values(it->of, one->values, &it->db->scratch, &current, &it->db->why);
@@ -240,10 +231,7 @@ static popoto_status prepare(batch *it, item *one, write_kind asked) {
     one->write.memory = &it->db->scratch;
     one->write.named = it->named;
     one->write.pinned = it->pinned;
-    one->values = popoto__arena_zeroed(&it->db->scratch, it->of->field_count, sizeof *one->values);
     one->write.values = one->values;
-    if (one->values == NULL)
-        return popoto__fail_memory(&it->db->why);
     popoto_status status = popoto__db_values(it->db, it->of, one->object, one->values);
     if (status == POPOTO_OK)
         status = choose_kind(it, one, asked);
@@ -452,8 +440,15 @@ static popoto_status begin_batch(batch *it, void *const *objects, size_t count,
     popoto_db *db = it->db;
     popoto__arena_reset(&db->scratch);
     it->objects = objects;
-    it->items = popoto__arena_zeroed(&db->scratch, count, sizeof *it->items);
-    it->has_memory = it->items != NULL && popoto__scope_pins(db, it->of, &it->pinned);
+    size_t fields = it->of->field_count;
+    it->items = popoto__arena_allocate(&db->scratch, count * sizeof *it->items);
+    popoto_value *values = popoto__arena_allocate(&db->scratch, count * fields * sizeof *values);
+    it->ids = NULL;
+    if (it->of->has_auto_key)
+        it->ids = popoto__arena_allocate(&db->scratch, count * fields * sizeof *it->ids);
+    it->has_memory = it->items != NULL && values != NULL &&
+                     (it->ids != NULL || !it->of->has_auto_key) &&
+                     popoto__scope_pins(db, it->of, &it->pinned);
     it->run = (commit_batch){
         .db = db,
         .items = it->items,
@@ -467,7 +462,9 @@ static popoto_status begin_batch(batch *it, void *const *objects, size_t count,
         .concerns = concerns,
     };
     for (size_t i = 0; it->has_memory && i < count; i++) {
-        it->items[i].object = objects[i];
+        it->items[i] = (item){ .object = objects[i], .values = values + i * fields };
+        for (size_t k = 0; it->ids != NULL && k < fields; k++)
+            it->ids[i * fields + k].text[0] = '\0';
         popoto_status status = prepare(it, &it->items[i], asked);
         if (status == POPOTO_OK && it->if_unchanged)
             status = check_unchanged(it);
