@@ -62,21 +62,6 @@ static bool refuse(writer *it, const char *why) {
     return false;
 }
 
-size_t popoto__codec_scalar_room(const popoto_value *value) {
-    popoto_text text = value->as.text;
-    switch (value->type) {
-    case POPOTO_BOOL: return 1;
-    case POPOTO_INT:
-    case POPOTO_FLOAT: return 9;
-    case POPOTO_TEXT:
-        return text.data != NULL && text.size <= UINT32_MAX &&
-                       popoto__utf8_valid(text.data, text.size)
-                   ? text.size + 5
-                   : 0;
-    default: return 0;
-    }
-}
-
 /* A first byte and `width` bytes of a number, the highest first. */
 static size_t put_number(char *out, unsigned first, uint64_t bits, unsigned width) {
     out[0] = (char)first;
@@ -100,18 +85,40 @@ static size_t put_integer(char *out, int64_t value) {
                                  : put_number(out, 0xcf, bits, 8);
 }
 
+static size_t put_text_head(char *out, size_t size) {
+    return size < 32            ? put_number(out, 0xa0 | (unsigned)size, 0, 0)
+           : size <= UINT8_MAX  ? put_number(out, 0xd9, size, 1)
+           : size <= UINT16_MAX ? put_number(out, 0xda, size, 2)
+                                : put_number(out, 0xdb, size, 4);
+}
+
 static size_t put_text(char *out, popoto_text text) {
-    size_t head = text.size < 32            ? put_number(out, 0xa0 | (unsigned)text.size, 0, 0)
-                  : text.size <= UINT8_MAX  ? put_number(out, 0xd9, text.size, 1)
-                  : text.size <= UINT16_MAX ? put_number(out, 0xda, text.size, 2)
-                                            : put_number(out, 0xdb, text.size, 4);
+    size_t head = put_text_head(out, text.size);
     memcpy(out + head, text.data, text.size);
     return head + text.size;
+}
+
+size_t popoto__codec_scalar_size(const popoto_value *value) {
+    popoto_text text = value->as.text;
+    char room[9];
+    switch (value->type) {
+    case POPOTO_NULL:
+    case POPOTO_BOOL: return 1;
+    case POPOTO_INT: return put_integer(room, value->as.integer);
+    case POPOTO_FLOAT: return 9;
+    case POPOTO_TEXT:
+        return text.data != NULL && text.size <= UINT32_MAX &&
+                       popoto__utf8_valid(text.data, text.size)
+                   ? text.size + put_text_head(room, text.size)
+                   : 0;
+    default: return 0;
+    }
 }
 
 size_t popoto__codec_write_scalar(char *out, const popoto_value *value) {
     uint64_t bits;
     switch (value->type) {
+    case POPOTO_NULL: return put_number(out, 0xc0, 0, 0);
     case POPOTO_BOOL: return put_number(out, value->as.boolean ? 0xc3 : 0xc2, 0, 0);
     case POPOTO_INT: return put_integer(out, value->as.integer);
     case POPOTO_FLOAT:
@@ -123,7 +130,7 @@ size_t popoto__codec_write_scalar(char *out, const popoto_value *value) {
 
 /* Why not, where not. */
 static bool write_scalar(writer *it, const popoto_value *value) {
-    size_t room = popoto__codec_scalar_room(value), before = it->out->size;
+    size_t room = popoto__codec_scalar_size(value), before = it->out->size;
     if (room == 0)
         return refuse(it, value->as.text.size > UINT32_MAX ? TOO_LARGE : NOT_UTF8);
     char *at = popoto__buffer_grow(it->out, room);
@@ -218,7 +225,7 @@ static bool write_items(writer *it, const popoto_value *value, int depth) {
 
 static bool write_value(writer *it, const popoto_value *value, int depth) {
     switch (value->type) {
-    case POPOTO_NULL: msgpack_pack_nil(&it->packer); return true;
+    case POPOTO_NULL:
     case POPOTO_BOOL:
     case POPOTO_INT:
     case POPOTO_FLOAT: return write_scalar(it, value);

@@ -349,6 +349,11 @@ static size_t render_round(commit_batch *it) {
 /* Transactions that ran in part, because a foreign key stands where one of their indexes should: take out
  * what they did. The records' keys were generated for them, so nobody else's work is undone. */
 static void undo_broken(commit_batch *it) {
+    bool any = false;
+    for (size_t i = 0; i < it->count; i++)
+        any = any || item_at(it, i)->state == COMMIT_BROKEN;
+    if (!any)
+        return;
     failure kept = it->db->why;
     size_t count = 0;
     popoto__buffer_clear(&it->db->request);

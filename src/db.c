@@ -517,39 +517,6 @@ popoto_text popoto__db_script(const popoto_db *db, script_id which) {
 
 /* ----- What is remembered of objects ---------------------------------------------------------- */
 
-static uint64_t mix(uint64_t hash, uint64_t part) {
-    hash = (hash ^ part) * 0xFF51AFD7ED558CCDU;
-    return hash ^ hash >> 32;
-}
-
-uint64_t popoto__digest(const void *data, size_t size) {
-    const unsigned char *at = data;
-    uint64_t hash = 0x9E3779B97F4A7C15U ^ size;
-    uint64_t part = 0;
-    size_t left = size;
-    for (; left >= sizeof part; at += sizeof part, left -= sizeof part) {
-        memcpy(&part, at, sizeof part);
-        hash = mix(hash, part);
-    }
-    /* The rest is taken with what comes before it, as eight bytes: a copy of any size costs more. */
-    if (left > 0 && size >= sizeof part) {
-        memcpy(&part, at + left - sizeof part, sizeof part);
-        hash = mix(hash, part);
-    } else if (left > 0) {
-        memcpy(&part, at, left);
-        hash = mix(hash, part);
-    }
-    hash *= 0xC4CEB9FE1A85EC53U;
-    hash ^= hash >> 29;
-    return hash ? hash : 1;
-}
-
-uint64_t popoto__content_digest(size_t field_index, popoto_text bytes) {
-    uint64_t digest = bytes.data == NULL ? 1 : popoto__digest(bytes.data, bytes.size);
-    digest = (digest ^ (field_index + 1)) * 0x9E3779B97F4A7C15U;
-    return digest ^ digest >> 31;
-}
-
 static void ring_write(key_log *log, const void *data, size_t size) {
     size_t at = (size_t)(log->head % KEY_LOG_SIZE);
     size_t first = size < KEY_LOG_SIZE - at ? size : KEY_LOG_SIZE - at;

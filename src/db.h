@@ -96,10 +96,6 @@ popoto_status popoto__db_shape_script(popoto_db *db, const write_shape *it, shap
 void popoto__db_render_load(popoto_db *db, const write_shape *it);
 void popoto__db_take_load(shape_script *it, const reply *answer);
 
-/* A digest that is never 0. Not secret, and no proof against somebody who looks for collisions: it
- * tells an object's own changes, and what is stored is checked by its bytes. */
-uint64_t popoto__digest(const void *data, size_t size);
-
 /* Remember under which key an object of the caller's is stored; the result goes into its header's
  * origin. */
 uint64_t popoto__db_remember(popoto_db *db, popoto_text key);
@@ -122,9 +118,6 @@ popoto_status popoto__db_values(popoto_db *db, const model *of, const void *obje
 
 /* A copy of a text for the caller, to be released with popoto_free. */
 popoto_status popoto__db_hand_out(popoto_db *db, popoto_text text, popoto_text *out);
-
-/* The digest of what a record holds is the sum of these over its fields (data NULL: it lacks it). */
-uint64_t popoto__content_digest(size_t field_index, popoto_text bytes);
 
 /* The start of every call on a CONFIDENCE field. */
 popoto_status popoto__confidence_begin(popoto_db *db, const popoto_model *declared,

@@ -1,6 +1,7 @@
 #include "fresh.h"
 
-#include <stdio.h>
+#include "object.h"
+
 #include <string.h>
 
 /* A transaction beyond this holds the server and its memory for long: what comes then goes by itself. */
@@ -10,6 +11,7 @@ struct fresh_record {
     size_t key_at; /* its key as an argument, "$7\r\nNote:ab\r\n", in `out` */
     size_t key_size;
     size_t fields; /* that its HSET stores */
+    uint64_t content;
 };
 
 /* One index of the model: the set of all records, or that of a field. */
@@ -151,57 +153,89 @@ static char *put(char *at, const char *data, size_t size) {
     return at + size;
 }
 
-static char *put_argument(char *at, popoto_text text) {
+static char *put_head(char *at, char mark, size_t size) {
     char digits[HEAD_ROOM], *head = digits + HEAD_ROOM;
-    size_t rest = text.size;
-    *at++ = '$';
-    if (rest < 10) {
-        *at++ = (char)('0' + rest);
-    } else if (rest < 100) {
-        *at++ = (char)('0' + rest / 10);
-        *at++ = (char)('0' + rest % 10);
+    *at++ = mark;
+    if (size < 10) {
+        *at++ = (char)('0' + size);
+    } else if (size < 100) {
+        *at++ = (char)('0' + size / 10);
+        *at++ = (char)('0' + size % 10);
     } else {
-        for (; rest != 0; rest /= 10)
-            *--head = (char)('0' + rest % 10);
+        for (; size != 0; size /= 10)
+            *--head = (char)('0' + size % 10);
         at = put(at, head, (size_t)(digits + HEAD_ROOM - head));
     }
-    *at++ = '\r';
-    *at++ = '\n';
-    at = put(at, text.data, text.size);
     *at++ = '\r';
     *at++ = '\n';
     return at;
 }
 
-/* HSET with all that is stored, and EXPIRE. False: no memory. */
-static bool render_record(fresh_group *it, const record_write *write, fresh_record *record) {
+static char *put_end(char *at) {
+    *at++ = '\r';
+    *at++ = '\n';
+    return at;
+}
+
+static char *put_argument(char *at, popoto_text text) {
+    return put_end(put(put_head(at, '$', text.size), text.data, text.size));
+}
+
+/* The fields that are stored, with the room for each value, or 0 where it is encoded already. False: one cannot be
+ * stored, or there is no memory. */
+static bool measure(const fresh_group *it, record_write *write, bool all, size_t *rooms,
+                    size_t *count, size_t *size) {
+    for (size_t i = 0; i < it->of->field_count; i++) {
+        if (!all && !popoto__write_stores(write, i))
+            continue;
+        size_t room = popoto__codec_scalar_size(&write->values[i]);
+        rooms[i] = room;
+        if (room == 0 && !popoto__plan_encode(write, i))
+            return false;
+        *size += HEAD_ROOM + it->of->fields[i].argument.size +
+                 (room == 0 ? write->encoded[i].size : room);
+        ++*count;
+    }
+    return true;
+}
+
+/* HSET with all that is stored, and EXPIRE. */
+static bool render_record(fresh_group *it, record_write *write, fresh_record *record) {
     static const char hset[] = "$4\r\nHSET\r\n", expire[] = "*3\r\n$6\r\nEXPIRE\r\n";
     buffer *out = it->out;
-    const field *fields = it->of->fields;
+    size_t rooms[MODEL_MAX_FIELDS];
     bool all = popoto__write_stores_all(write);
-    size_t count = 0, size = 2 * HEAD_ROOM + write->place.key.size + sizeof hset;
-    for (size_t i = 0; i < it->of->field_count; i++)
-        if (all || popoto__write_stores(write, i)) {
-            size += HEAD_ROOM + fields[i].argument.size + write->encoded[i].size;
-            count++;
-        }
-    if (it->expiry.data != NULL)
-        size += 2 * HEAD_ROOM + write->place.key.size + sizeof expire + it->expiry.size;
-    popoto__request_begin(out, 2 + 2 * count);
+    size_t count = 0, size = 4 * HEAD_ROOM + 2 * write->place.key.size + sizeof hset +
+                             sizeof expire + it->expiry.size;
+    if (!measure(it, write, all, rooms, &count, &size))
+        return false;
     size_t start = out->size;
     char *room = popoto__buffer_grow(out, size), *at = room;
     if (room == NULL)
         return false;
+    at = put_head(at, '*', 2 + 2 * count);
     at = put(at, hset, sizeof hset - 1);
     record->key_at = start + (size_t)(at - room);
     at = put_argument(at, write->place.key);
     record->key_size = start + (size_t)(at - room) - record->key_at;
     record->fields = count;
-    for (size_t i = 0; i < it->of->field_count; i++)
-        if (all || popoto__write_stores(write, i)) {
-            at = put(at, fields[i].argument.data, fields[i].argument.size);
-            at = put_argument(at, write->encoded[i]);
-        }
+    record->content = 0;
+    for (size_t i = 0; i < it->of->field_count; i++) {
+        const field *about = &it->of->fields[i];
+        if (!all && !popoto__write_stores(write, i))
+            continue;
+        popoto_text value = write->encoded[i];
+        at = put(at, about->argument.data, about->argument.size);
+        at = put_head(at, '$', rooms[i] == 0 ? value.size : rooms[i]);
+        if (rooms[i] == 0)
+            put(at, value.data, value.size);
+        else
+            value.size = popoto__codec_write_scalar(at, &write->values[i]);
+        value.data = at;
+        if (all)
+            record->content += popoto__content_digest(i, value);
+        at = put_end(at + value.size);
+    }
     if (it->expiry.data != NULL) {
         at = put(at, expire, sizeof expire - 1);
         at = put_argument(put_argument(at, write->place.key), it->expiry);
@@ -210,7 +244,7 @@ static bool render_record(fresh_group *it, const record_write *write, fresh_reco
     return true;
 }
 
-bool popoto__fresh_add(fresh_group *it, const record_write *write) {
+bool popoto__fresh_add(fresh_group *it, record_write *write) {
     fresh_link *links = &it->links[it->count * it->slot_count];
     buffer *out = it->out;
     if (it->count == it->room || out->size - it->start > LARGEST || !find_links(it, write, links))
@@ -232,31 +266,34 @@ static void render_run(const fresh_group *it, const fresh_run *run) {
     buffer *out = it->out;
     bool scored = slot->about != NULL && slot->about->kind == POPOTO_KIND_SORTED;
     size_t each = scored || slot->entry.data != NULL ? 2 : 1;
-    popoto__request_begin(out, 2 + each * run->count);
-    popoto__request_argument(out, slot->name.data, slot->name.size);
-    popoto__request_argument(out, run->key.data, run->key.size);
+    size_t start = out->size, size = 3 * HEAD_ROOM + slot->name.size + run->key.size;
+    for (size_t i = 0, place = run->first; i < run->count; i++) {
+        const fresh_link *link = &it->links[place * it->slot_count + run->slot];
+        size += it->records[place].key_size + (each - 1) * HEAD_ROOM + slot->entry.size +
+                (scored ? link->score.size : 0);
+        place = link->next;
+    }
+    char *room = popoto__buffer_grow(out, size), *at = room;
+    if (room == NULL)
+        return;
+    at = put_head(at, '*', 2 + each * run->count);
+    at = put_argument(put_argument(at, slot->name), run->key);
     for (size_t i = 0, place = run->first; i < run->count; i++) {
         const fresh_record *record = &it->records[place];
         const fresh_link *link = &it->links[place * it->slot_count + run->slot];
-        size_t start = out->size, score = scored ? HEAD_ROOM + link->score.size : 0;
-        size_t entry = slot->entry.data != NULL ? HEAD_ROOM + slot->entry.size : 0;
-        char *room = popoto__buffer_grow(out, record->key_size + score + entry), *at = room;
-        if (room == NULL)
-            return;
         if (scored)
             at = put_argument(at, link->score);
         at = put(at, out->data + record->key_at, record->key_size);
         if (slot->entry.data != NULL)
             at = put_argument(at, slot->entry);
-        out->size = start + (size_t)(at - room);
         place = link->next;
     }
+    out->size = start + (size_t)(at - room);
 }
 
 static void expect_number(buffer *out, char mark, size_t number) {
-    char text[24];
-    int size = snprintf(text, sizeof text, "%c%zu\r\n", mark, number);
-    popoto__buffer_append(out, text, (size_t)size);
+    char text[HEAD_ROOM];
+    popoto__buffer_append(out, text, (size_t)(put_head(text, mark, number) - text));
 }
 
 /* A set's and a sorted set's answer is how many members are new: all are. */
@@ -318,4 +355,8 @@ bool popoto__fresh_concerns(const fresh_group *it, size_t index, size_t record) 
         if (it->links[record * it->slot_count + i].run == index - own)
             return true;
     return false;
+}
+
+uint64_t popoto__fresh_content(const fresh_group *it, size_t record) {
+    return it->records[record].content;
 }

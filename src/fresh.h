@@ -30,7 +30,9 @@ typedef struct fresh_group {
 /* For `room` records at most. False: no memory. */
 bool popoto__fresh_begin(fresh_group *it, const model *of, size_t room, arena *memory, buffer *out);
 /* One more, which is WRITE_FRESH and prepared. False: it has to go by itself, and nothing was changed. */
-bool popoto__fresh_add(fresh_group *it, const record_write *write);
+bool popoto__fresh_add(fresh_group *it, record_write *write);
+/* The digest of what a record holds; 0: it does not hold all of the model's fields. */
+uint64_t popoto__fresh_content(const fresh_group *it, size_t record);
 /* Append the rest; returns how many replies all will bring, and how they look when all goes well. */
 size_t popoto__fresh_end(fresh_group *it, popoto_text *expected);
 /* Whether the command of which EXEC's list has the answer at `index` was about a record. */

@@ -23,13 +23,13 @@ static const unsigned char escaped_by[256] = {
 };
 
 bool popoto__key_is_plain(const char *escapes, const char *data, size_t size) {
-    unsigned found = 0, wanted = strchr(escapes, '-') != NULL ? DASH : ALWAYS & ~DASH;
+    unsigned found = 0;
     const unsigned char *at = (const unsigned char *)data;
     for (; size >= 4; at += 4, size -= 4)
         found |= escaped_by[at[0]] | escaped_by[at[1]] | escaped_by[at[2]] | escaped_by[at[3]];
     for (; size > 0; at++, size--)
         found |= escaped_by[*at];
-    return (found & wanted) == 0;
+    return found == 0 || (found == DASH && strchr(escapes, '-') == NULL);
 }
 
 void popoto__key_escape(buffer *out, const char *escapes, const char *data, size_t size) {

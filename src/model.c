@@ -441,6 +441,7 @@ static popoto_status compile_fields(model *of, const dialect *how, arena *memory
         else if (it->is_key)
             keys[of->key_count++] = i;
         it->raw_partition = it->kind == POPOTO_KIND_CONFIDENCE && how->raw_confidence_partition;
+        of->raw_partitions = of->raw_partitions || it->raw_partition;
         of->has_auto_key = of->has_auto_key || it->kind == POPOTO_KIND_AUTO_KEY;
         of->has_unique_key = of->has_unique_key || it->kind == POPOTO_KIND_UNIQUE_KEY;
         char digits[24];
@@ -583,12 +584,16 @@ static popoto_status accept_other(const model *of, const field *it, const popoto
 
 popoto_status popoto__field_accept(const model *of, const field *it, const popoto_value *given,
                                    popoto_value *taken, failure *why) {
-    /* Most values are text that only its length could forbid. */
-    if (given->type != POPOTO_TEXT || it->type != POPOTO_TEXT || it->kind == POPOTO_KIND_SORTED ||
-        given->as.text.size > it->max_length)
-        return accept_other(of, it, given, taken, why);
-    *taken = *given;
-    return POPOTO_OK;
+    /* Most values are text that only its length could forbid, or numbers. */
+    if (given->type == it->type &&
+        ((given->type == POPOTO_TEXT && given->as.text.size <= it->max_length &&
+          it->kind != POPOTO_KIND_SORTED) ||
+         (given->type == POPOTO_FLOAT && it->kind != POPOTO_KIND_CONFIDENCE &&
+          given->as.real == given->as.real))) {
+        *taken = *given;
+        return POPOTO_OK;
+    }
+    return accept_other(of, it, given, taken, why);
 }
 
 static popoto_status accept_other(const model *of, const field *it, const popoto_value *given,
@@ -802,10 +807,10 @@ popoto_status popoto__placement_of_values(const model *of, const popoto_value *v
     if (out->segments == NULL)
         return popoto__fail_memory(why);
     popoto_status status = place_key(of, values, memory, out, why);
-    for (size_t i = 0; i < of->field_count && status == POPOTO_OK; i++)
+    for (size_t i = 0; of->moves && i < of->field_count && status == POPOTO_OK; i++)
         if (of->fields[i].is_partition && !of->fields[i].is_key && (named == NULL || named[i]))
             status = place_field(of, &of->fields[i], values, memory, out, why);
-    for (size_t i = 0; i < of->field_count && status == POPOTO_OK; i++)
+    for (size_t i = 0; of->raw_partitions && i < of->field_count && status == POPOTO_OK; i++)
         if (of->fields[i].raw_partition)
             status = check_raw_partition(of, &of->fields[i], out->segments, memory, why);
     return status;

@@ -52,6 +52,7 @@ struct model {
     size_t key_count;
     bool has_auto_key;
     bool has_unique_key;
+    bool raw_partitions; /* of some field */
     bool moves; /* some index is partitioned by a field that is no part of the key, so a record can
                    move between partitions without changing its key */
 };

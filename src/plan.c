@@ -485,6 +485,12 @@ static popoto_status encode_value(record_write *it, size_t i, failure *why) {
     return status;
 }
 
+bool popoto__plan_encode(record_write *it, size_t field_index) {
+    failure ignored;
+    return encode_value(it, field_index, &ignored) == POPOTO_OK &&
+           it->encoded[field_index].data != NULL;
+}
+
 static popoto_status encode_values(record_write *it, failure *why) {
     popoto_status status = POPOTO_OK;
     for (size_t i = 0; i < it->of->field_count && status == POPOTO_OK; i++) {
@@ -493,7 +499,7 @@ static popoto_status encode_values(record_write *it, failure *why) {
             (!it->of->fields[i].is_partition || it->of->fields[i].is_key) &&
             (it->pinned == NULL || !it->pinned[i]))
             continue;
-        size_t room_needed = popoto__codec_scalar_room(&it->values[i]);
+        size_t room_needed = popoto__codec_scalar_size(&it->values[i]);
         if (room_needed > 0) {
             if (!encode_scalar(it, i, room_needed))
                 status = popoto__fail_memory(why);
@@ -510,7 +516,8 @@ popoto_status popoto__write_prepare(record_write *it, failure *why) {
     if (it->stored == NULL)
         return popoto__fail_memory(why);
     it->encoded = (popoto_text *)(void *)(it->stored + count);
-    popoto_status status = encode_values(it, why);
+    it->is_encoded = it->kind != WRITE_FRESH;
+    popoto_status status = it->is_encoded ? encode_values(it, why) : POPOTO_OK;
     /* What an object says of fields that are not being stored is a first guess; it may say nothing. */
     for (size_t i = 0; i < count; i++)
         if (it->values[i].type == POPOTO_NULL && !popoto__write_stores(it, i))
@@ -868,9 +875,10 @@ popoto_status popoto__plan_write(record_write *it, plan *out, failure *why) {
     placement before;
     bool was_there =
         it->kind == WRITE_REPLACE || it->kind == WRITE_DELETE || it->kind == WRITE_STORE;
-    popoto_status status = POPOTO_OK;
+    popoto_status status = it->is_encoded ? POPOTO_OK : encode_values(it, why);
+    it->is_encoded = true;
     popoto__plan_init(out, it->memory);
-    if (was_there)
+    if (status == POPOTO_OK && was_there)
         status = place_before(it, &before, why);
     else
         before = (placement){ it->place.key, it->place.segments };

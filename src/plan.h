@@ -135,6 +135,7 @@ typedef struct record_write {
     /* Set by popoto__plan_write: */
     placement place;      /* where the record is to be */
     popoto_text *encoded; /* by field: its MessagePack */
+    bool is_encoded;      /* a new record's values only are when it is planned by itself */
     bool moves_key;       /* it is stored under another name than before */
 } record_write;
 
@@ -147,8 +148,9 @@ bool popoto__write_stores_all(const record_write *it);
 /* The plan from what is known so far. */
 popoto_status popoto__plan_write(record_write *it, plan *out, failure *why);
 
-/* The parts that fresh puts together, too: what a new record has in a companion hash, EXPIRE's argument, the
+/* The parts that fresh puts together, too: a value's MessagePack, what a new record has in a companion hash, EXPIRE's argument, the
  * score of a value. data NULL, or false: no memory; false: there is none. */
+bool popoto__plan_encode(record_write *it, size_t field_index);
 popoto_text popoto__plan_entry(const field *about, arena *memory);
 popoto_text popoto__plan_expiry(const model *of, arena *memory);
 bool popoto__plan_score(const popoto_value *value, arena *memory, popoto_text *score);

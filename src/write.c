@@ -346,7 +346,11 @@ static popoto_status remember(batch *it, item *one) {
         return POPOTO_OK;
     }
     popoto_text key = one->write.place.key;
-    uint64_t content = content_of(one, it->of, &whole);
+    uint64_t content = 0;
+    if (one->done.is_grouped)
+        content = popoto__fresh_content(&it->group, one->place), whole = true;
+    else
+        content = content_of(one, it->of, &whole);
     uint64_t digest = popoto__digest(key.data, key.size);
     popoto_status status = set_generated(it, one);
     if (status != POPOTO_OK)
