@@ -7,6 +7,9 @@
 /* A transaction beyond this holds the server and its memory for long: what comes then goes by itself. */
 #define LARGEST ((size_t)4 * 1024 * 1024)
 
+/* "$12345\r\n" and the end of an argument, at most. */
+#define HEAD_ROOM ((size_t)24)
+
 struct fresh_record {
     size_t key_at; /* its key as an argument, "$7\r\nNote:ab\r\n", in `out` */
     size_t key_size;
@@ -21,6 +24,7 @@ struct fresh_slot {
     popoto_text entry;  /* CONFIDENCE: what a new record has */
     const size_t *by;   /* the fields whose segments its key is made of */
     size_t by_count;
+    bool is_sorted;
     size_t newest; /* its latest run, plus one; 0: none */
 };
 
@@ -30,6 +34,7 @@ struct fresh_run {
     popoto_text key;
     const popoto_text *segments; /* of its first record */
     size_t first, last, count;   /* of its records */
+    size_t size;                 /* of its members as arguments, at most */
     size_t older;                /* the one before it of its slot, plus one */
 };
 
@@ -50,7 +55,8 @@ static bool add_slot(fresh_group *it, const field *about) {
         return true;
     slot->by = about->is_key ? &about->index : about->partition;
     slot->by_count = about->is_key ? 1 : about->partition_count;
-    if (about->kind == POPOTO_KIND_SORTED)
+    slot->is_sorted = about->kind == POPOTO_KIND_SORTED;
+    if (slot->is_sorted)
         slot->name = TEXT("ZADD");
     if (about->kind != POPOTO_KIND_CONFIDENCE)
         return true;
@@ -111,16 +117,32 @@ static fresh_run *find_run(fresh_group *it, size_t slot_index, const popoto_text
     return run->key.data == NULL ? NULL : run;
 }
 
+/* Whether a record has the places of the last one: they mostly come tenant by tenant. */
+static bool is_like_last(const fresh_group *it, const popoto_text *segments) {
+    for (size_t i = 0; i < it->of->field_count; i++) {
+        popoto_text last = it->last[i];
+        if (it->of->fields[i].places_index &&
+            (last.data == NULL || segments[i].data == NULL || !same(last, segments[i])))
+            return false;
+    }
+    return true;
+}
+
 /* Its place in every index. False: it has none in some, or no score, or there is no memory. */
 static bool find_links(fresh_group *it, const record_write *write, fresh_link *links) {
     const popoto_text *segments = write->place.segments;
     size_t free_run = it->run_count;
+    bool like_last = it->count > 0 && is_like_last(it, segments);
     for (size_t i = 0; i < it->slot_count; i++) {
         const field *about = it->slots[i].about;
-        if (about != NULL && !popoto__partition_is_told(about, &write->place))
-            return false;
-        if (about != NULL && about->kind == POPOTO_KIND_SORTED &&
+        if (it->slots[i].is_sorted &&
             !popoto__plan_score(&write->values[about->index], it->memory, &links[i].score))
+            return false;
+        if (like_last) {
+            links[i].run = links[i - it->slot_count].run;
+            continue;
+        }
+        if (about != NULL && !popoto__partition_is_told(about, &write->place))
             return false;
         const fresh_run *run = find_run(it, i, segments, &free_run);
         if (run == NULL)
@@ -130,7 +152,8 @@ static bool find_links(fresh_group *it, const record_write *write, fresh_link *l
     return true;
 }
 
-static void join_runs(fresh_group *it, fresh_link *links) {
+static void join_runs(fresh_group *it, const record_write *write, fresh_link *links) {
+    it->last = write->place.segments;
     for (size_t i = 0; i < it->slot_count; i++) {
         fresh_run *run = &it->runs[links[i].run];
         if (run->count == 0) {
@@ -142,11 +165,13 @@ static void join_runs(fresh_group *it, fresh_link *links) {
         }
         run->last = it->count;
         run->count++;
+        run->size += it->records[it->count].key_size;
+        if (it->slots[i].is_sorted)
+            run->size += HEAD_ROOM + links[i].score.size;
     }
 }
 
 /* An argument, "$3\r\nabc\r\n", where there is room: this is most of the work, and everything is copied once. */
-#define HEAD_ROOM ((size_t)24)
 
 static char *put(char *at, const char *data, size_t size) {
     memcpy(at, data, size);
@@ -254,7 +279,7 @@ bool popoto__fresh_add(fresh_group *it, record_write *write) {
         out->size = before;
         return false;
     }
-    join_runs(it, links);
+    join_runs(it, write, links);
     it->count++;
     return true;
 }
@@ -264,15 +289,11 @@ bool popoto__fresh_add(fresh_group *it, record_write *write) {
 static void render_run(const fresh_group *it, const fresh_run *run) {
     const fresh_slot *slot = &it->slots[run->slot];
     buffer *out = it->out;
-    bool scored = slot->about != NULL && slot->about->kind == POPOTO_KIND_SORTED;
+    bool scored = slot->is_sorted;
     size_t each = scored || slot->entry.data != NULL ? 2 : 1;
-    size_t start = out->size, size = 3 * HEAD_ROOM + slot->name.size + run->key.size;
-    for (size_t i = 0, place = run->first; i < run->count; i++) {
-        const fresh_link *link = &it->links[place * it->slot_count + run->slot];
-        size += it->records[place].key_size + (each - 1) * HEAD_ROOM + slot->entry.size +
-                (scored ? link->score.size : 0);
-        place = link->next;
-    }
+    size_t start = out->size, size = run->size + 3 * HEAD_ROOM + slot->name.size + run->key.size;
+    if (slot->entry.data != NULL)
+        size += run->count * (HEAD_ROOM + slot->entry.size);
     char *room = popoto__buffer_grow(out, size), *at = room;
     if (room == NULL)
         return;

@@ -24,7 +24,8 @@ typedef struct fresh_group {
     fresh_link *links; /* of each record and slot */
     fresh_run *runs;   /* the index commands */
     size_t run_count;
-    popoto_text expiry; /* an argument; data NULL: none */
+    const popoto_text *last; /* the segments of the latest record */
+    popoto_text expiry;      /* an argument; data NULL: none */
 } fresh_group;
 
 /* For `room` records at most. False: no memory. */

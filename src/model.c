@@ -316,6 +316,7 @@ static bool set_prefix(const dialect *how, const model *of, field *it, arena *me
     const char *suffix = it->kind == POPOTO_KIND_CONFIDENCE ? how->confidence_suffix : "";
     if (kind == NULL)
         return true;
+    it->places_index = it->is_key;
     it->prefix =
         joined(memory, (const char *[]){ kind, ":", of->name.data, ":", it->name, suffix }, 6);
     return it->prefix.data != NULL;
@@ -357,6 +358,7 @@ static popoto_status set_partition(model *of, field *it, arena *memory, failure 
             continue; /* every key of a strict model is its tenant's already */
         indexes[it->partition_count++] = by->index;
         of->fields[by->index].is_partition = true;
+        of->fields[by->index].places_index = true;
         of->moves = of->moves || !by->is_key;
     }
     if (!named)
@@ -436,6 +438,7 @@ static popoto_status compile_fields(model *of, const dialect *how, arena *memory
         if (it->kind == POPOTO_KIND_TENANT && of->tenant != NULL)
             return bad_field(of->declared, declared, why,
                              "a record has one tenant, and there is a TENANT already");
+        it->places_index = it->kind == POPOTO_KIND_TENANT;
         if (it->kind == POPOTO_KIND_TENANT)
             of->tenant = it;
         else if (it->is_key)
@@ -783,18 +786,34 @@ static popoto_status place_tenant(const model *of, const popoto_value *values, a
     return of->tenant != NULL ? place_field(of, of->tenant, values, memory, out, why) : POPOTO_OK;
 }
 
-static popoto_status place_key(const model *of, const popoto_value *values, arena *memory,
-                               placement *out, failure *why) {
+/* The placement of a record that was made just before, where there is one. */
+typedef struct neighbour {
+    const popoto_value *values;
+    const popoto_text *segments;
+} neighbour;
+
+static bool is_same_text(const popoto_value *a, const popoto_value *b) {
+    return a->type == POPOTO_TEXT && b->type == POPOTO_TEXT && a->as.text.data == b->as.text.data &&
+           a->as.text.size == b->as.text.size;
+}
+
+static popoto_status place_key(const model *of, const popoto_value *values, neighbour last,
+                               arena *memory, placement *out, failure *why) {
     const popoto_text *segments[MODEL_MAX_FIELDS];
     out->key = (popoto_text){ NULL, 0 };
     popoto_status placed = place_tenant(of, values, memory, out, why);
     if (placed != POPOTO_OK)
         return placed;
     for (size_t i = 0; i < of->key_count; i++) {
-        popoto_status status = place_field(of, &of->fields[of->keys[i]], values, memory, out, why);
+        size_t at = of->keys[i];
+        popoto_status status = POPOTO_OK;
+        segments[i] = &out->segments[at];
+        if (last.values != NULL && is_same_text(&last.values[at], &values[at]))
+            out->segments[at] = last.segments[at];
+        else
+            status = place_field(of, &of->fields[at], values, memory, out, why);
         if (status != POPOTO_OK)
             return status;
-        segments[i] = &out->segments[of->keys[i]];
     }
     out->key = with_segments(of, out->segments, of->name, segments, of->key_count, memory);
     return out->key.data != NULL ? POPOTO_OK : popoto__fail_memory(why);
@@ -803,10 +822,18 @@ static popoto_status place_key(const model *of, const popoto_value *values, aren
 popoto_status popoto__placement_of_values(const model *of, const popoto_value *values,
                                           const bool *named, arena *memory, placement *out,
                                           failure *why) {
+    return popoto__placement_after(of, values, named, NULL, NULL, memory, out, why);
+}
+
+popoto_status popoto__placement_after(const model *of, const popoto_value *values,
+                                      const bool *named, const popoto_value *last_values,
+                                      const popoto_text *last_segments, arena *memory,
+                                      placement *out, failure *why) {
+    const neighbour last = { last_segments == NULL ? NULL : last_values, last_segments };
     out->segments = popoto__arena_zeroed(memory, of->field_count, sizeof(popoto_text));
     if (out->segments == NULL)
         return popoto__fail_memory(why);
-    popoto_status status = place_key(of, values, memory, out, why);
+    popoto_status status = place_key(of, values, last, memory, out, why);
     for (size_t i = 0; of->moves && i < of->field_count && status == POPOTO_OK; i++)
         if (of->fields[i].is_partition && !of->fields[i].is_key && (named == NULL || named[i]))
             status = place_field(of, &of->fields[i], values, memory, out, why);
@@ -834,7 +861,7 @@ popoto_status popoto__key_of_values(const model *of, const popoto_value *values,
     popoto_text segments[MODEL_MAX_FIELDS];
     placement it = { .segments = segments };
     memset(segments, 0, of->field_count * sizeof *segments);
-    popoto_status status = place_key(of, values, memory, &it, why);
+    popoto_status status = place_key(of, values, (neighbour){ NULL, NULL }, memory, &it, why);
     *key = status == POPOTO_OK ? it.key : (popoto_text){ NULL, 0 };
     return status;
 }

@@ -117,12 +117,14 @@ typedef struct stale_member {
     size_t about;
 } stale_member;
 
-typedef struct record_write {
+typedef struct record_write record_write;
+struct record_write {
     const model *of;
     write_kind kind;
     arena *memory;
     const popoto_value *values; /* by field; accepted by popoto__field_accept */
     const bool *named;          /* by field: store these alone; NULL: all */
+    const record_write *last; /* a write of the same batch that was prepared; NULL: none */
     popoto_text old_key;        /* REPLACE, DELETE, TOUCH: what the record is stored under */
     bool if_unchanged;          /* every field that is known must still be so */
     const bool
@@ -137,7 +139,7 @@ typedef struct record_write {
     popoto_text *encoded; /* by field: its MessagePack */
     bool is_encoded;      /* a new record's values only are when it is planned by itself */
     bool moves_key;       /* it is stored under another name than before */
-} record_write;
+};
 
 /* Encode the values and find the place: once for each write. */
 popoto_status popoto__write_prepare(record_write *it, failure *why);

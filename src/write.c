@@ -465,15 +465,22 @@ static popoto_status begin_batch(batch *it, void *const *objects, size_t count,
         .render_group = asked == WRITE_DELETE ? NULL : render_group,
         .concerns = concerns,
     };
+    const record_write *last = NULL;
     for (size_t i = 0; it->has_memory && i < count; i++) {
-        it->items[i] = (item){ .object = objects[i], .values = values + i * fields };
+        item *one = &it->items[i];
+        memset(one, 0, it->run.stride); /* by the library's function, whose steps are larger */
+        one->object = objects[i];
+        one->values = values + i * fields;
         for (size_t k = 0; it->ids != NULL && k < fields; k++)
             it->ids[i * fields + k].text[0] = '\0';
-        popoto_status status = prepare(it, &it->items[i], asked);
+        one->write.last = last;
+        popoto_status status = prepare(it, one, asked);
         if (status == POPOTO_OK && it->if_unchanged)
             status = check_unchanged(it);
         if (status != POPOTO_OK)
-            popoto__commit_settle(&it->run, &it->items[i].done, status);
+            popoto__commit_settle(&it->run, &one->done, status);
+        else
+            last = &one->write;
     }
     return it->has_memory ? popoto__commit_begin(&it->run) : POPOTO_OK;
 }
