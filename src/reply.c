@@ -304,6 +304,7 @@ static progress match(receiver *it) {
         return GOING_ON;
     it->is_matching = false;
     it->handed = it->first->foreseen;
+    it->first->as_expected = true;
     return popoto__receiver_take(it);
 }
 

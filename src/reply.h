@@ -60,6 +60,7 @@ typedef struct posted {
      * they come so, they are not handed over. */
     popoto_text expected;
     size_t foreseen;
+    bool as_expected; /* they came so */
     bool is_done;
     popoto_status status; /* as of popoto__link_exchange, once it is done */
     failure why;          /* its sentence */
