@@ -11,6 +11,14 @@
 #include <string.h>
 #include <unistd.h>
 
+static void *demand_room(size_t size) {
+    return demand_more(NULL, size);
+}
+
+void json_prepare(void) {
+    json_set_alloc_funcs(demand_room, free);
+}
+
 /* ----- Base64 --------------------------------------------------------------------------------- */
 
 static const char digits64[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
@@ -68,6 +76,19 @@ json_t *json_of_text(popoto_text text) {
         return json_null();
     json_t *json = json_stringn(text.data, text.size);
     return json != NULL ? json : tagged("$text", base64_of(text.data, text.size));
+}
+
+json_t *json_of_word(const char *word) {
+    return json_of_text((popoto_text){ word, word != NULL ? strlen(word) : 0 });
+}
+
+json_t *json_of_sentence(const char *sentence) {
+    if (sentence == NULL)
+        return json_null();
+    char *clean = shown_word(sentence);
+    json_t *json = json_string(clean);
+    free(clean);
+    return json;
 }
 
 json_t *json_of_size(size_t number) {

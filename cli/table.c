@@ -15,6 +15,9 @@
 /* What is left of a column that gives way must still tell something. */
 #define LEAST_WIDTH 14
 
+/* A wider cell is left to the terminal to break. */
+#define MOST_WRAPPED 20000
+
 typedef struct column {
     const char *title;
     int layout;
@@ -83,15 +86,33 @@ static bool fits(const table *it) {
     return terminal_width() == 0 || width_with(it, LEAST_WIDTH) <= terminal_width();
 }
 
+/* Is there a cell that would fill the screen many times over? Laying it out takes libsmartcols a time that
+ * grows with the square of its size. */
+static bool is_endless(const table *it) {
+    size_t widest = 0;
+    for (size_t c = 0; c < it->column_count; c++)
+        if (it->columns[c].layout & COLUMN_WRAP && it->columns[c].width > widest)
+            widest = it->columns[c].width;
+    return terminal_width() > 0 && widest > MOST_WRAPPED;
+}
+
 /* The text without its end; its start is `width` columns wide at most. */
 static void cut(char **text, size_t width) {
-    size_t size = strlen(*text);
-    while (size > 0 && width_of(*text) > width - 3) {
-        do
-            size--;
-        while (size > 0 && ((unsigned char)(*text)[size] & 0xC0) == 0x80);
-        (*text)[size] = '\0';
+    size_t kept = 0, used = 0;
+    /* From its start, for its end may be a long way off. */
+    while ((*text)[kept] != '\0') {
+        char one[8];
+        size_t size = 1;
+        while (size < sizeof one - 1 && ((unsigned char)(*text)[kept + size] & 0xC0) == 0x80)
+            size++;
+        memcpy(one, *text + kept, size);
+        one[size] = '\0';
+        used += width_of(one);
+        if (used > width - 3)
+            break;
+        kept += size;
     }
+    (*text)[kept] = '\0';
     char *marked = demand_text("%s...", *text);
     free(*text);
     *text = marked;
@@ -113,14 +134,20 @@ static void cut_to_terminal(table *it) {
     }
 }
 
+/* Half a table is worse than none. */
+static void must(bool done) {
+    if (done)
+        return;
+    complain("there is no memory for the table");
+    exit(EXIT_FINDINGS);
+}
+
 /* ----- Lines ---------------------------------------------------------------------------------- */
 
 static struct libscols_table *laid_out(const table *it) {
     struct libscols_table *out = scols_new_table();
     size_t width = terminal_width();
-    if (out == NULL)
-        return NULL;
-    scols_table_set_column_separator(out, "  ");
+    must(out != NULL && scols_table_set_column_separator(out, "  ") == 0);
     scols_table_set_termforce(out, width > 0 ? SCOLS_TERMFORCE_ALWAYS : SCOLS_TERMFORCE_NEVER);
     if (width > 0)
         scols_table_set_termwidth(out, width);
@@ -132,8 +159,9 @@ static struct libscols_table *laid_out(const table *it) {
         int flags = (layout & COLUMN_RIGHT ? SCOLS_FL_RIGHT : 0) |
                     (layout & COLUMN_WRAP ? SCOLS_FL_WRAP : 0);
         struct libscols_column *made = scols_table_new_column(out, it->columns[i].title, 0, flags);
-        if (made != NULL && colours.bold[0] != '\0')
-            scols_cell_set_color(scols_column_get_header(made), colours.bold);
+        must(made != NULL);
+        if (colours.bold[0] != '\0')
+            must(scols_cell_set_color(scols_column_get_header(made), colours.bold) == 0);
     }
     return out;
 }
@@ -142,14 +170,13 @@ static void print_lines(table *it) {
     cut_to_terminal(it);
     struct libscols_table *out = laid_out(it);
     struct libscols_line *line = NULL;
-    for (size_t i = 0; i < it->cell_count && out != NULL; i++) {
+    for (size_t i = 0; i < it->cell_count; i++) {
         size_t at = i % it->column_count;
         if (at == 0)
             line = scols_table_new_line(out, NULL);
-        scols_line_set_data(line, at, it->cells[i]);
+        must(line != NULL && scols_line_set_data(line, at, it->cells[i]) == 0);
     }
-    if (out == NULL || (it->cell_count > 0 && scols_print_table(out) != 0))
-        complain("there is no memory for the table");
+    must(it->cell_count == 0 || scols_print_table(out) == 0);
     scols_unref_table(out);
 }
 
@@ -171,7 +198,7 @@ static void print_blocks(const table *it) {
 }
 
 void table_print(table *it, bool blocks) {
-    if (blocks && !fits(it))
+    if ((blocks && !fits(it)) || is_endless(it))
         print_blocks(it);
     else
         print_lines(it);

@@ -240,6 +240,10 @@ void popoto__render_idle_time(popoto_text key, buffer *out) {
     render_texts("OBJECT", (const popoto_text[]){ TEXT("IDLETIME"), key }, 2, out);
 }
 
+void popoto__render_time_to_live(popoto_text key, buffer *out) {
+    render_texts("TTL", &key, 1, out);
+}
+
 void popoto__render_tenant_forget(const model *of, popoto_text segment, buffer *out) {
     char list[MODEL_MAX_NAME + 16] = "$Tenants:";
     memcpy(list + 9, of->name.data, of->name.size);
@@ -253,10 +257,6 @@ void popoto__render_publish(popoto_text name, popoto_text described, buffer *out
 void popoto__render_published(popoto_text cursor, buffer *out) {
     popoto__render_entry_scan(SHAPE_HASH, TEXT(PUBLISHED), cursor, (popoto_text){ NULL, 0 }, 64,
                               out);
-}
-
-void popoto__render_whole(popoto_text key, buffer *out) {
-    render_texts("HGETALL", &key, 1, out);
 }
 
 void popoto__plan_leave(plan *it, index_shape shape, popoto_text index, popoto_text member) {

@@ -63,13 +63,13 @@ void popoto__render_unlink(const popoto_text *keys, size_t count, buffer *out);
 void popoto__render_word(const char *word, buffer *out);
 void popoto__render_memory_usage(popoto_text key, buffer *out);
 void popoto__render_idle_time(popoto_text key, buffer *out);
+/* TTL: seconds; -1: for ever; -2: it is gone. */
+void popoto__render_time_to_live(popoto_text key, buffer *out);
 /* Take a tenant from the list of them. */
 void popoto__render_tenant_forget(const model *of, popoto_text segment, buffer *out);
 /* Published models. */
 void popoto__render_publish(popoto_text name, popoto_text described, buffer *out);
 void popoto__render_published(popoto_text cursor, buffer *out);
-/* HGETALL. */
-void popoto__render_whole(popoto_text key, buffer *out);
 
 /* Plan to take a member out of an index. */
 void popoto__plan_leave(plan *it, index_shape shape, popoto_text index, popoto_text member);

@@ -546,6 +546,8 @@ popoto_status popoto__reply_status(const char *text) {
         return status_of_word(cause + sizeof(behind) - 1);
     /* Redis 6.2: "ERR Error running script (call to f_...): @user_script:1: ...: -OOM ..." */
     if (starts_with(text, "ERR Error running script")) {
+        if (strstr(text, ": The user executing the script") != NULL)
+            return POPOTO_DENIED;
         popoto_status status = POPOTO_SERVER_ERROR;
         for (const char *at = text; status == POPOTO_SERVER_ERROR && *at != '\0'; at++)
             if ((at[0] == ' ' || at[0] == '-') && status_of_word(at + 1) != status)

@@ -304,9 +304,57 @@ narrow() {
     NO_COLOR=1 on_a_terminal query Sample project_id=project-a
     grep -q '^price  *12.50' "$work/out"
 }
+# A value of 300,000 characters, each two columns wide.
+wide() {
+    local began=$SECONDS
+    python3 -c 'import sys; text = ("\u4f60" * 300000).encode(); sys.stdout.buffer.write(b"\xdb" + len(text).to_bytes(4, "big") + text)' >"$work/value"
+    raw a -x hset '{project-b}:Episode:e000' title <"$work/value" || return 1
+    NO_COLOR=1 LC_ALL=C.UTF-8 on_a_terminal query Episode project_id=project-b
+    [ "$status" -eq 0 ] && [ "$(tr -d '\r' <"$work/out" | LC_ALL=C.UTF-8 wc -L)" -le 80 ] || return 1
+    NO_COLOR=1 LC_ALL=C.UTF-8 on_a_terminal show "'{project-b}:Episode:e000'"
+    [ "$status" -eq 0 ] && [ $((SECONDS - began)) -lt 10 ]
+}
 if command -v script >/dev/null; then
+    check 'very wide values' wide
     check 'colours on a terminal, but not with NO_COLOR' colours
     check 'what is too wide for a terminal is cut, or in blocks' narrow
+fi
+
+# ----- No memory -----------------------------------------------------------------------------------
+
+# A library that lets the n-th allocation fail, by names that glibc has.
+cat >"$work/fail.c" <<'C'
+#include <stdlib.h>
+void *__libc_malloc(size_t), *__libc_realloc(void *, size_t), *__libc_calloc(size_t, size_t);
+static long at = -1, count;
+static int fails(void) {
+    if (at < 0) {
+        const char *text = getenv("FAIL_AT");
+        at = text ? atol(text) : 0;
+    }
+    return ++count == at;
+}
+void *malloc(size_t size) { return fails() ? NULL : __libc_malloc(size); }
+void *realloc(void *block, size_t size) { return size && fails() ? NULL : __libc_realloc(block, size); }
+void *calloc(size_t items, size_t size) { return fails() ? NULL : __libc_calloc(items, size); }
+C
+# What is printed is all of it, or the command fails.
+fails_whole() {
+    local n
+    for n in $(seq 1 "$1" "$2"); do
+        status=0
+        LD_PRELOAD=$work/fail.so FAIL_AT=$n timeout 60 "$popoto" "${@:3}" >"$work/out" 2>"$work/err" </dev/null || status=$?
+        [ "$status" -ne 1 ] || continue
+        [ "$status" -eq 0 ] && cmp -s "$work/out" "$work/whole" || { echo "$n: ended with $status"; return 1; }
+    done
+}
+no_memory() {
+    "$popoto" "${@:3}" >"$work/whole" && fails_whole "$@"
+}
+if cc -shared -fPIC -o "$work/fail.so" "$work/fail.c" 2>/dev/null && LD_PRELOAD=$work/fail.so "$popoto" --version >/dev/null 2>&1; then
+    check 'no memory: tables' no_memory 5 380 query Memory project=atlas
+    check 'no memory: JSON' no_memory 11 1100 models --json
+    check 'no memory: values' no_memory 7 600 query Sample project_id=project-a --json
 fi
 
 # ----- Audit ---------------------------------------------------------------------------------------
@@ -372,6 +420,42 @@ check 'erase: of an ordinary model' holds 'it["records"] == 15 and it["left"] ==
     erase red --model Note --tenant-field team --yes
 check 'erase: a field that is none: 2' complains 2 'none of the models' erase red --model Note --tenant-field x --yes
 
+# ----- Names of any bytes --------------------------------------------------------------------------
+
+check 'erase, JSON: a name that is no UTF-8' holds 'it["tenant"] == {"$text": "bGF06Q=="} and it["left"] == 0' \
+    erase $'lat\xe9' --yes
+check 'export, JSON: a file of such a name' holds 'it["records"] == 5 and "$text" in it["output"]' \
+    export project-a --model Episode -o "$work/"$'x\xe9'
+# harmless ARGUMENTS: nothing that is printed is a control character
+harmless() {
+    run "$@"
+    cat "$work/out" "$work/err"
+    ! LC_ALL=C grep -q $'[\x01-\x08\x0b-\x1f\x7f-\xff]' "$work/out" "$work/err" || { echo "not harmless"; return 1; }
+}
+nobody_writes_to_the_terminal() {
+    local word
+    for word in $'\e[31mred' $'\xe9' $'\xe2\x80\xaetxt'; do
+        harmless "$word" && harmless show "$word" && harmless query "$word" && harmless query Episode "$word=1" &&
+            harmless query Episode "$word" && harmless tenants --sort "$word" && harmless import a "$work/$word" &&
+            harmless erase "$word" --yes && harmless revoke "$word" --yes && harmless info --models "$work/$word" &&
+            harmless info --url "unix:$work/$word" || return 1
+    done
+}
+check 'no word reaches the terminal as it is' nobody_writes_to_the_terminal
+
+# A stream that is closed is not taken for the connection: what is printed there would be commands.
+closed_streams() {
+    raw a config resetstat >/dev/null
+    "$popoto" query Memory --limit 0 --json >&- 2>"$work/err" && return 1
+    grep -q 'could not be written' "$work/err" || { cat "$work/err"; return 1; }
+    "$popoto" query Memory content__contains=sky --scan >&- 2>&- </dev/null && return 1
+    "$popoto" tenants 2>&- >"$work/out" || return 1
+    "$popoto" import fresh <&- 2>"$work/err" && return 1
+    cat "$work/err"
+    ! raw a info errorstats | grep . | grep -v '^# '
+}
+check 'closed streams: nothing is sent to the server in their place' closed_streams
+
 # ----- Migrations ----------------------------------------------------------------------------------
 
 check 'migrate confidence --dry-run' prints 0 '^20 of 20 would be moved' migrate confidence Fact certainty --dry-run
@@ -379,6 +463,17 @@ check 'migrate needs --yes' complains 2 'add --yes' migrate confidence Fact cert
 check 'migrate confidence' holds 'it["total"] == 20 and it["migrated"] == 20 and it["errors"] == []' \
     migrate confidence Fact certainty --yes
 check 'the figures are where they belong' ends 0 audit Fact
+# Of a strict model, the figures of each tenant.
+strict_figures() {
+    "$popoto" models Episode --json | sed 's/"name": "certainty"/&, "partition_by": "name"/' >"$work/parted.json"
+    holds 'it["total"] > 50 and it["migrated"] == 0 and it["errors"] == [] and len(it["partitions"]) == it["total"] and
+        {"name": "{project-a}:e000", "count": 1} in it["partitions"]' \
+        migrate confidence Episode certainty --models "$work/parted.json" --dry-run || return 1
+    complains 2 'add --yes' migrate confidence Episode certainty --models "$work/parted.json" || return 1
+    prints 0 '^([0-9]+) of \1 moved, 0 stay' migrate confidence Episode certainty --models "$work/parted.json" --yes &&
+        ends 0 audit Episode --models "$work/parted.json"
+}
+check 'migrate confidence: a strict model' strict_figures
 check 'migrate: a field that is none: 2' complains 2 "no field" migrate confidence Fact nope --yes
 check 'migrate: something else: 2' complains 2 'confidence or strict' migrate mountains Fact certainty
 check 'migrate strict --dry-run' prints 0 '^15 of 15 would be moved' migrate strict Note team --dry-run
@@ -407,6 +502,8 @@ granted_by_file() {
     holds 'it["user"] == "bob" and it["kept"] is True' grant project-a bob --grant-password-file "$work/password"
 }
 check 'grant: the password of a file' granted_by_file
+check 'grant: an open default user is said' eval \
+    'POPOTO_GRANT_PASSWORD=x complains 0 "default user of this server needs no password" grant project-a carl'
 check 'revoke needs --yes' complains 2 'add --yes' revoke alice
 check 'revoke' prints 0 'alice is revoked' revoke alice --yes
 check 'revoke: nobody: 1' complains 1 'popoto: .' revoke alice --yes

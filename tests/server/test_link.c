@@ -207,8 +207,8 @@ static void test_strings_outlive_the_exchange_in_the_callers_arena(void **state)
     add(&c, "ECHO third");
     exchange what = { &c.request, 3, false, &c.strings, keep_text, texts, NULL };
     assert_ok(popoto__link_exchange(c.link, &what, &c.why), &c);
-    assert_ok(popoto__link_exchange(c.link, &(exchange){ &c.request, 3, false, NULL, NULL, NULL, NULL },
-                                    &c.why),
+    assert_ok(popoto__link_exchange(
+                  c.link, &(exchange){ &c.request, 3, false, NULL, NULL, NULL, NULL }, &c.why),
               &c);
     assert_string_equal("first", texts[0]);
     assert_string_equal("PONG", texts[1]);
@@ -677,6 +677,9 @@ static void test_what_errors_mean(void **state) {
           POPOTO_UNAVAILABLE },
         { "ERR Error running script (call to f_1): @user_script:1: WRONGTYPE Operation",
           POPOTO_CORRUPT },
+        { "ERR Error running script (call to f_1): @user_script:1: @user_script: 1: The user "
+          "executing the script can't run this command or subcommand",
+          POPOTO_DENIED },
         { "ERR Error running script (call to f_1): @user_script:1: x", POPOTO_SERVER_ERROR },
         { "ERR unknown command 'X'", POPOTO_SERVER_ERROR },
         { "OOMPH", POPOTO_SERVER_ERROR },
