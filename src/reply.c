@@ -250,7 +250,7 @@ static void hand_over(receiver *it, const reply *answer) {
     popoto__arena_reset(&it->scratch);
 }
 
-progress popoto__receiver_take(receiver *it) {
+exchange_progress popoto__receiver_take(receiver *it) {
     for (;;) {
         void *answer = NULL;
         if (it->is_matching)
@@ -273,14 +273,14 @@ progress popoto__receiver_take(receiver *it) {
  * at a time, so that this rest is small. Where a reply is long its bytes come in one go. */
 #define MOUTHFUL ((size_t)2048)
 
-static progress feed_reader(receiver *it) {
+static exchange_progress feed_reader(receiver *it) {
     size_t size = it->filled - it->start;
     size_t pending = it->reader->len - it->reader->pos;
     size_t part = size < MOUTHFUL || pending >= MOUTHFUL ? size : MOUTHFUL;
     if (redisReaderFeed(it->reader, it->room + it->start, part) != REDIS_OK)
         return STARVED;
     it->at = it->start += part;
-    progress how = popoto__receiver_take(it);
+    exchange_progress how = popoto__receiver_take(it);
     /* Between two replies the reader has nothing. */
     it->in_reader =
         it->what->element == NULL || it->reader->ridx >= 0 || it->reader->len > it->reader->pos;
@@ -288,7 +288,7 @@ static progress feed_reader(receiver *it) {
 }
 
 /* How many of the bytes are as expected; where they are not, what was before is left to hiredis. */
-static progress match(receiver *it) {
+static exchange_progress match(receiver *it) {
     popoto_text expected = it->first->expected;
     size_t size = it->filled - it->start, left = expected.size - it->matched;
     size_t part = left < size ? left : size;
@@ -417,7 +417,7 @@ static piece take_elements(receiver *it) {
 }
 
 /* *cut: more bytes must come first. */
-static progress take_lists(receiver *it, bool *cut) {
+static exchange_progress take_lists(receiver *it, bool *cut) {
     while (it->handed < it->what->count) {
         piece how = it->at == it->start ? take_head(it) : PIECE_WHOLE;
         if (how == PIECE_WHOLE)
@@ -455,8 +455,8 @@ char *popoto__receiver_room(receiver *it, size_t *size) {
     return it->room + it->filled;
 }
 
-progress popoto__receiver_feed(receiver *it, size_t size) {
-    progress how = GOING_ON;
+exchange_progress popoto__receiver_feed(receiver *it, size_t size) {
+    exchange_progress how = GOING_ON;
     bool cut = false;
     it->filled += size;
     while (how == GOING_ON && it->start < it->filled && !cut)
@@ -479,7 +479,7 @@ popoto_status popoto__reply_parse(const exchange *what, const popoto_allocator *
     popoto__arena_init(&it.scratch, allocator);
     popoto__receiver_attach(&it, reader);
     popoto__receiver_begin(&it, what);
-    progress how = GOING_ON;
+    exchange_progress how = GOING_ON;
     for (size_t at = 0, room_size; at < size && how == GOING_ON;) {
         char *room = popoto__receiver_room(&it, &room_size);
         size_t part = step < size - at ? step : size - at;

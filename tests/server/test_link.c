@@ -917,7 +917,7 @@ static void test_posted_exchanges_are_answered_in_their_order(void **state) {
     posted first = post_of(&c, 1, "", 0);
     post(&c, &first);
     add(&c, "ECHO b");
-    exchange what = { &c.request, 1, true, NULL, measure, &(sizes){ 0 } };
+    exchange what = { &c.request, 1, true, NULL, measure, &(sizes){ 0 }, NULL };
     assert_ok(popoto__link_exchange(c.link, &what, &c.why), &c);
     assert_true(first.is_done && first.status == POPOTO_OK);
     assert_string_equal("$a\n", c.seen);
@@ -930,8 +930,10 @@ static void test_replies_that_were_expected_are_not_handed_over(void **state) {
         size_t handed;
         bool as_expected;
     } cases[] = {
-        { "+PONG\r\n$1\r\na\r\n", 1, true },  { "+PONG\r\n$1\r\nb\r\n", 3, false },
-        { "+PING\r\n$1\r\na\r\n", 3, false }, { "+PONG\r\n$2\r\nab\r\n", 3, false },
+        { "+PONG\r\n$1\r\na\r\n", 1, true },
+        { "+PONG\r\n$1\r\nb\r\n", 3, false },
+        { "+PING\r\n$1\r\na\r\n", 3, false },
+        { "+PONG\r\n$2\r\nab\r\n", 3, false },
         { "", 3, false },
     };
     server *s = *state;
