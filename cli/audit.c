@@ -35,7 +35,7 @@ static void print_finding(const auditing *it, const popoto_finding *one) {
     const char *colour = one->repaired     ? colours.green
                          : one->repairable ? colours.yellow
                                            : colours.red;
-    char *clean = shown_text((popoto_text){ one->text, strlen(one->text) });
+    char *clean = shown_word(one->text);
     char *text = demand_text("%s%s%s%s", clean, after[0] != '\0' ? " [" : "", after,
                              after[0] != '\0' ? "]" : "");
     printf("%s%-9s%s  ", colour, kinds[one->kind], colours.plain);
@@ -45,9 +45,9 @@ static void print_finding(const auditing *it, const popoto_finding *one) {
 }
 
 static json_t *json_of_finding(const auditing *it, const popoto_finding *one) {
-    return json_pack("{ss, ss, so, so, ss, sb, sb}", "model", it->model->name, "kind",
+    return json_pack("{ss, ss, so, so, so, sb, sb}", "model", it->model->name, "kind",
                      kinds[one->kind], "record", json_of_text(one->record), "index",
-                     json_of_text(one->index), "text", one->text, "repairable",
+                     json_of_text(one->index), "text", json_of_sentence(one->text), "repairable",
                      (int)one->repairable, "repaired", (int)one->repaired);
 }
 

@@ -11,7 +11,7 @@
 static void print_json(const char *tenant, const popoto_erase_receipt *receipt) {
     popoto_value started = popoto_of_time(receipt->started);
     popoto_value finished = popoto_of_time(receipt->finished);
-    json_print(json_pack("{ss, so, so, so, so, so, so}", "tenant", tenant, "records",
+    json_print(json_pack("{so, so, so, so, so, so, so}", "tenant", json_of_word(tenant), "records",
                          json_of_size(receipt->records), "index_entries",
                          json_of_size(receipt->index_entries), "other_keys",
                          json_of_size(receipt->other_keys), "left", json_of_size(receipt->left),
@@ -26,7 +26,7 @@ static void line(const char *label, size_t number) {
 
 static void print_receipt(const char *tenant, const popoto_erase_receipt *receipt) {
     char room[64];
-    char *shown = shown_text((popoto_text){ tenant, strlen(tenant) });
+    char *shown = shown_word(tenant);
     printf("%sErased: %s%s\n", colours.bold, shown, colours.plain);
     line("records", receipt->records);
     line("index entries", receipt->index_entries);
@@ -42,7 +42,7 @@ static void print_receipt(const char *tenant, const popoto_erase_receipt *receip
 }
 
 static int ask(session *it, const char *tenant, const popoto_tenant_desc *desc) {
-    char *shown = shown_text((popoto_text){ tenant, strlen(tenant) });
+    char *shown = shown_word(tenant);
     char *address = session_address(it), *names = names_of(desc->models, desc->model_count);
     int status = confirm(it->set.yes, "Erase everything of tenant '%s' (%s)\nfrom %s?", shown,
                          names, address);

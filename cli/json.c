@@ -70,6 +70,19 @@ json_t *json_of_text(popoto_text text) {
     return json != NULL ? json : tagged("$text", base64_of(text.data, text.size));
 }
 
+json_t *json_of_word(const char *word) {
+    return json_of_text((popoto_text){ word, word != NULL ? strlen(word) : 0 });
+}
+
+json_t *json_of_sentence(const char *sentence) {
+    if (sentence == NULL)
+        return json_null();
+    char *clean = shown_word(sentence);
+    json_t *json = json_string(clean);
+    free(clean);
+    return json;
+}
+
 json_t *json_of_size(size_t number) {
     return json_integer((json_int_t)number);
 }

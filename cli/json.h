@@ -16,6 +16,10 @@
 
 json_t *json_of_value(const popoto_value *value); /* a new reference */
 json_t *json_of_text(popoto_text text);
+/* An argument or a name, whatever its bytes. NULL: null. */
+json_t *json_of_word(const char *word);
+/* A sentence for people: a text, in which bytes that are none are escaped. NULL: null. */
+json_t *json_of_sentence(const char *sentence);
 json_t *json_of_size(size_t number);
 /* Its memory is kept until kept_free. Tags that are none are maps. */
 popoto_value value_of_json(const json_t *json);

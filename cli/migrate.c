@@ -14,9 +14,9 @@
 static json_t *json_of_report(const session *it, const popoto_migration_report *report) {
     json_t *errors = json_array(), *partitions = json_array();
     for (size_t i = 0; i < report->error_count; i++)
-        json_array_append_new(errors, json_pack("{so, ss}", "member",
+        json_array_append_new(errors, json_pack("{so, so}", "member",
                                                 json_of_text(report->errors[i].member), "reason",
-                                                report->errors[i].reason));
+                                                json_of_sentence(report->errors[i].reason)));
     for (size_t i = 0; i < report->partition_count; i++)
         json_array_append_new(
             partitions, json_pack("{so, so}", "name", json_of_text(report->partitions[i].name),
@@ -41,9 +41,9 @@ static void print_errors(const popoto_migration_report *report) {
     size_t shown = report->error_count < ERRORS_SHOWN ? report->error_count : ERRORS_SHOWN;
     for (size_t i = 0; i < shown; i++) {
         char *member = shown_text(report->errors[i].member);
-        printf("%sstayed%s  %s: %s\n", colours.red, colours.plain, member,
-               report->errors[i].reason);
-        free(member);
+        char *clean = shown_word(report->errors[i].reason);
+        printf("%sstayed%s  %s: %s\n", colours.red, colours.plain, member, clean);
+        free(member), free(clean);
     }
     if (shown < report->error_count)
         printf("%s... and %zu more (--json has all)%s\n", colours.dim, report->error_count - shown,

@@ -143,14 +143,15 @@ static void info_json(const session *it, const char *address, const census *all,
                               all[i].known ? json_of_size(all[i].records) : json_null()));
     }
     const char *socket = popoto_socket(it->db);
-    json_print(json_pack("{ss, so, ss, ss, ss, so}", "url", address, "socket",
-                         socket != NULL ? json_string(socket) : json_null(), "library",
-                         popoto_version(), "dialect", dialect_name(it), "models_from",
-                         session_source(it), "models", models));
+    json_print(json_pack("{so, so, ss, ss, ss, so}", "url", json_of_word(address), "socket",
+                         json_of_word(socket), "library", popoto_version(), "dialect",
+                         dialect_name(it), "models_from", session_source(it), "models", models));
 }
 
 static void fact(const char *name, const char *value) {
-    printf("%s%-8s%s  %s\n", colours.dim, name, colours.plain, value);
+    char *shown = shown_word(value);
+    printf("%s%-8s%s  %s\n", colours.dim, name, colours.plain, shown);
+    free(shown);
 }
 
 static void info_table(const session *it, const char *address, const census *all, size_t count) {

@@ -15,6 +15,9 @@
 /* What is left of a column that gives way must still tell something. */
 #define LEAST_WIDTH 14
 
+/* A wider cell is left to the terminal to break. */
+#define MOST_WRAPPED 20000
+
 typedef struct column {
     const char *title;
     int layout;
@@ -83,15 +86,33 @@ static bool fits(const table *it) {
     return terminal_width() == 0 || width_with(it, LEAST_WIDTH) <= terminal_width();
 }
 
+/* Is there a cell that would fill the screen many times over? Laying it out takes libsmartcols a time that
+ * grows with the square of its size. */
+static bool is_endless(const table *it) {
+    size_t widest = 0;
+    for (size_t c = 0; c < it->column_count; c++)
+        if (it->columns[c].layout & COLUMN_WRAP && it->columns[c].width > widest)
+            widest = it->columns[c].width;
+    return terminal_width() > 0 && widest > MOST_WRAPPED;
+}
+
 /* The text without its end; its start is `width` columns wide at most. */
 static void cut(char **text, size_t width) {
-    size_t size = strlen(*text);
-    while (size > 0 && width_of(*text) > width - 3) {
-        do
-            size--;
-        while (size > 0 && ((unsigned char)(*text)[size] & 0xC0) == 0x80);
-        (*text)[size] = '\0';
+    size_t kept = 0, used = 0;
+    /* From its start, for its end may be a long way off. */
+    while ((*text)[kept] != '\0') {
+        char one[8];
+        size_t size = 1;
+        while (size < sizeof one - 1 && ((unsigned char)(*text)[kept + size] & 0xC0) == 0x80)
+            size++;
+        memcpy(one, *text + kept, size);
+        one[size] = '\0';
+        used += width_of(one);
+        if (used > width - 3)
+            break;
+        kept += size;
     }
+    (*text)[kept] = '\0';
     char *marked = demand_text("%s...", *text);
     free(*text);
     *text = marked;
@@ -171,7 +192,7 @@ static void print_blocks(const table *it) {
 }
 
 void table_print(table *it, bool blocks) {
-    if (blocks && !fits(it))
+    if ((blocks && !fits(it)) || is_endless(it))
         print_blocks(it);
     else
         print_lines(it);

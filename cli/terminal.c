@@ -2,8 +2,10 @@
 #include "terminal.h"
 
 #include "cli.h"
+#include "typed.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <locale.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -29,7 +31,16 @@ bool interrupted(void) {
     return stop_asked != 0;
 }
 
+/* A standard stream that we were started without would be the next file to be opened: the connection, on
+ * which whatever is printed would go to the server. Reading or writing what stands there instead fails. */
+static void fill_streams(void) {
+    for (int fd = 0; fd <= STDERR_FILENO; fd++)
+        if (fcntl(fd, F_GETFD) < 0 && errno == EBADF)
+            (void)open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY);
+}
+
 void terminal_prepare(void) {
+    fill_streams();
     setlocale(LC_CTYPE, "");
     /* Once: the next Ctrl-C has its usual effect. Without SA_RESTART, so that a read ends too. */
     struct sigaction action = { .sa_handler = take_interrupt, .sa_flags = (int)SA_RESETHAND };
@@ -88,18 +99,19 @@ void put_wrapped(FILE *to, const char *text, size_t indent, size_t width) {
     }
 }
 
+/* What it says may name anything that somebody typed or stored: nothing of it reaches a terminal that is not
+ * printable. Takes no memory, for that there is none is said here too. */
 static void speak(const char *opening, const char *format, va_list arguments) {
     wipe();
     fflush(stdout);
     fputs(opening, stderr);
     struct winsize size;
-    char text[2048];
-    if (isatty(STDERR_FILENO) && ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 20) {
-        vsnprintf(text, sizeof text, format, arguments);
-        put_wrapped(stderr, text, strlen(opening), size.ws_col);
-    } else {
-        vfprintf(stderr, format, arguments);
-    }
+    char text[2048], clean[4 * sizeof text + 1];
+    vsnprintf(text, sizeof text, format, arguments);
+    show_text((popoto_text){ text, strlen(text) }, clean);
+    bool wraps =
+        isatty(STDERR_FILENO) && ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 20;
+    put_wrapped(stderr, clean, strlen(opening), wraps ? size.ws_col : 0);
     fputc('\n', stderr);
 }
 

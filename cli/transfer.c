@@ -26,7 +26,8 @@ static bool write_line(void *context, const char *line, size_t size) {
 
 static int say_exported(const session *it, size_t count) {
     if (it->set.output != NULL && it->set.json)
-        json_print(json_pack("{so, ss}", "records", json_of_size(count), "output", it->set.output));
+        json_print(json_pack("{so, so}", "records", json_of_size(count), "output",
+                             json_of_word(it->set.output)));
     else
         remark("%zu record%s exported", count, count == 1 ? "" : "s");
     return EXIT_DONE;
@@ -101,8 +102,7 @@ static void say_imported(const session *it, const popoto_import_report *report) 
         json_print(json_pack("{so, so, so, so}", "lines", json_of_size(report->lines), "records",
                              json_of_size(report->records), "bad_line",
                              report->bad_line > 0 ? json_of_size(report->bad_line) : json_null(),
-                             "problem",
-                             report->problem != NULL ? json_string(report->problem) : json_null()));
+                             "problem", json_of_sentence(report->problem)));
     else
         printf("%zu record%s imported\n", report->records, report->records == 1 ? "" : "s");
 }

@@ -339,6 +339,12 @@ void double_text(double number, char *room) {
         strcat(room, ".0");
 }
 
+/* U+202A to U+202E and U+2066 to U+2069 turn around what stands beside them. */
+static bool turns_around(const unsigned char *at) {
+    return at[0] == 0xE2 && ((at[1] == 0x80 && at[2] >= 0xAA && at[2] <= 0xAE) ||
+                             (at[1] == 0x81 && at[2] >= 0xA6 && at[2] <= 0xA9));
+}
+
 /* How many bytes of UTF-8 begin here; 0: they are none, or a control character. */
 static size_t printable(const unsigned char *at, size_t size) {
     if (at[0] < 0x80)
@@ -349,24 +355,33 @@ static size_t printable(const unsigned char *at, size_t size) {
     for (size_t i = 1; i < length; i++)
         if ((at[i] & 0xC0) != 0x80)
             return 0;
-    return length;
+    return length == 3 && turns_around(at) ? 0 : length;
 }
 
-char *shown_text(popoto_text text) {
+void show_text(popoto_text text, char *room) {
     const unsigned char *from = (const unsigned char *)text.data;
-    char *out = demand(4 * text.size + 1), *to = out;
     for (size_t i = 0; i < text.size;) {
         size_t length = printable(from + i, text.size - i);
         if (length == 0) {
-            to += sprintf(to, from[i] == '\n' ? "\\n" : "\\x%02x", from[i]);
+            room += sprintf(room, from[i] == '\n' ? "\\n" : "\\x%02x", from[i]);
             i++;
         } else {
-            memcpy(to, from + i, length);
-            to += length;
+            memcpy(room, from + i, length);
+            room += length;
             i += length;
         }
     }
+    *room = '\0';
+}
+
+char *shown_text(popoto_text text) {
+    char *out = demand(4 * text.size + 1);
+    show_text(text, out);
     return out;
+}
+
+char *shown_word(const char *word) {
+    return shown_text((popoto_text){ word, strlen(word) });
 }
 
 char *shown_briefly(const popoto_value *value) {

@@ -31,6 +31,9 @@ char *shown_value(const popoto_value *value);
 /* The same, with as many digits as people read. */
 char *shown_briefly(const popoto_value *value);
 char *shown_text(popoto_text text);
+char *shown_word(const char *word);
+/* The same into a room of four times the text's size and one. */
+void show_text(popoto_text text, char *room);
 
 const char *type_name(popoto_type type);
 const char *kind_name(popoto_kind kind);

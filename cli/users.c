@@ -40,20 +40,31 @@ static const popoto_model *strict_model(const chosen *all) {
     return NULL;
 }
 
-static void say_done(const session *it, const char *user, const char *tenant, bool kept) {
+static void say_done(const session *it, const char *user, const char *tenant,
+                     const popoto_grant_report *report) {
+    bool kept = report->kept;
     if (it->set.json) {
-        json_t *done = json_pack("{ss, sb}", "user", user, "kept", (int)kept);
+        json_t *done = json_pack("{so, sb}", "user", json_of_word(user), "kept", (int)kept);
         if (tenant != NULL)
-            json_object_set_new(done, "tenant", json_string(tenant));
+            json_object_update_new(done, json_pack("{so, sb}", "tenant", json_of_word(tenant),
+                                                   "open", (int)report->open));
         json_print(done);
     } else if (tenant != NULL) {
-        printf("%s may use tenant %s, and nothing else\n", user, tenant);
+        char *one = shown_word(user), *other = shown_word(tenant);
+        printf("%s may use tenant %s, and nothing else\n", one, other);
+        free(one), free(other);
     } else {
-        printf("%s is revoked, and its connections are closed\n", user);
+        char *one = shown_word(user);
+        printf("%s is revoked, and its connections are closed\n", one);
+        free(one);
     }
     if (!kept)
         remark("this server keeps no users: it is forgotten when the server restarts (aclfile in "
                "redis.conf)");
+    if (report->open)
+        remark(
+            "the default user of this server needs no password: whoever reaches it needs no grant "
+            "(requirepass in redis.conf, or ACL SETUSER default off)");
 }
 
 int run_grant(session *it, int count, char **words) {
@@ -72,28 +83,30 @@ int run_grant(session *it, int count, char **words) {
         if (desc.model == NULL || !typed_value(tenant_of(desc.model), NULL, words[0], &desc.tenant))
             status = EXIT_USAGE;
     }
-    bool kept = false;
+    popoto_grant_report report = { 0 };
     if (status == EXIT_DONE) {
-        popoto_status done = popoto_grant(it->db, &desc, &kept);
+        popoto_status done = popoto_grant(it->db, &desc, &report);
         status = done == POPOTO_OK ? EXIT_DONE : session_failed(it, done);
     }
     free(password);
     if (status == EXIT_DONE)
-        say_done(it, words[1], words[0], kept);
+        say_done(it, words[1], words[0], &report);
     return status;
 }
 
 int run_revoke(session *it, int count, char **words) {
-    bool kept = false;
+    popoto_grant_report report = { 0 };
     (void)count;
     int status = session_open(it);
+    char *shown = shown_word(words[0]);
     if (status == EXIT_DONE)
-        status = confirm(it->set.yes, "Revoke user '%s' and close its connections?", words[0]);
+        status = confirm(it->set.yes, "Revoke user '%s' and close its connections?", shown);
+    free(shown);
     if (status != EXIT_DONE)
         return status;
-    popoto_status done = popoto_revoke(it->db, words[0], &kept);
+    popoto_status done = popoto_revoke(it->db, words[0], &report.kept);
     if (done != POPOTO_OK)
         return session_failed(it, done);
-    say_done(it, words[0], NULL, kept);
+    say_done(it, words[0], NULL, &report);
     return EXIT_DONE;
 }

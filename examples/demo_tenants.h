@@ -96,13 +96,13 @@ static popoto_db *grant_and_open(demo *d) {
              .user = "ann",
              .password = "secret",
          });
-    CODE(bool kept);
-    RUN(popoto_grant(db, &grant, &kept));
+    CODE(popoto_grant_report report);
+    RUN(popoto_grant(db, &grant, &report));
     snprintf(url, sizeof url, "unix://ann:secret@%s", popoto_socket(db));
     say("ann connects with that password:");
     show("popoto_db *ann = popoto_open(url, NULL)");
     popoto_db *ann = popoto_open(url, NULL);
-    if (kept)
+    if (report.kept)
         holds(d, false, "a server without an ACL file forgets its users when it restarts");
     return ann;
 }

@@ -887,7 +887,8 @@ POPOTO_API popoto_status popoto_tenants(popoto_db *db, const popoto_model *model
 /* A user of the server for one tenant: it may send the commands that this library sends, on keys that
  * begin with the tenant, and nothing else. Everything on strict models works with it inside the tenant,
  * except what is about all tenants; outside it the server itself refuses. This is worth what the
- * server's other users are worth: give the default user a password, or turn it off. Such a user may run
+ * server's other users are worth: give the default user a password, or turn it off (the report says
+ * where it is open). Such a user may run
  * scripts of its own (on its own keys), so that it can keep the server busy; use Redis 6.2.7, 7.0 or a
  * later one, where a script cannot change what other users' scripts do. */
 typedef struct popoto_grant_desc {
@@ -899,11 +900,21 @@ typedef struct popoto_grant_desc {
     const char *password;
 } popoto_grant_desc;
 
-/* Make that user. *kept (where not NULL) tells whether it survives a restart of the server: only a server
- * that has an ACL file keeps its users. Needs a user that may run ACL. */
-POPOTO_API popoto_status popoto_grant(popoto_db *db, const popoto_grant_desc *desc, bool *kept);
+typedef struct popoto_grant_report {
+    bool
+        kept; /* it survives a restart of the server: only one that has an ACL file keeps its users */
+    bool
+        open; /* the default user needs no password and reaches keys: who reaches the server needs no
+                  grant. False also where that could not be asked */
+} popoto_grant_report;
 
-/* End a user; its open connections are closed by the server. POPOTO_NOT_FOUND: there is none. */
+/* Make that user. `report` may be NULL. Needs a user that may run ACL; the one that this db is connected as
+ * is refused, because its connection would end. */
+POPOTO_API popoto_status popoto_grant(popoto_db *db, const popoto_grant_desc *desc,
+                                      popoto_grant_report *report);
+
+/* End a user; its open connections are closed by the server. *kept (where not NULL) tells whether that
+ * survives a restart. POPOTO_NOT_FOUND: there is none. */
 POPOTO_API popoto_status popoto_revoke(popoto_db *db, const char *user, bool *kept);
 
 /* ===== 12. Memory ============================================================================ */
@@ -1041,7 +1052,8 @@ POPOTO_API popoto_status popoto_erase(popoto_db *db, const popoto_tenant_desc *d
 /* One line of an export, without its newline; return false to stop. */
 typedef bool popoto_line_callback(void *context, const char *line, size_t size);
 
-/* One tenant's records as lines of JSON, exact for every type, confidence figures included. *count is how
+/* One tenant's records as lines of JSON, exact for every type, confidence figures and the seconds that a
+ * record has left to live included. *count is how
  * many there were. POPOTO_CORRUPT: some stored records do not fit the model, popoto_error names the first;
  * all others were exported. */
 POPOTO_API popoto_status popoto_export(popoto_db *db, const popoto_tenant_desc *desc,

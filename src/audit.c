@@ -164,6 +164,7 @@ static popoto_status take_values(interrogation *it, size_t number, const reply *
 static popoto_status take_record(void *context, size_t index, const reply *answer) {
     interrogation *it = context;
     subject *one = &it->subjects[index];
+    popoto__pace_note(&it->of->pace, answer);
     one->gone = answer->type == REPLY_ARRAY;
     for (size_t i = 0; i < answer->count; i++)
         one->gone = one->gone && answer->items[i]->type == REPLY_NULL;
@@ -286,7 +287,7 @@ static popoto_status check_subjects(interrogation *it) {
         popoto__db_exchange(of->db, it->subject_count, false, &of->page, take_record, it);
     for (size_t i = 0; i < it->subject_count && status == POPOTO_OK; i++) {
         const subject *one = &it->subjects[i];
-        if (one->listed != one->gone) /* as it should be */
+        if (one->listed && !one->gone) /* as it should be */
             continue;
         if (!one->unfit)
             status = popoto__audit_suspect(of, one->key, one->class_key, NULL);
@@ -348,9 +349,10 @@ static popoto_status take_class_entries(void *context, const index_entry *entrie
     auditing *it = context;
     popoto_status status = POPOTO_OK;
     it->report->index_entries += count;
-    for (size_t at = 0; at < count && status == POPOTO_OK; at += AUDIT_PAGE)
-        status = check_class_entries(it, entries + at,
-                                     count - at < AUDIT_PAGE ? count - at : AUDIT_PAGE);
+    for (size_t at = 0, step; at < count && status == POPOTO_OK; at += step) {
+        step = popoto__pace_next(&it->pace, AUDIT_PAGE);
+        status = check_class_entries(it, entries + at, count - at < step ? count - at : step);
+    }
     return status == POPOTO_OK ? report_progress(it, count) : status;
 }
 
@@ -452,8 +454,10 @@ static popoto_status check_keys(auditing *it, const popoto_text *keys, size_t co
 
 static popoto_status take_record_keys(auditing *it, popoto_text *keys, size_t count) {
     popoto_status status = POPOTO_OK;
-    for (size_t at = 0; at < count && status == POPOTO_OK; at += AUDIT_PAGE)
-        status = check_keys(it, keys + at, count - at < AUDIT_PAGE ? count - at : AUDIT_PAGE);
+    for (size_t at = 0, step; at < count && status == POPOTO_OK; at += step) {
+        step = popoto__pace_next(&it->pace, AUDIT_PAGE);
+        status = check_keys(it, keys + at, count - at < step ? count - at : step);
+    }
     return status == POPOTO_OK ? report_progress(it, count) : status;
 }
 

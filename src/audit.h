@@ -30,6 +30,7 @@ typedef struct auditing {
     suspicion *suspicions;
     size_t suspicion_count;
     size_t suspicion_room;
+    pace pace;    /* of reading records */
     size_t done;  /* records and entries looked at */
     size_t total; /* of them, as far as that is known */
 } auditing;

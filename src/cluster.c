@@ -958,8 +958,7 @@ static popoto_status hand_over(course *it) {
     merge_answers(it);
     popoto_status status = POPOTO_OK;
     for (size_t i = 0; status == POPOTO_OK && i < it->what->count; i++)
-        if (it->what->handle != NULL)
-            status = it->what->handle(it->what->context, i, &it->answers[i]);
+        status = popoto__exchange_hand_over(it->what, i, &it->answers[i]);
     return status;
 }
 

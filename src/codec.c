@@ -552,7 +552,7 @@ static bool read_common_text(const unsigned char *data, size_t size, popoto_valu
     return size == head + length && popoto__utf8_valid(text, length);
 }
 
-static bool read_common_scalar(const char *data, size_t size, popoto_value *value) {
+bool popoto__codec_read_short(const char *data, size_t size, popoto_value *value) {
     const unsigned char *bytes = (const unsigned char *)data;
     if (size == 1)
         return read_common_byte(bytes[0], value);
@@ -563,7 +563,7 @@ static bool read_common_scalar(const char *data, size_t size, popoto_value *valu
 
 bool popoto__codec_read(arena *memory, const char *data, size_t size, popoto_value *value,
                         const char **why) {
-    if (read_common_scalar(data, size, value))
+    if (popoto__codec_read_short(data, size, value))
         return true;
     struct template_context context;
     context.user = (read_state){ memory, data + size, size, NULL };

@@ -34,6 +34,11 @@ extern const char CODEC_NO_MEMORY[];
 bool popoto__codec_read(arena *memory, const char *data, size_t size, popoto_value *value,
                         const char **why);
 
+/* The same for a value that is a short scalar (null, a bool, a number, text of up to 255 bytes), read where
+ * it stands: text points into `data`, and no NUL need stand behind it. False: it is none, or not right in
+ * every byte; popoto__codec_read reads the one and says what is wrong with the other. */
+bool popoto__codec_read_short(const char *data, size_t size, popoto_value *value);
+
 /* A confidence entry: written as Popoto's packb does (a map of four, order confidence, evidence_count,
  * corroborations, contradictions; confidence as float64); read whatever the order of the entries,
  * with ints or floats of any width for every figure, missing ones as initial_confidence and 0, also as

@@ -312,21 +312,29 @@ popoto_status popoto_record_new(popoto_db *db, const popoto_model *declared,
     return POPOTO_OK;
 }
 
-popoto_status popoto__db_exchange(popoto_db *db, size_t count, bool writes, arena *strings,
-                                  reply_handler *handle, void *context) {
-    exchange what = { &db->request, count, writes, strings, handle, context };
+static popoto_status run(popoto_db *db, const exchange *what) {
     if (db->request.failed)
         return popoto__fail_memory(&db->why);
     popoto_status status = ensure_server(db);
     if (status != POPOTO_OK)
         return status;
-    status = popoto__channel_exchange(db->connection, &what, &db->why);
+    status = popoto__channel_exchange(db->connection, what, &db->why);
     if (status != POPOTO_CANNOT_CONNECT || db->server == NULL)
         return status;
     /* Nothing was sent, because the embedded server is gone, killed perhaps: start it again. */
     status = popoto__embedded_revive(db->server, timeout_or_default(db->options.connect_timeout),
                                      &db->why);
-    return status != POPOTO_OK ? status : popoto__channel_exchange(db->connection, &what, &db->why);
+    return status != POPOTO_OK ? status : popoto__channel_exchange(db->connection, what, &db->why);
+}
+
+popoto_status popoto__db_exchange(popoto_db *db, size_t count, bool writes, arena *strings,
+                                  reply_handler *handle, void *context) {
+    return run(db, &(exchange){ &db->request, count, writes, strings, handle, context, NULL });
+}
+
+popoto_status popoto__db_read_lists(popoto_db *db, size_t count, element_handler *element,
+                                    reply_handler *handle, void *context) {
+    return run(db, &(exchange){ &db->request, count, false, NULL, handle, context, element });
 }
 
 void popoto__db_post(popoto_db *db, posted *one) {

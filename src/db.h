@@ -5,6 +5,7 @@
 #define POPOTO_DB_H
 
 #include "channel.h"
+#include "digest.h"
 #include "embedded.h"
 #include "object.h"
 #include "plan.h"
@@ -80,6 +81,10 @@ popoto_status popoto__db_exchange(popoto_db *db, size_t count, bool writes, aren
  * popoto__link_post. */
 void popoto__db_post(popoto_db *db, posted *one);
 popoto_status popoto__db_collect(popoto_db *db, posted *one);
+
+/* The same for reads whose replies are lists, which are taken element by element (see exchange). */
+popoto_status popoto__db_read_lists(popoto_db *db, size_t count, element_handler *element,
+                                    reply_handler *handle, void *context);
 
 /* Ask, unless known, what this user may do. A server that was told to refuse some of a write's commands
  * must not run the others. */

@@ -567,7 +567,7 @@ static popoto_status ask(const embedded *it, server_link *link, const char *one,
     popoto__request_begin(&request, 2);
     popoto__request_text(&request, one);
     popoto__request_text(&request, other);
-    exchange what = { &request, 1, writes, NULL, handle, context };
+    exchange what = { &request, 1, writes, NULL, handle, context, NULL };
     popoto_status status = popoto__link_exchange(link, &what, why);
     popoto__buffer_free(&request);
     return status;

@@ -17,10 +17,13 @@
 #include <string.h>
 #include <sys/time.h>
 
-/* So many records are removed in one atomic step: below a millisecond of the server's time. */
+/* So many records are removed in one atomic step, and by so many commands: about a millisecond of the
+ * server's time. */
 #define RECORDS_A_STEP   64
+#define COMMANDS_A_STEP  512
 #define KEYS_A_STEP      256
-/* The same where what is stored is to be asked: so many in a pipeline, so many of these in a step. */
+/* The same where what is stored is to be asked: so many in a pipeline, so many of these in a step, whose
+ * commands take three times as long. */
 #define RECORDS_ASKED    256
 #define RECORDS_A_SCRIPT 16
 
@@ -131,6 +134,8 @@ static popoto_status remove_told(erasure *it, const popoto_text *keys, size_t co
 typedef struct removal {
     commit done;
     record_write write;
+    popoto_status planned;
+    size_t entries; /* that it was found to have */
 } removal;
 
 /* What is stored does not tell the record's place: what its key tells goes with it, the rest is found
@@ -212,6 +217,59 @@ static popoto_status ask_partitions(erasure *it, removal *items, size_t count) {
     return popoto__db_exchange(db, count, false, &db->scratch, take_fields, &asked);
 }
 
+/* The script tells no numbers, so that what its commands will take out is looked at before. */
+typedef struct census {
+    popoto_db *db;
+    removal **asked; /* by reply */
+    size_t count;
+} census;
+
+static popoto_status take_entry(void *context, size_t index, const reply *answer) {
+    census *it = context;
+    it->asked[index]->entries +=
+        answer->type == REPLY_STRING || (answer->type == REPLY_INTEGER && answer->integer == 1);
+    return POPOTO_OK;
+}
+
+/* ZSCORE and its like in place of ZREM and its like. */
+static void ask_entry(census *it, removal *of, const command *leaving) {
+    static const char *const questions[][2] = { { "SREM", "SISMEMBER" },
+                                                { "ZREM", "ZSCORE" },
+                                                { "HDEL", "HEXISTS" } };
+    popoto_text name = leaving->arguments[0];
+    for (size_t i = 0; i < 3; i++)
+        if (memcmp(name.data, questions[i][0], name.size) == 0 && name.size == 4) {
+            popoto__request_begin(&it->db->request, 3);
+            popoto__request_text(&it->db->request, questions[i][1]);
+            for (size_t a = 1; a < 3; a++)
+                popoto__request_argument(&it->db->request, leaving->arguments[a].data,
+                                         leaving->arguments[a].size);
+            it->asked[it->count++] = of;
+        }
+}
+
+static popoto_status count_entries(erasure *it, removal *items, size_t count) {
+    popoto_db *db = it->db;
+    census all = { .db = db };
+    size_t most = count * (it->now->of->field_count + 1);
+    all.asked = popoto__arena_allocate(&db->scratch, most * sizeof(removal *));
+    if (all.asked == NULL)
+        return popoto__fail_memory(&db->why);
+    popoto__buffer_clear(&db->request);
+    for (size_t i = 0; i < count; i++) {
+        plan *it_all = &items[i].done.planned;
+        items[i].planned = popoto__plan_write(&items[i].write, it_all, &db->why);
+        if (items[i].planned == POPOTO_CORRUPT || items[i].planned == POPOTO_BAD_VALUE)
+            continue;
+        if (items[i].planned != POPOTO_OK)
+            return items[i].planned;
+        for (size_t c = 0; c < it_all->command_count && all.count < most; c++)
+            ask_entry(&all, &items[i], &it_all->commands[c]);
+    }
+    return all.count == 0 ? POPOTO_OK
+                          : popoto__db_exchange(db, all.count, false, NULL, take_entry, &all);
+}
+
 /* What a step of several records came to as one plan: all that each expects, and all commands. */
 typedef struct joint {
     commit done;
@@ -225,18 +283,16 @@ static popoto_status plan_joint(commit_batch *run, commit *one) {
         return popoto__fail(&run->db->why, POPOTO_CHANGED, "a record changed meanwhile");
     popoto__plan_init(&one->planned, &run->db->scratch);
     for (size_t i = 0; i < it->count; i++) {
-        plan *part = &it->items[i].done.planned;
-        popoto_status status = popoto__plan_write(&it->items[i].write, part, &run->db->why);
-        if (status != POPOTO_OK)
-            return status;
-        popoto__plan_append(&one->planned, part);
+        if (it->items[i].planned != POPOTO_OK)
+            return popoto__fail(&run->db->why, it->items[i].planned, "a record cannot be read");
+        popoto__plan_append(&one->planned, &it->items[i].done.planned);
     }
     return one->planned.failed ? popoto__fail_memory(&run->db->why) : POPOTO_OK;
 }
 
 static void count_removed(erasure *it, const removal *one) {
     it->receipt->records++;
-    it->receipt->index_entries += one->done.planned.command_count - 1;
+    it->receipt->index_entries += one->entries;
 }
 
 static popoto_status remove_singly(erasure *it, removal *items, size_t count) {
@@ -270,27 +326,42 @@ static popoto_status remove_singly(erasure *it, removal *items, size_t count) {
     return status;
 }
 
+/* DEL, and for each index a command. */
+static size_t commands_a_record(const model *of) {
+    size_t count = 2;
+    for (size_t i = 0; i < of->field_count; i++)
+        count += of->fields[i].prefix.data != NULL;
+    return count;
+}
+
+static size_t records_a_step(const model *of, size_t most, size_t commands) {
+    size_t step = commands / commands_a_record(of);
+    return step < 1 ? 1 : step > most ? most : step;
+}
+
 /* Records that stand in partitions that only what is stored tells: on the expectation that this is so;
  * several in one step, and those of a step in which somebody changed one each by itself. */
 static popoto_status remove_asking(erasure *it, const popoto_text *keys, size_t count) {
     popoto_db *db = it->db;
     popoto__arena_reset(&db->scratch);
     removal *items = popoto__arena_zeroed(&db->scratch, count, sizeof *items);
-    joint steps[RECORDS_ASKED / RECORDS_A_SCRIPT];
+    joint *steps = popoto__arena_zeroed(&db->scratch, count, sizeof *steps);
     size_t step_count = 0;
-    if (items == NULL)
+    size_t together = records_a_step(it->now->of, RECORDS_A_SCRIPT, COMMANDS_A_STEP / 3);
+    if (items == NULL || steps == NULL)
         return popoto__fail_memory(&db->why);
     popoto_status status = POPOTO_OK;
     for (size_t i = 0; i < count && status == POPOTO_OK; i++)
         status = prepare_removal(it, keys[i], &items[i]);
     if (status == POPOTO_OK)
         status = ask_partitions(it, items, count);
+    if (status == POPOTO_OK)
+        status = count_entries(it, items, count);
     if (status != POPOTO_OK)
         return status;
-    for (size_t i = 0; i < count; i += RECORDS_A_SCRIPT)
+    for (size_t i = 0; i < count; i += together)
         steps[step_count++] =
-            (joint){ .items = items + i,
-                     .count = count - i < RECORDS_A_SCRIPT ? count - i : RECORDS_A_SCRIPT };
+            (joint){ .items = items + i, .count = count - i < together ? count - i : together };
     commit_batch run = { .db = db,
                          .items = steps,
                          .count = step_count,
@@ -316,7 +387,8 @@ static popoto_status remove_asking(erasure *it, const popoto_text *keys, size_t 
 
 static popoto_status remove_records(erasure *it, const popoto_text *keys, size_t count) {
     popoto_status status = POPOTO_OK;
-    size_t step = it->now->of->moves ? RECORDS_ASKED : RECORDS_A_STEP;
+    size_t step = it->now->of->moves ? RECORDS_ASKED
+                                     : records_a_step(it->now->of, RECORDS_A_STEP, COMMANDS_A_STEP);
     for (size_t at = 0; at < count && status == POPOTO_OK; at += step) {
         size_t part = count - at < step ? count - at : step;
         status = (it->now->of->moves ? remove_asking : remove_told)(it, keys + at, part);

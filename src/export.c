@@ -19,6 +19,7 @@ typedef struct exported {
     popoto_text *stored;    /* by field; data NULL: the record lacks it */
     popoto_text *entries;   /* by field: its confidence entry; data NULL: none */
     const char *unreadable; /* what is wrong with it, in the page's memory */
+    int64_t time_to_live;   /* seconds; -1: for ever */
     bool gone;
     bool settled;
 } exported;
@@ -36,6 +37,7 @@ typedef struct exporting {
     arena memory;
     arena page;
     buffer line;
+    pace pace;
     exported *records;
     size_t record_count;
     size_t *asked; /* the records, in the order of the exchange's replies */
@@ -43,10 +45,18 @@ typedef struct exporting {
 
 /* ----- Reading -------------------------------------------------------------------------------- */
 
+/* Two replies a record: what it holds, and how long yet. */
 static popoto_status take_record(void *context, size_t index, const reply *answer) {
     exporting *it = context;
-    exported *one = &it->records[it->asked[index]];
+    exported *one = &it->records[it->asked[index / 2]];
     const model *of = it->now->of;
+    if (index % 2 == 1) {
+        one->time_to_live = answer->integer;
+        return answer->type == REPLY_ERROR
+                   ? popoto__reply_failure(answer, "exporting times to live", &it->db->why)
+                   : POPOTO_OK;
+    }
+    popoto__pace_note(&it->pace, answer);
     one->unreadable = NULL;
     one->gone = answer->type == REPLY_ARRAY;
     if (popoto__reply_is_error(answer, "WRONGTYPE"))
@@ -71,11 +81,12 @@ static popoto_status read_records(exporting *it) {
     for (size_t i = 0; i < it->record_count; i++) {
         if (it->records[i].settled)
             continue;
-        popoto__render_fetch(it->now->of, NULL, it->records[i].key, &it->db->request);
+        popoto__render_fetch(it->now->of, it->records[i].key, &it->db->request);
+        popoto__render_time_to_live(it->records[i].key, &it->db->request);
         it->asked[count++] = i;
     }
     return count == 0 ? POPOTO_OK
-                      : popoto__db_exchange(it->db, count, false, &it->page, take_record, it);
+                      : popoto__db_exchange(it->db, 2 * count, false, &it->page, take_record, it);
 }
 
 /* The places of what partitions the record; a value that cannot be read is found when it is written. */
@@ -272,6 +283,18 @@ static bool write_confidence(exporting *it, const exported *one) {
     return true;
 }
 
+/* That a record of a model with a time to live has none of its own is said too. */
+static void write_time_to_live(exporting *it, const exported *one) {
+    popoto_value seconds = popoto_of_int(one->time_to_live > 0 ? one->time_to_live : 1);
+    if (one->time_to_live == -1 && it->now->of->declared->time_to_live == 0)
+        return;
+    popoto__buffer_append_text(&it->line, ", \"time_to_live\": ");
+    if (one->time_to_live == -1)
+        popoto__buffer_append_text(&it->line, "null");
+    else
+        popoto__json_write(&it->line, &seconds);
+}
+
 static popoto_status write_record(exporting *it, const exported *one) {
     bool no_memory = false;
     if (one->gone)
@@ -287,6 +310,7 @@ static popoto_status write_record(exporting *it, const exported *one) {
     bool whole = write_values(it, one, &no_memory);
     popoto__buffer_append_text(&it->line, "}");
     whole = whole && write_confidence(it, one);
+    write_time_to_live(it, one);
     popoto__buffer_append_text(&it->line, "}");
     if (it->line.failed || no_memory)
         return popoto__fail_memory(&it->db->why);
@@ -337,8 +361,9 @@ static popoto_status export_records(exporting *it, const index_entry *entries, s
 static popoto_status take_entries(void *context, const index_entry *entries, size_t count) {
     exporting *it = context;
     popoto_status status = POPOTO_OK;
-    for (size_t at = 0; at < count && status == POPOTO_OK; at += RECORDS_A_STEP) {
-        size_t part = count - at < RECORDS_A_STEP ? count - at : RECORDS_A_STEP;
+    for (size_t at = 0, step; at < count && status == POPOTO_OK; at += step) {
+        step = popoto__pace_next(&it->pace, RECORDS_A_STEP);
+        size_t part = count - at < step ? count - at : step;
         status = export_records(it, entries + at, part);
         it->done += part;
         if (status == POPOTO_OK && it->desc->progress != NULL &&

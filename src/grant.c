@@ -8,23 +8,12 @@
  * server can see them, so that the one key pattern holds. SCRIPT LOAD gives nothing away, because what
  * a script does is checked command by command as if its user had sent it. */
 static const char *const allowed[] = {
-    "+multi",   "+exec",
-    "+evalsha", "+script|load",
-    "+type",    "+exists",
-    "+del",     "+rename",
-    "+expire",  "+hset",
-    "+hsetnx",  "+hdel",
-    "+hget",    "+hmget",
-    "+hlen",    "+hscan",
-    "+sadd",    "+srem",
-    "+scard",   "+smembers",
-    "+sinter",  "+sunion",
-    "+sscan",   "+zadd",
-    "+zrem",    "+zcount",
-    "+zmscore", "+zscore",
-    "+ping",    "+auth",
-    "+select",  "+zrangebyscore",
-    "+hello",   "+zrevrangebyscore",
+    "+multi",  "+exec",   "+evalsha", "+script|load",   "+type",    "+exists",
+    "+del",    "+rename", "+expire",  "+persist",       "+ttl",     "+hset",
+    "+hsetnx", "+hdel",   "+hget",    "+hmget",         "+hlen",    "+hscan",
+    "+sadd",   "+srem",   "+scard",   "+smembers",      "+sinter",  "+sunion",
+    "+sscan",  "+zadd",   "+zrem",    "+zcount",        "+zmscore", "+zscore",
+    "+ping",   "+auth",   "+select",  "+zrangebyscore", "+hello",   "+zrevrangebyscore",
 };
 #define ALLOWED_COUNT (sizeof(allowed) / sizeof(*allowed))
 
@@ -50,6 +39,73 @@ typedef struct answers {
     bool kept;       /* the server keeps an ACL file, and wrote it */
     int64_t removed; /* users */
 } answers;
+
+/* ----- What is there ------------------------------------------------------------------------------ */
+
+typedef struct standing {
+    popoto_db *db;
+    const char *user;
+    bool is_self; /* it is the one that this db is connected as */
+    bool open;    /* see popoto_grant_report */
+} standing;
+
+static bool is_text(const reply *one, const char *text) {
+    return (one->type == REPLY_STRING || one->type == REPLY_STATUS) && one->size == strlen(text) &&
+           memcmp(one->text, text, one->size) == 0;
+}
+
+static bool has_text(const reply *list, const char *text) {
+    for (size_t i = 0; i < list->count; i++)
+        if (is_text(list->items[i], text))
+            return true;
+    return false;
+}
+
+/* What ACL GETUSER says, names and values in turn: keys are a text, before Redis 7.0 a list. */
+static bool is_open(const reply *answer) {
+    bool lets_in = false, reaches = false, may = true;
+    for (size_t i = 0; i + 1 < answer->count; i += 2) {
+        const reply *name = answer->items[i], *value = answer->items[i + 1];
+        if (is_text(name, "flags"))
+            lets_in = has_text(value, "on") && has_text(value, "nopass");
+        else if (is_text(name, "keys"))
+            reaches = reaches || value->count > 0 || value->size > 0;
+        else if (is_text(name, "selectors"))
+            reaches = reaches || value->count > 0;
+        else if (is_text(name, "commands"))
+            may = !is_text(value, "-@all");
+    }
+    return lets_in && reaches && may;
+}
+
+/* ACL WHOAMI, ACL GETUSER default. An error: who may not ask does not learn it. */
+static popoto_status take_standing(void *context, size_t index, const reply *answer) {
+    standing *it = context;
+    if (index == 0)
+        it->is_self = is_text(answer, it->user);
+    else
+        it->open = answer->type == REPLY_ARRAY && is_open(answer);
+    return POPOTO_OK;
+}
+
+static popoto_status ask_standing(standing *it) {
+    buffer *out = &it->db->request;
+    popoto__buffer_clear(out);
+    popoto__request_begin(out, 2);
+    popoto__request_text(out, "ACL");
+    popoto__request_text(out, "WHOAMI");
+    popoto__request_begin(out, 3);
+    popoto__request_text(out, "ACL");
+    popoto__request_text(out, "GETUSER");
+    popoto__request_text(out, "default");
+    popoto_status status = popoto__db_exchange(it->db, 2, false, NULL, take_standing, it);
+    if (status != POPOTO_OK || !it->is_self)
+        return status;
+    return popoto__fail(&it->db->why, POPOTO_BAD_ARGUMENT,
+                        "this db is connected as that user, and would be cut off");
+}
+
+/* ----- What is done ------------------------------------------------------------------------------- */
 
 /* ACL DELUSER, a grant's ACL SETUSER, then ACL SAVE, which a server without an ACL file refuses: no
  * failure. */
@@ -112,12 +168,13 @@ static void render_grant(popoto_db *db, const popoto_grant_desc *desc, popoto_te
     render_save(out);
 }
 
-popoto_status popoto_grant(popoto_db *db, const popoto_grant_desc *desc, bool *kept) {
+popoto_status popoto_grant(popoto_db *db, const popoto_grant_desc *desc,
+                           popoto_grant_report *report) {
     const model *of;
     popoto_text segment;
     popoto_value tenant;
-    if (kept != NULL)
-        *kept = false;
+    if (report != NULL)
+        *report = (popoto_grant_report){ 0 };
     if (db == NULL)
         return POPOTO_BAD_ARGUMENT;
     if (desc == NULL)
@@ -135,13 +192,17 @@ popoto_status popoto_grant(popoto_db *db, const popoto_grant_desc *desc, bool *k
         status = popoto__field_accept(of, of->tenant, &desc->tenant, &tenant, &db->why);
     if (status == POPOTO_OK)
         status = popoto__segment(of, of->tenant, &tenant, &db->scratch, &segment, &db->why);
+    standing found = { .db = db, .user = desc->user };
+    if (status == POPOTO_OK)
+        status = ask_standing(&found);
     if (status != POPOTO_OK)
         return status;
     answers it = { .db = db, .doing = "making a tenant's user", .count = 3 };
+    popoto__buffer_clear(&db->request);
     render_grant(db, desc, segment);
     status = popoto__db_exchange(db, 3, true, NULL, take_answer, &it);
-    if (kept != NULL)
-        *kept = status == POPOTO_OK && it.kept;
+    if (report != NULL && status == POPOTO_OK)
+        *report = (popoto_grant_report){ .kept = it.kept, .open = found.open };
     return status;
 }
 
@@ -151,6 +212,9 @@ popoto_status popoto_revoke(popoto_db *db, const char *user, bool *kept) {
     if (db == NULL)
         return POPOTO_BAD_ARGUMENT;
     popoto_status status = check_user(db, user);
+    standing found = { .db = db, .user = user };
+    if (status == POPOTO_OK)
+        status = ask_standing(&found);
     if (status != POPOTO_OK)
         return status;
     answers it = { .db = db, .doing = "ending a tenant's user", .count = 2 };

@@ -6,6 +6,7 @@
 #include "owner.h"
 #include "tenant.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #ifndef POPOTO_WITH_JSON
@@ -34,6 +35,9 @@ typedef struct imported {
     bool *named;                /* by field: the line has it */
     popoto_confidence *figures; /* by field; NULL: it has none */
     bool *has_figures;
+    bool has_time; /* the line tells how long it is to live */
+    bool is_lasting;
+    uint32_t time_to_live;
     size_t line;
 } imported;
 
@@ -149,6 +153,18 @@ static popoto_status read_confidence(importing *it, imported *one, json_t *from)
     return status;
 }
 
+static popoto_status read_time_to_live(importing *it, imported *one, const json_t *from) {
+    json_int_t seconds = json_integer_value(from);
+    one->has_time = from != NULL;
+    one->is_lasting = json_is_null(from);
+    if (from == NULL || one->is_lasting)
+        return POPOTO_OK;
+    if (!json_is_integer(from) || seconds < 1 || seconds > UINT32_MAX)
+        return bad_line(it, "\"time_to_live\" is a number of seconds, at least 1, or null");
+    one->time_to_live = (uint32_t)seconds;
+    return POPOTO_OK;
+}
+
 static popoto_status read_document(importing *it, imported *one, json_t *document) {
     json_t *fields = json_object_get(document, "fields");
     const json_t *name = json_object_get(document, "model");
@@ -174,6 +190,8 @@ static popoto_status read_document(importing *it, imported *one, json_t *documen
     popoto_status status = read_fields(it, one, values, fields);
     if (status == POPOTO_OK)
         status = read_confidence(it, one, json_object_get(document, "confidence"));
+    if (status == POPOTO_OK)
+        status = read_time_to_live(it, one, json_object_get(document, "time_to_live"));
     return status == POPOTO_OK ? blame_line(it, popoto__write_prepare(&one->write, &it->db->why))
                                : status;
 }
@@ -229,6 +247,29 @@ static popoto_status plan_figures(imported *it, popoto_db *db, plan *out) {
     return status;
 }
 
+static bool is_expiry(const command *one) {
+    popoto_text name = one->arguments[0];
+    return name.size == 6 && memcmp(name.data, "EXPIRE", 6) == 0;
+}
+
+/* In place of what the model says. */
+static popoto_status plan_time_to_live(imported *it, popoto_db *db, plan *out) {
+    char text[16];
+    int size = snprintf(text, sizeof text, "%lu", (unsigned long)it->time_to_live);
+    popoto_text seconds = { popoto__arena_copy(it->write.memory, text, (size_t)size),
+                            (size_t)size };
+    size_t kept = 0;
+    for (size_t i = 0; i < out->command_count; i++)
+        if (!is_expiry(&out->commands[i]))
+            out->commands[kept++] = out->commands[i];
+    out->command_count = kept;
+    popoto__plan_command(out,
+                         (const popoto_text[]){ it->is_lasting ? TEXT("PERSIST") : TEXT("EXPIRE"),
+                                                it->write.place.key, seconds },
+                         it->is_lasting ? 2 : 3, 1);
+    return out->failed ? popoto__fail_memory(&db->why) : POPOTO_OK;
+}
+
 static popoto_status plan_item(commit_batch *run, commit *one) {
     imported *it = (imported *)one;
     popoto_status status = popoto__plan_learn(&it->write, &one->planned, one->refusals,
@@ -237,6 +278,8 @@ static popoto_status plan_item(commit_batch *run, commit *one) {
         status = popoto__plan_write(&it->write, &one->planned, &run->db->why);
     if (status == POPOTO_OK && has_any_figures(it))
         status = plan_figures(it, run->db, &one->planned);
+    if (status == POPOTO_OK && it->has_time)
+        status = plan_time_to_live(it, run->db, &one->planned);
     return status;
 }
 

@@ -1,6 +1,6 @@
 /* link - see link.h. Sockets are opened here rather than by hiredis, which sets no close-on-exec, gives
  * up at a signal, at a full backlog and at the first of a host's addresses, and cuts long socket paths
- * short; hiredis takes the protocol's replies apart and does TLS. Never formats a key, never logs. */
+ * short; hiredis does TLS. Never formats a key, never logs. */
 #include "link.h"
 
 #include "clock.h"
@@ -105,397 +105,6 @@ void popoto__request_integer(buffer *out, int64_t value) {
     popoto__request_argument(out, at, (size_t)(room + sizeof(room) - at));
 }
 
-/* ----- replies -------------------------------------------------------------------------------- */
-
-/* More of this is no reply of a server but noise, or an attack on our memory. Bulk strings have 512 MB
- * at most unless the server's proto-max-bulk-len was raised. */
-#define MOST_ELEMENTS     ((size_t)1 << 27)
-#define MOST_DEPTH        7
-#define LONGEST_LINE      ((size_t)64 * 1024)
-#define MOST_PENDING      ((size_t)1 << 30)
-/* A count is only a promise of elements; so many are believed before they are there. */
-#define BELIEVED_ELEMENTS ((size_t)1024)
-
-/* How far an exchange got. */
-typedef enum progress {
-    GOING_ON,
-    COMPLETE,
-    ENOUGH,  /* so far: see posted */
-    BROKEN,  /* the peer closed, or the network did */
-    LATE,    /* the deadline passed */
-    GARBLED, /* what came is not the protocol */
-    STARVED, /* no memory for the reply */
-} progress;
-
-/* Turns bytes into replies and hands these to the handler of an exchange. */
-typedef struct receiver {
-    redisReader *reader; /* belongs to the connection */
-    arena scratch;       /* the nodes of the reply that is being read */
-    const exchange *what;
-    posted *first;        /* of those under way, whose exchange `what` is; NULL: it is no posted one */
-    bool has_turned;      /* from one of them to the next */
-    bool is_matching;     /* all that came is what was expected */
-    size_t matched;       /* so many bytes of it */
-    size_t handed;        /* replies so far */
-    popoto_status status; /* the first one of the handler that is not POPOTO_OK */
-    bool refused;         /* by one of the functions below; else their NULL means no memory */
-} receiver;
-
-/* While an array is read, its items grow with what really arrives. */
-typedef struct node {
-    reply reply;
-    size_t capacity;
-} node;
-
-/* A place for the reply of this task, hung into the array that it is an element of. NULL: no memory. */
-static node *new_node(const redisReadTask *task, reply_type type) {
-    receiver *it = task->privdata;
-    node *made = popoto__arena_allocate(&it->scratch, sizeof(*made));
-    if (made == NULL)
-        return NULL;
-    *made = (node){ .reply.type = type };
-    if (task->parent == NULL)
-        return made;
-
-    node *array = task->parent->obj;
-    size_t index = (size_t)task->idx;
-    if (index >= array->capacity) {
-        size_t capacity = array->capacity * 2;
-        if (capacity > array->reply.count)
-            capacity = array->reply.count;
-        reply **items = popoto__arena_allocate(&it->scratch, capacity * sizeof(*items));
-        if (items == NULL)
-            return NULL;
-        memcpy(items, array->reply.items, index * sizeof(*items));
-        array->reply.items = items;
-        array->capacity = capacity;
-    }
-    array->reply.items[index] = &made->reply;
-    return made;
-}
-
-static void *refuse(const redisReadTask *task) {
-    receiver *it = task->privdata;
-    it->refused = true;
-    return NULL;
-}
-
-static void *make_string(const redisReadTask *task, char *text, size_t size) {
-    receiver *it = task->privdata;
-    reply_type type = REPLY_STRING;
-    if (task->type == REDIS_REPLY_STATUS)
-        type = REPLY_STATUS;
-    else if (task->type == REDIS_REPLY_ERROR)
-        type = REPLY_ERROR;
-    else if (task->type != REDIS_REPLY_STRING || text[size] != '\r' || text[size + 1] != '\n')
-        return refuse(task); /* hiredis skips the two bytes behind a bulk string without a look */
-
-    node *made = new_node(task, type);
-    if (made == NULL)
-        return NULL;
-    made->reply.size = size;
-    if (type == REPLY_STATUS && size == 2 && memcmp(text, "OK", 2) == 0) {
-        made->reply.text = "OK";
-        return made;
-    }
-    arena *strings = it->what->strings != NULL ? it->what->strings : &it->scratch;
-    made->reply.text = popoto__arena_copy(strings, text, size);
-    return made->reply.text == NULL ? NULL : made;
-}
-
-static int depth_of(const redisReadTask *task) {
-    int depth = 0;
-    for (; task != NULL; task = task->parent)
-        depth++;
-    return depth;
-}
-
-#if HIREDIS_MAJOR >= 1
-typedef size_t element_count;
-#else
-typedef int element_count;
-#endif
-
-static void *make_array(const redisReadTask *task, element_count elements) {
-    receiver *it = task->privdata;
-    size_t count = (size_t)elements;
-    if (task->type != REDIS_REPLY_ARRAY || count > MOST_ELEMENTS || depth_of(task) > MOST_DEPTH)
-        return refuse(task);
-    node *made = new_node(task, REPLY_ARRAY);
-    if (made == NULL)
-        return NULL;
-    made->reply.count = count;
-    made->capacity = count < BELIEVED_ELEMENTS ? count : BELIEVED_ELEMENTS;
-    if (count == 0)
-        return made;
-    made->reply.items = popoto__arena_allocate(&it->scratch, made->capacity * sizeof(reply *));
-    return made->reply.items == NULL ? NULL : made;
-}
-
-static void *make_integer(const redisReadTask *task, long long value) {
-    node *made = new_node(task, REPLY_INTEGER);
-    if (made != NULL)
-        made->reply.integer = value;
-    return made;
-}
-
-static void *make_null(const redisReadTask *task) {
-    return new_node(task, REPLY_NULL);
-}
-
-#if HIREDIS_MAJOR >= 1
-/* Types of a newer protocol, which we never ask for. */
-static void *refuse_double(const redisReadTask *task, double value, char *text, size_t size) {
-    (void)value, (void)text, (void)size;
-    return refuse(task);
-}
-static void *refuse_bool(const redisReadTask *task, int value) {
-    (void)value;
-    return refuse(task);
-}
-#endif
-
-static void keep_in_arena(void *made) {
-    (void)made;
-}
-
-static redisReplyObjectFunctions reply_functions = {
-    .createString = make_string,
-    .createArray = make_array,
-    .createInteger = make_integer,
-    .createNil = make_null,
-#if HIREDIS_MAJOR >= 1
-    .createDouble = refuse_double,
-    .createBool = refuse_bool,
-#endif
-    .freeObject = keep_in_arena,
-};
-
-static void receiver_attach(receiver *it, redisReader *reader) {
-    it->reader = reader;
-    reader->fn = &reply_functions;
-    reader->privdata = it;
-    reader->maxbuf = 0; /* keep a buffer that once was large */
-}
-
-static void receiver_begin(receiver *it, const exchange *what) {
-    popoto__arena_reset(&it->scratch);
-    it->what = what;
-    it->is_matching = false;
-    it->handed = 0;
-    it->status = POPOTO_OK;
-    it->refused = false;
-}
-
-static void receiver_begin_first(receiver *it) {
-    receiver_begin(it, &it->first->what);
-    it->matched = 0;
-    it->is_matching = it->first->expected.size > 0 && it->reader->len == it->reader->pos;
-}
-
-/* The first of the posted ones has its replies. Whether there is another one. */
-static bool receiver_turn(receiver *it) {
-    if (it->first == NULL)
-        return false;
-    it->first->is_done = true;
-    it->first->status = it->status;
-    it->first = it->first->next;
-    if (it->first == NULL)
-        return false;
-    receiver_begin_first(it);
-    it->has_turned = true;
-    return true;
-}
-
-/* hiredis waits for the end of a line for ever, and looks for it from the start each time. */
-static bool is_endless(const redisReader *reader) {
-    size_t pending = reader->len - reader->pos;
-    if (pending <= LONGEST_LINE)
-        return false;
-    if (pending > MOST_PENDING)
-        return true;
-    const char *at = reader->buf + reader->pos;
-    const char *end = at + LONGEST_LINE;
-    while ((at = memchr(at, '\r', (size_t)(end - at))) != NULL)
-        if (*++at == '\n')
-            return false;
-    return true;
-}
-
-static void hand_over(receiver *it, const reply *answer) {
-    const exchange *what = it->what;
-    if (it->status == POPOTO_OK && what->handle != NULL)
-        it->status = what->handle(what->context, it->handed, answer);
-    it->handed++;
-    popoto__arena_reset(&it->scratch);
-}
-
-/* Take from the reader what is complete. */
-static progress take_replies(receiver *it) {
-    for (;;) {
-        void *answer = NULL;
-        if (it->is_matching)
-            return GOING_ON;
-        if (it->handed == it->what->count && receiver_turn(it))
-            continue;
-        if (it->handed == it->what->count)
-            return it->reader->len == it->reader->pos ? COMPLETE : GARBLED;
-        if (redisReaderGetReply(it->reader, &answer) != REDIS_OK) {
-            bool starved = it->reader->err == REDIS_ERR_OOM && !it->refused;
-            return starved ? STARVED : GARBLED;
-        }
-        if (answer == NULL)
-            return is_endless(it->reader) ? GARBLED : GOING_ON;
-        hand_over(it, answer);
-    }
-}
-
-/* After about each KiB of replies hiredis moves the rest of its buffer to the front: it is given a little
- * at a time, so that this rest is small. Where a reply is long its bytes come in one go. */
-#define MOUTHFUL ((size_t)2048)
-
-/* How many of the bytes are as expected; where they are not, what was before is left to hiredis. */
-static size_t match(receiver *it, const char *bytes, size_t size, progress *how) {
-    popoto_text expected = it->first->expected;
-    size_t part = expected.size - it->matched < size ? expected.size - it->matched : size;
-    if (memcmp(expected.data + it->matched, bytes, part) != 0) {
-        it->is_matching = false;
-        if (redisReaderFeed(it->reader, expected.data, it->matched) != REDIS_OK)
-            *how = STARVED;
-        return 0;
-    }
-    it->matched += part;
-    if (it->matched == expected.size) {
-        it->is_matching = false;
-        it->handed = it->first->foreseen;
-        it->first->as_expected = true;
-        *how = take_replies(it);
-    }
-    return part;
-}
-
-static progress receive(receiver *it, const char *bytes, size_t size) {
-    progress how = GOING_ON;
-    while (size > 0 && how == GOING_ON) {
-        if (it->is_matching) {
-            size_t matched = match(it, bytes, size, &how);
-            bytes += matched;
-            size -= matched;
-            continue;
-        }
-        size_t pending = it->reader->len - it->reader->pos;
-        size_t part = size < MOUTHFUL || pending >= MOUTHFUL ? size : MOUTHFUL;
-        if (redisReaderFeed(it->reader, bytes, part) != REDIS_OK)
-            return STARVED;
-        how = take_replies(it);
-        bytes += part;
-        size -= part;
-    }
-    return how == COMPLETE && size > 0 ? GARBLED : how; /* more than was asked for */
-}
-
-popoto_status popoto__reply_parse(const exchange *what, const popoto_allocator *allocator,
-                                  const void *data, size_t size, size_t step) {
-    static const popoto_status meanings[] = {
-        [GOING_ON] = POPOTO_DISCONNECTED,
-        [GARBLED] = POPOTO_BAD_REPLY,
-        [STARVED] = POPOTO_NO_MEMORY,
-    };
-    receiver it = { 0 };
-    redisReader *reader = redisReaderCreateWithFunctions(&reply_functions);
-    if (reader == NULL)
-        return POPOTO_NO_MEMORY;
-    popoto__arena_init(&it.scratch, allocator);
-    receiver_attach(&it, reader);
-    receiver_begin(&it, what);
-    progress how = GOING_ON;
-    for (size_t at = 0; at < size && how == GOING_ON; at += step) {
-        if (step > size - at)
-            step = size - at;
-        how = receive(&it, (const char *)data + at, step);
-    }
-    redisReaderFree(reader);
-    popoto__arena_free(&it.scratch);
-    return how == COMPLETE ? it.status : meanings[how];
-}
-
-/* ----- what errors mean ----------------------------------------------------------------------- */
-
-typedef struct meaning {
-    const char *word;
-    popoto_status status;
-} meaning;
-
-static const meaning meanings_of_words[] = {
-    { "NOAUTH", POPOTO_DENIED },           { "WRONGPASS", POPOTO_DENIED },
-    { "NOPERM", POPOTO_DENIED },           { "DENIED", POPOTO_DENIED },
-    { "LOADING", POPOTO_UNAVAILABLE },     { "OOM", POPOTO_UNAVAILABLE },
-    { "READONLY", POPOTO_UNAVAILABLE },    { "MISCONF", POPOTO_UNAVAILABLE },
-    { "BUSY", POPOTO_UNAVAILABLE },        { "MASTERDOWN", POPOTO_UNAVAILABLE },
-    { "CLUSTERDOWN", POPOTO_UNAVAILABLE }, { "TRYAGAIN", POPOTO_UNAVAILABLE },
-    { "NOREPLICAS", POPOTO_UNAVAILABLE },  { "WRONGTYPE", POPOTO_CORRUPT },
-    { "CORRUPTENTRY", POPOTO_CORRUPT }, /* what our own scripts say of a companion hash */
-};
-
-/* Errors that all begin with ERR. */
-static const meaning meanings_of_beginnings[] = {
-    { "ERR max number of clients", POPOTO_UNAVAILABLE },
-    { "ERR ACL failure in script", POPOTO_DENIED },
-    { "ERR The user executing the script", POPOTO_DENIED },
-};
-
-static bool starts_with(const char *text, const char *beginning) {
-    return strncmp(text, beginning, strlen(beginning)) == 0;
-}
-
-static bool word_is(const char *text, const char *word) {
-    size_t length = strlen(word);
-    return strncmp(text, word, length) == 0 && (text[length] == ' ' || text[length] == '\0');
-}
-
-static popoto_status status_of_word(const char *text) {
-    for (size_t i = 0; i < sizeof(meanings_of_words) / sizeof(*meanings_of_words); i++)
-        if (word_is(text, meanings_of_words[i].word))
-            return meanings_of_words[i].status;
-    return POPOTO_SERVER_ERROR;
-}
-
-static popoto_status status_of_error(const char *text) {
-    for (size_t i = 0; i < sizeof(meanings_of_beginnings) / sizeof(*meanings_of_beginnings); i++)
-        if (starts_with(text, meanings_of_beginnings[i].word))
-            return meanings_of_beginnings[i].status;
-    /* "EXECABORT Transaction discarded because of: OOM ..." */
-    static const char behind[] = "because of: ";
-    const char *cause = starts_with(text, "EXECABORT ") ? strstr(text, behind) : NULL;
-    if (cause != NULL)
-        return status_of_word(cause + sizeof(behind) - 1);
-    /* Redis 6.2: "ERR Error running script (call to f_...): @user_script:1: ...: -OOM ..." */
-    if (starts_with(text, "ERR Error running script")) {
-        popoto_status status = POPOTO_SERVER_ERROR;
-        for (const char *at = text; status == POPOTO_SERVER_ERROR && *at != '\0'; at++)
-            if ((at[0] == ' ' || at[0] == '-') && status_of_word(at + 1) != status)
-                status = status_of_word(at + 1);
-        return status;
-    }
-    return status_of_word(text);
-}
-
-bool popoto__reply_is_error(const reply *answer, const char *first_word) {
-    return answer->type == REPLY_ERROR && word_is(answer->text, first_word);
-}
-
-popoto_status popoto__reply_failure(const reply *answer, const char *what, failure *why) {
-    shown room;
-    if (answer->fate != POPOTO_OK)
-        return popoto__fail(why, answer->fate, "%s: %s", what, answer->text);
-    if (answer->type != REPLY_ERROR)
-        return popoto__fail(why, POPOTO_SERVER_ERROR,
-                            "%s: the server answered something else than this command's reply",
-                            what);
-    return popoto__fail(why, status_of_error(answer->text), "%s: the server answered %s", what,
-                        popoto__show(&room, answer->text, answer->size));
-}
-
 /* ----- the link ------------------------------------------------------------------------------- */
 
 struct server_link {
@@ -579,7 +188,7 @@ void popoto__link_free(server_link *it) {
     if (it == NULL)
         return;
     drop_connection(it);
-    popoto__arena_free(&it->in.scratch);
+    popoto__receiver_free(&it->in);
     popoto__arena_free(&it->texts);
     popoto__release(it->allocator, it);
 }
@@ -824,7 +433,7 @@ static progress receive_tls(server_link *it) {
     if (got != REDIS_OK)
         return it->connection->err == REDIS_ERR_OOM ? STARVED : BROKEN;
     it->in.is_matching = false; /* hiredis has them already */
-    return take_replies(&it->in);
+    return popoto__receiver_take(&it->in);
 }
 
 #else
@@ -867,16 +476,16 @@ static progress send_some(server_link *it, const buffer *request, size_t *sent) 
     return GOING_ON;
 }
 
-/* hiredis moves what is left of its buffer after each reply, so larger bites would cost more. */
-#define BITE ((size_t)16 * 1024)
-
 static progress receive_some(server_link *it) {
-    char bytes[BITE];
+    size_t size;
     if (is_tls(it))
         return receive_tls(it);
-    ssize_t got = recv(it->connection->fd, bytes, sizeof(bytes), MSG_DONTWAIT);
+    char *room = popoto__receiver_room(&it->in, &size);
+    if (room == NULL)
+        return STARVED;
+    ssize_t got = recv(it->connection->fd, room, size, MSG_DONTWAIT);
     if (got > 0)
-        return receive(&it->in, bytes, (size_t)got);
+        return popoto__receiver_feed(&it->in, (size_t)got);
     if (got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR))
         return GOING_ON;
     return BROKEN;
@@ -887,7 +496,7 @@ typedef struct talk {
     server_link *it;
     const buffer *request;
     size_t sent;
-    bool deaf; /* the peer takes no more, but it may have said why */
+    bool deaf;            /* the peer takes no more, but it may have said why */
     bool posts;           /* it is enough to have sent it */
     const posted *wanted; /* it is enough to have the replies of this one; NULL: of all */
     progress how;
@@ -976,11 +585,11 @@ typedef struct greeting {
 static popoto_status fail_to_authenticate(const server_link *it, const reply *answer,
                                           failure *why) {
     if (popoto__reply_is_error(answer, "WRONGPASS") ||
-        starts_with(answer->text, "ERR invalid password"))
+        popoto__reply_begins(answer, "ERR invalid password"))
         return popoto__fail(why, POPOTO_DENIED, "%s: wrong %spassword", it->to.display,
                             it->to.user != NULL ? "user or " : "");
-    if (starts_with(answer->text, "ERR AUTH <password> called without any") ||
-        starts_with(answer->text, "ERR Client sent AUTH, but no password is set"))
+    if (popoto__reply_begins(answer, "ERR AUTH <password> called without any") ||
+        popoto__reply_begins(answer, "ERR Client sent AUTH, but no password is set"))
         return popoto__fail(why, POPOTO_DENIED,
                             "%s: this server has no password; leave it out of the URL",
                             it->to.display);
@@ -992,7 +601,7 @@ static popoto_status greet(void *context, size_t index, const reply *answer) {
     const char *display = it->it->to.display;
     if (answer->type != REPLY_ERROR)
         return POPOTO_OK;
-    popoto_status status = status_of_error(answer->text);
+    popoto_status status = popoto__reply_status(answer->text);
     if (popoto__reply_is_error(answer, "LOADING")) {
         it->loading = true;
         return POPOTO_OK;
@@ -1002,7 +611,7 @@ static popoto_status greet(void *context, size_t index, const reply *answer) {
                             "%s: the server wants a password; write it before the host, as in "
                             "redis://user:password@host",
                             display);
-    if (starts_with(answer->text, "ERR max number of clients") ||
+    if (popoto__reply_begins(answer, "ERR max number of clients") ||
         popoto__reply_is_error(answer, "DENIED"))
         return popoto__reply_failure(answer, display, it->why);
     if (index < it->select)
@@ -1059,13 +668,13 @@ static popoto_status introduce(server_link *it, int64_t deadline, failure *why) 
     greeting about = { .it = it, .why = why };
     popoto__buffer_init(&request, it->allocator);
     write_greeting(it, &request, &about);
-    exchange what = { &request, about.ping + 1, false, NULL, greet, &about };
+    exchange what = { &request, about.ping + 1, false, NULL, greet, &about, NULL };
     bool was_loading = false;
     popoto_status status = request.failed ? popoto__fail_memory(why) : POPOTO_OK;
     while (status == POPOTO_OK) {
         size_t sent;
         about.loading = false;
-        receiver_begin(&it->in, &what);
+        popoto__receiver_begin(&it->in, &what);
         progress how = converse(it, &request, &deadline, &sent);
         if (how == BROKEN && sent == 0)
             receive_some(it); /* a server with too many clients says so and closes */
@@ -1120,7 +729,7 @@ static popoto_status connect_anew(server_link *it, int64_t deadline, failure *wh
         drop_connection(it);
         return popoto__fail_memory(why);
     }
-    receiver_attach(&it->in, it->connection->reader);
+    popoto__receiver_attach(&it->in, it->connection->reader);
     it->process = getpid();
     if (it->to.kind == ADDRESS_TLS)
         status = start_tls(it, deadline, why);
@@ -1146,7 +755,7 @@ static bool is_usable(server_link *it) {
     if (got == 0 || !is_tls(it))
         return false;
     static const exchange nothing = { 0 };
-    receiver_begin(&it->in, &nothing);
+    popoto__receiver_begin(&it->in, &nothing);
     return receive_tls(it) == COMPLETE;
 }
 
@@ -1238,7 +847,7 @@ static void collect_all(server_link *it) {
 
 static void post_first(server_link *it, posted *one) {
     it->in.first = one;
-    receiver_begin_first(&it->in);
+    popoto__receiver_begin_posted(&it->in);
     it->deadline = popoto__clock_in(it->command_timeout);
 }
 
@@ -1292,7 +901,7 @@ popoto_status popoto__link_exchange(server_link *it, const exchange *what, failu
 
     int64_t deadline = popoto__clock_in(it->command_timeout);
     size_t sent = 0;
-    receiver_begin(&it->in, what);
+    popoto__receiver_begin(&it->in, what);
     progress how = converse(it, what->request, &deadline, &sent);
     /* Trying again is safe where the server cannot have seen anything, and where seeing it twice
      * changes nothing; but the handler must not get a reply twice. */
@@ -1305,7 +914,7 @@ popoto_status popoto__link_exchange(server_link *it, const exchange *what, failu
             return popoto__fail(why, POPOTO_DISCONNECTED, "the connection broke: %s", why->text);
         if (status != POPOTO_OK)
             return status;
-        receiver_begin(&it->in, what);
+        popoto__receiver_begin(&it->in, what);
         how = converse(it, what->request, &deadline, &sent);
     }
     if (how == COMPLETE) {
@@ -1347,7 +956,7 @@ popoto_status popoto__link_exchange_parts(link_part *parts, size_t count, int64_
         if (part->status != POPOTO_OK)
             talks[i].how = BROKEN; /* it takes no part */
         else
-            receiver_begin(&part->link->in, &part->what);
+            popoto__receiver_begin(&part->link->in, &part->what);
     }
     converse_all(talks, sockets, count, &deadline);
     for (size_t i = 0; i < count; i++)

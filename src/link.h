@@ -1,34 +1,11 @@
 /* link - one connection to a server: connects, authenticates, sends pipelines, reads replies, keeps
- * deadlines, reconnects. The one module that knows hiredis, and (with embedded) the only one that
- * touches a socket. Knows nothing of models and keys. */
+ * deadlines, reconnects. It and reply alone know hiredis; it and embedded alone touch a socket. Knows
+ * nothing of models and keys. */
 #ifndef POPOTO_LINK_H
 #define POPOTO_LINK_H
 
-#include "failure.h"
-#include "memory.h"
+#include "reply.h"
 #include "url.h"
-
-typedef enum reply_type {
-    REPLY_STATUS,
-    REPLY_ERROR,
-    REPLY_INTEGER,
-    REPLY_NULL,
-    REPLY_STRING,
-    REPLY_ARRAY,
-} reply_type;
-
-typedef struct reply reply;
-struct reply {
-    reply_type type;
-    int64_t integer;
-    const char *text; /* STATUS, ERROR, STRING; a NUL stands behind its last byte */
-    /* Not POPOTO_OK: an ERROR that no server sent but we, because of several nodes that share an
-     * exchange this command's was lost; what became of the command. */
-    popoto_status fate;
-    size_t size;
-    size_t count; /* ARRAY */
-    reply **items;
-};
 
 /* Commands in the server's protocol (RESP), ready to be sent. A command is begun with its number of
  * arguments (the name counts) and then given exactly so many. */
@@ -36,20 +13,6 @@ void popoto__request_begin(buffer *out, size_t arguments);
 void popoto__request_argument(buffer *out, const void *data, size_t size);
 void popoto__request_text(buffer *out, const char *text);
 void popoto__request_integer(buffer *out, int64_t value);
-
-/* Called for the reply to command `index` of the exchange. The reply's nodes hold during the call; its
- * strings live in exchange.strings where that is not NULL, else during the call too. A status other
- * than POPOTO_OK makes the exchange return it, after the remaining replies were read and dropped. */
-typedef popoto_status reply_handler(void *context, size_t index, const reply *answer);
-
-typedef struct exchange {
-    const buffer *request; /* `count` commands */
-    size_t count;
-    bool writes;    /* whether they change anything: decides what a broken connection means */
-    arena *strings; /* where the replies' strings go; NULL: they hold during the handler's call */
-    reply_handler *handle;
-    void *context;
-} exchange;
 
 /* (link alone is a function of unistd.h.) */
 typedef struct server_link server_link;
@@ -81,22 +44,7 @@ popoto_status popoto__link_connect(server_link *it, failure *why);
  * are replies like any other: they go to the handler. */
 popoto_status popoto__link_exchange(server_link *it, const exchange *what, failure *why);
 
-/* An exchange in two halves, so that the server has work while the caller makes more of it. At its place
- * until it is done, and zero but for these: */
-typedef struct posted {
-    exchange what;
-    /* The replies that the first `foreseen` commands will most likely bring, as the server writes them: where
-     * they come so, they are not handed over. */
-    popoto_text expected;
-    size_t foreseen;
-    bool as_expected; /* they came so */
-    bool is_done;
-    popoto_status status; /* as of popoto__link_exchange, once it is done */
-    failure why;          /* its sentence */
-    struct posted *next;
-} posted;
-
-/* Send the request, taking meanwhile what comes for those that were posted before: their handlers are called
+/* An exchange in two halves: send the request, taking meanwhile what comes for those that were posted before: their handlers are called
  * by this. Afterwards the request's memory is free, and the replies are still to come, unless it is done. */
 void popoto__link_post(server_link *it, posted *one);
 /* Wait for the replies of one that was posted: all that were before it are done then, too. An exchange of
@@ -127,17 +75,5 @@ void popoto__link_drop(server_link *it);
 /* The number of connections made so far: a change tells the caller that what the server knew of the
  * old connection is gone. */
 uint64_t popoto__link_generation(const server_link *it);
-
-/* The status that an error reply means, with a sentence: one table from the error's first word
- * (NOAUTH, WRONGPASS, NOPERM: DENIED; LOADING, OOM, READONLY, MISCONF, BUSY, MASTERDOWN,
- * CLUSTERDOWN, TRYAGAIN, NOREPLICAS, EXECABORT by what is behind it...: UNAVAILABLE; WRONGTYPE:
- * CORRUPT; anything else SERVER_ERROR). `what` names what was being done. */
-popoto_status popoto__reply_failure(const reply *answer, const char *what, failure *why);
-bool popoto__reply_is_error(const reply *answer, const char *first_word);
-
-/* For tests: what an exchange makes of these bytes, as if a server had sent them `step` at a time.
- * POPOTO_DISCONNECTED: they end too early. */
-popoto_status popoto__reply_parse(const exchange *what, const popoto_allocator *allocator,
-                                  const void *data, size_t size, size_t step);
 
 #endif

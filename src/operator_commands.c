@@ -240,6 +240,10 @@ void popoto__render_idle_time(popoto_text key, buffer *out) {
     render_texts("OBJECT", (const popoto_text[]){ TEXT("IDLETIME"), key }, 2, out);
 }
 
+void popoto__render_time_to_live(popoto_text key, buffer *out) {
+    render_texts("TTL", &key, 1, out);
+}
+
 void popoto__render_tenant_forget(const model *of, popoto_text segment, buffer *out) {
     char list[MODEL_MAX_NAME + 16] = "$Tenants:";
     memcpy(list + 9, of->name.data, of->name.size);

@@ -63,6 +63,8 @@ void popoto__render_unlink(const popoto_text *keys, size_t count, buffer *out);
 void popoto__render_word(const char *word, buffer *out);
 void popoto__render_memory_usage(popoto_text key, buffer *out);
 void popoto__render_idle_time(popoto_text key, buffer *out);
+/* TTL: seconds; -1: for ever; -2: it is gone. */
+void popoto__render_time_to_live(popoto_text key, buffer *out);
 /* Take a tenant from the list of them. */
 void popoto__render_tenant_forget(const model *of, popoto_text segment, buffer *out);
 /* Published models. */

@@ -142,14 +142,24 @@ static popoto_status convert_operand(const model *of, condition *it, const popot
 }
 
 static bool compares(const popoto_value *value, const popoto_value *with, int low, int high) {
-    bool comparable;
-    int order = popoto__value_compare(value, with, &comparable);
+    bool comparable = true;
+    int order = 0;
+    /* Floats are the commonest; NaN has its place above them. */
+    if (value->type == POPOTO_FLOAT && with->type == POPOTO_FLOAT &&
+        (value->as.real < with->as.real || value->as.real > with->as.real))
+        order = value->as.real < with->as.real ? -1 : 1;
+    else
+        order = popoto__value_compare(value, with, &comparable);
     order = order < 0 ? -1 : order > 0;
     return comparable && order >= low && order <= high;
 }
 
 static bool equals(const popoto_value *value, const popoto_value *with) {
     bool comparable;
+    if (value->type == POPOTO_TEXT && with->type == POPOTO_TEXT)
+        return value->as.text.size == with->as.text.size &&
+               (value->as.text.size == 0 ||
+                memcmp(value->as.text.data, with->as.text.data, value->as.text.size) == 0);
     int order = popoto__value_compare(value, with, &comparable);
     return comparable ? order == 0 : popoto_value_equal(value, with);
 }
@@ -292,19 +302,43 @@ static popoto_status parse_order(query *it, const char *order, failure *why) {
                         it->of->name.data, it->order->name, popoto__type_name(it->order->type));
 }
 
+/* The conditions on a field, as a chain. */
+static const condition *conditions_on(query *it, const field *about) {
+    const condition *first = NULL;
+    for (size_t i = it->condition_count; i-- > 0;)
+        if (it->conditions[i].about == about) {
+            it->conditions[i].next = first;
+            first = &it->conditions[i];
+        }
+    return first;
+}
+
+/* A char array has its own copy of its text. */
+static bool points_at_text(const model *of, const field *about) {
+    return of->declared->size == 0 || (about->declared->member != POPOTO_MEMBER_ARRAY &&
+                                       about->declared->member != POPOTO_MEMBER_ID);
+}
+
 static popoto_status parse_fields(query *it, const char *fields, failure *why) {
+    bool named[MODEL_MAX_FIELDS];
     popoto_status status = POPOTO_OK;
     it->partial = fields != NULL;
     if (fields != NULL)
-        status = popoto__model_choose(it->of, fields, it->chosen, POPOTO_BAD_QUERY, why);
-    for (size_t i = 0; i < it->of->field_count; i++) {
-        it->chosen[i] = fields == NULL || it->chosen[i] || it->of->fields[i].is_key;
-        it->fetched[i] = it->chosen[i];
+        status = popoto__model_choose(it->of, fields, named, POPOTO_BAD_QUERY, why);
+    it->fetched = popoto__arena_zeroed(it->memory, it->of->field_count + 1, sizeof *it->fetched);
+    if (status == POPOTO_OK && it->fetched == NULL)
+        status = popoto__fail_memory(why);
+    for (size_t i = 0; status == POPOTO_OK && i < it->of->field_count; i++) {
+        const field *about = &it->of->fields[i];
+        fetched_field one = {
+            .about = about,
+            .chosen = fields == NULL || named[i] || about->is_key,
+            .first = conditions_on(it, about),
+        };
+        one.keeps_text = about == it->order || (one.chosen && points_at_text(it->of, about));
+        if (one.chosen || one.first != NULL || about == it->order)
+            it->fetched[it->fetched_count++] = one;
     }
-    for (size_t i = 0; i < it->condition_count; i++)
-        it->fetched[it->conditions[i].about->index] = true;
-    if (it->order != NULL)
-        it->fetched[it->order->index] = true;
     return status;
 }
 
@@ -350,6 +384,27 @@ popoto_status popoto__query_parse(popoto_db *db, const model *of, const popoto_q
     if (status == POPOTO_OK)
         status = parse_order(out, desc->order_by, &db->why);
     return status == POPOTO_OK ? parse_fields(out, desc->fields, &db->why) : status;
+}
+
+popoto_status popoto__query_of_key(popoto_db *db, const model *of, const popoto_value *values,
+                                   arena *memory, query *out) {
+    *out = (query){ .of = of, .memory = memory, .limit = SIZE_MAX };
+    out->conditions =
+        popoto__arena_zeroed(memory, of->key_count + of->field_count + 1, sizeof *out->conditions);
+    if (out->conditions == NULL)
+        return popoto__fail_memory(&db->why);
+    popoto_status status = POPOTO_OK;
+    for (size_t i = 0; i <= of->key_count && status == POPOTO_OK; i++) {
+        const field *about = i < of->key_count ? &of->fields[of->keys[i]] : of->tenant;
+        if (about == NULL)
+            continue;
+        condition *one = &out->conditions[out->condition_count++];
+        *one = (condition){ .about = about, .how = LOOKUP_IS };
+        status = popoto__field_accept(of, about, &values[about->index], &one->value, &db->why);
+    }
+    if (status == POPOTO_OK)
+        status = add_scopes(db, out);
+    return status == POPOTO_OK ? parse_fields(out, NULL, &db->why) : status;
 }
 
 /* ----- Index keys ----------------------------------------------------------------------------- */
@@ -1035,47 +1090,43 @@ void popoto__render_scores(popoto_text key, const popoto_text *members, size_t c
         render_text(out, members[i]);
 }
 
-static void render_fetch_head(const model *of, const bool *fetched, buffer *out) {
-    size_t count = 0;
-    for (size_t i = 0; i < of->field_count; i++)
-        count += fetched == NULL || fetched[i];
-    popoto__request_begin(out, 2 + count);
+static void render_fetch_head(size_t fields, buffer *out) {
+    popoto__request_begin(out, 2 + fields);
     popoto__request_text(out, "HMGET");
 }
 
-static void render_fetch_tail(const model *of, const bool *fetched, buffer *out) {
-    for (size_t i = 0; i < of->field_count; i++)
-        if (fetched == NULL || fetched[i])
-            popoto__request_argument(out, of->fields[i].name, of->fields[i].name_size);
+static void render_fetch_tail(const model *of, const query *what, buffer *out) {
+    size_t count = what != NULL ? what->fetched_count : of->field_count;
+    for (size_t i = 0; i < count; i++) {
+        const field *about = what != NULL ? what->fetched[i].about : &of->fields[i];
+        popoto__request_argument(out, about->name, about->name_size);
+    }
 }
 
-void popoto__render_fetch(const model *of, const bool *fetched, popoto_text key, buffer *out) {
-    popoto__render_fetches(of, fetched, &key, 1, out);
+void popoto__render_fetch(const model *of, popoto_text key, buffer *out) {
+    popoto__render_fetches(of, NULL, &key, 1, out);
 }
 
-/* Append out->data[from..from + size) once more. */
-static void repeat(buffer *out, size_t from, size_t size) {
-    char *room = popoto__buffer_grow(out, size);
-    if (room != NULL)
-        memcpy(room, out->data + from, size);
-}
-
-void popoto__render_fetches(const model *of, const bool *fetched, const popoto_text *keys,
+void popoto__render_fetches(const model *of, const query *what, const popoto_text *keys,
                             size_t count, buffer *out) {
-    if (count == 0)
-        return;
-    /* Only the key tells one command from the next:  [head] $5 key-1 [tail] [head] $5 key-2 [tail] */
-    size_t head = out->size;
-    render_fetch_head(of, fetched, out);
-    size_t head_size = out->size - head;
-    render_text(out, keys[0]);
-    size_t tail = out->size;
-    render_fetch_tail(of, fetched, out);
-    size_t tail_size = out->size - tail;
-    for (size_t i = 1; i < count && !out->failed; i++) {
-        repeat(out, head, head_size);
+    /* Only the key tells one command from the next, and most are of one length: of such the whole command is
+     * copied from the last one that was rendered, and the key written over. */
+    size_t model_at = 0, model_size = 0, key_at = 0;
+    for (size_t i = 0; i < count && !out->failed; i++) {
+        if (i > 0 && keys[i].size == keys[i - 1].size) {
+            char *room = popoto__buffer_grow(out, model_size);
+            if (room == NULL)
+                return;
+            memcpy(room, out->data + model_at, model_size);
+            memcpy(room + key_at, keys[i].data, keys[i].size);
+            continue;
+        }
+        model_at = out->size;
+        render_fetch_head(what != NULL ? what->fetched_count : of->field_count, out);
         render_text(out, keys[i]);
-        repeat(out, tail, tail_size);
+        key_at = out->size - model_at - keys[i].size - 2; /* \r\n */
+        render_fetch_tail(of, what, out);
+        model_size = out->size - model_at;
     }
 }
 

@@ -23,14 +23,24 @@ typedef enum lookup {
 
 /* One thing that must hold. The value is of the field's type; of IN and BETWEEN it is a list of such;
  * of ISNULL a bool. */
-typedef struct condition {
+typedef struct condition condition;
+struct condition {
     const field *about;
     lookup how;
     popoto_value value;
     /* IS and IN on a key field: the segments that a fitting record's key has in its place. */
     popoto_text *segments;
     size_t segment_count;
-} condition;
+    const condition *next; /* about the same field */
+};
+
+/* A field that is read, and what for. */
+typedef struct fetched_field {
+    const field *about;
+    bool chosen;            /* to be filled in the rows */
+    const condition *first; /* that is about it */
+    bool keeps_text;        /* its text has to stay: a member points at it, or the order is by it */
+} fetched_field;
 
 typedef struct query {
     const model *of;
@@ -41,10 +51,9 @@ typedef struct query {
     bool descending;
     size_t limit; /* SIZE_MAX: none */
     size_t offset;
-    bool chosen[MODEL_MAX_FIELDS]; /* to be filled in the rows */
-    bool partial;                  /* not all are */
-    bool fetched
-        [MODEL_MAX_FIELDS]; /* to be read: the chosen ones, the key's, the conditions', the order's */
+    bool partial;           /* not all fields are to be filled in the rows */
+    fetched_field *fetched; /* those, the key's, the conditions' and the order's, as in the model */
+    size_t fetched_count;
     bool allow_scan;
     condition *each_tenant; /* all tenants: the condition that names them by turns */
     popoto_text
@@ -55,6 +64,10 @@ typedef struct query {
  * POPOTO_BAD_VALUE with a sentence. */
 popoto_status popoto__query_parse(popoto_db *db, const model *of, const popoto_query_desc *desc,
                                   arena *memory, query *out);
+
+/* The record that these values' tenant and key fields name, completed likewise. */
+popoto_status popoto__query_of_key(popoto_db *db, const model *of, const popoto_value *values,
+                                   arena *memory, query *out);
 
 /* How many filters .where has. False: there is a hole in them, and what stands behind it would be lost,
  * a tenant perhaps; `why` is set. */
@@ -144,10 +157,10 @@ void popoto__render_fetch_fields(const model *of, const size_t *fields, size_t c
 void popoto__render_class_scan(const model *of, popoto_text cursor, buffer *out);
 /* SADD of a tenant to the list of them, which is kept outside their keys. */
 void popoto__render_tenant_note(const model *of, popoto_text segment, buffer *out);
-/* Append HMGET of the fields that are to be fetched. */
-void popoto__render_fetch(const model *of, const bool *fetched, popoto_text key, buffer *out);
-/* The same for many records: `count` commands. */
-void popoto__render_fetches(const model *of, const bool *fetched, const popoto_text *keys,
+/* Append HMGET of all fields. */
+void popoto__render_fetch(const model *of, popoto_text key, buffer *out);
+/* The same for many records, and for the fields that a query fetches (NULL: all): `count` commands. */
+void popoto__render_fetches(const model *of, const query *what, const popoto_text *keys,
                             size_t count, buffer *out);
 
 #endif

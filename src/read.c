@@ -4,6 +4,7 @@
 #include "rows.h"
 #include "tenant.h"
 
+#include <stddef.h>
 #include <string.h>
 
 /* So many candidates are asked for and fetched at once. A stream, which must stay small, takes fewer. */
@@ -15,6 +16,8 @@
 #define SMALL_LIMIT 1000
 /* So many entries of records that are gone are cleared away by one call. */
 #define MAX_CLEARED 256
+/* So many names need no memory of their own. */
+#define FEW         40
 
 /* A read under way. Its memory is that of the call, or the stream's. */
 typedef struct reading {
@@ -31,10 +34,12 @@ typedef struct reading {
     size_t skip;      /* candidates, or rows of a stream, that are still to be left out */
     size_t grown;     /* how long a page of a range is by now */
     bool keeps_names; /* all pages' names are needed: they are the rows' keys */
-    /* The page of candidates; their text is in rows->names. */
+    /* The page of candidates; their text is in rows->names, or with the rows where all pages' are kept. */
     popoto_text *names;
     size_t name_count;
     size_t name_room;
+    bool strange,
+        starved;  /* the index had something else than names; there was no memory for one */
     size_t asked; /* entries of the index that made this page, before names were looked at */
     /* Where the source has come to. */
     size_t index;  /* of sets or ranges */
@@ -45,8 +50,14 @@ typedef struct reading {
     /* While candidates are fetched. */
     size_t first; /* of them in names */
     size_t gone_count;
+    /* Only zeroed up to here. */
+    popoto_text few[FEW];
     popoto_text gone[MAX_CLEARED];
 } reading;
+
+static arena *memory_of_names(const reading *it) {
+    return it->keeps_names ? &it->rows->memory : &it->rows->names;
+}
 
 static popoto_status fail_reply(reading *it, const reply *answer, const char *what) {
     if (answer->type == REPLY_ERROR)
@@ -135,34 +146,48 @@ static popoto_status plan_first(reading *it) {
     return status == POPOTO_OK ? next_tenant(it) : status;
 }
 
-static popoto_status start(reading *it, popoto_db *db, const popoto_query_desc *desc,
-                           const model *of, arena *memory, bool is_stream) {
-    *it = (reading){ .db = db, .page = is_stream ? STREAM_PAGE : PAGE };
+static void prepare(reading *it, popoto_db *db) {
+    memset(it, 0, offsetof(reading, few));
+    it->db = db;
+    it->page = PAGE;
+    it->names = it->few;
+    it->name_room = FEW;
     popoto__buffer_init(&it->cursor, &db->allocator);
     popoto__buffer_init(&it->last, &db->allocator);
-    popoto_status status = popoto__query_parse(db, of, desc, memory, &it->what);
-    if (status == POPOTO_OK)
-        status = plan_first(it);
+}
+
+/* it->what is known. */
+static popoto_status start(reading *it) {
+    popoto_status status = plan_first(it);
+    bool is_stream = it->page == STREAM_PAGE;
     if (status != POPOTO_OK)
         return status;
     if (is_stream && it->plan.sort_here && it->what.order != NULL)
         return popoto__fail(
-            &db->why, POPOTO_BAD_QUERY,
+            &it->db->why, POPOTO_BAD_QUERY,
             "a stream of %s cannot be ordered by %s: only the SORTED field whose index "
             "answers the query gives an order without all rows in memory",
-            of->name.data, it->what.order->name);
+            it->what.of->name.data, it->what.order->name);
     it->in_steps = is_stream || (!it->plan.sort_here && it->what.limit <= SMALL_LIMIT &&
                                  it->what.offset <= SMALL_LIMIT);
     it->skip = it->what.offset;
-    it->rows = popoto__rows_new(db, of);
+    it->rows = popoto__rows_new(it->db, it->what.of);
     if (it->rows == NULL)
-        return popoto__fail_memory(&db->why);
+        return popoto__fail_memory(&it->db->why);
     it->rows->sorts = it->plan.sort_here;
     return POPOTO_OK;
 }
 
+static popoto_status start_query(reading *it, popoto_db *db, const popoto_query_desc *desc,
+                                 const model *of) {
+    prepare(it, db);
+    popoto_status status = popoto__query_parse(db, of, desc, &db->scratch, &it->what);
+    return status == POPOTO_OK ? start(it) : status;
+}
+
 static void stop(reading *it) {
-    popoto__release(&it->db->allocator, it->names);
+    if (it->names != it->few)
+        popoto__release(&it->db->allocator, it->names);
     popoto__buffer_free(&it->cursor);
     popoto__buffer_free(&it->last);
 }
@@ -174,34 +199,66 @@ static bool room_for_names(reading *it, size_t count) {
         return true;
     if (count > SIZE_MAX / sizeof *it->names)
         return false;
-    popoto_text *names = popoto__reallocate(&it->db->allocator, it->names, count * sizeof *names);
+    bool moves = it->names == it->few;
+    popoto_text *names =
+        popoto__reallocate(&it->db->allocator, moves ? NULL : it->names, count * sizeof *names);
     if (names == NULL)
         return false;
+    if (moves)
+        memcpy(names, it->few, sizeof it->few);
     it->names = names;
     it->name_room = count;
     return true;
 }
 
+static bool room_for_name(reading *it) {
+    if (it->name_count < it->name_room)
+        return true;
+    return it->name_room <= SIZE_MAX / 2 && room_for_names(it, it->name_room * 2);
+}
+
 /* Where the index is one of a partition that answers all conditions on names, there is nothing to look
  * for in them but the tenant. */
-static void add_name(reading *it, popoto_text name) {
+static bool has_fitting_name(const reading *it, popoto_text name) {
     bool told = it->plan.source == SOURCE_SORTED && !it->plan.names_matter;
-    if (told ? popoto__query_tenant_fits(&it->what, name)
-             : popoto__query_name_fits(&it->what, name))
+    return told ? popoto__query_tenant_fits(&it->what, name)
+                : popoto__query_name_fits(&it->what, name);
+}
+
+static void add_name(reading *it, popoto_text name) {
+    if (has_fitting_name(it, name))
         it->names[it->name_count++] = name;
+}
+
+/* The names that an index holds come one by one. */
+static void take_member(void *context, size_t index, size_t place, reply_type type,
+                        const char *text, size_t size) {
+    reading *it = context;
+    (void)index;
+    if (place == 0) {
+        it->name_count = 0;
+        it->strange = it->starved = false;
+    }
+    if (type != REPLY_STRING) {
+        it->strange = true;
+        return;
+    }
+    if (!has_fitting_name(it, (popoto_text){ text, size }))
+        return;
+    const char *copy = popoto__arena_copy(memory_of_names(it), text, size);
+    if (copy == NULL || !room_for_name(it))
+        it->starved = true;
+    else
+        it->names[it->name_count++] = (popoto_text){ copy, size };
 }
 
 static popoto_status take_members(void *context, size_t index, const reply *answer) {
     reading *it = context;
     (void)index;
-    if (answer->type != REPLY_ARRAY)
+    if (answer->type != REPLY_ARRAY || it->strange)
         return fail_reply(it, answer, "reading an index");
-    if (!room_for_names(it, answer->count))
-        return popoto__fail_memory(&it->db->why);
     it->asked = answer->count;
-    for (size_t i = 0; i < answer->count; i++)
-        add_name(it, (popoto_text){ answer->items[i]->text, answer->items[i]->size });
-    return POPOTO_OK;
+    return it->starved ? popoto__fail_memory(&it->db->why) : POPOTO_OK;
 }
 
 static bool has_name(const reading *it, popoto_text name) {
@@ -279,7 +336,7 @@ static popoto_status next_set(reading *it, size_t wanted) {
         if (it->plan.set_count == 0)
             return POPOTO_OK;
         popoto__render_members(&it->plan, &it->db->request);
-        return popoto__db_exchange(it->db, 1, false, &it->rows->names, take_members, it);
+        return popoto__db_read_lists(it->db, 1, take_member, take_members, it);
     }
     /* Of an intersection one set is stepped through, and names and rows tell of the others. */
     size_t sets = it->plan.any_set ? it->plan.set_count : 1;
@@ -291,7 +348,8 @@ static popoto_status next_set(reading *it, size_t wanted) {
     popoto_text cursor =
         it->cursor.size ? (popoto_text){ it->cursor.data, it->cursor.size } : TEXT("0");
     popoto__render_scan(it->plan.sets[it->index], cursor, page, &it->db->request);
-    popoto_status status = popoto__db_exchange(it->db, 1, false, &it->rows->names, take_step, it);
+    popoto_status status =
+        popoto__db_exchange(it->db, 1, false, memory_of_names(it), take_step, it);
     if (status == POPOTO_OK && it->cursor.size == 1 && it->cursor.data[0] == '0') {
         popoto__buffer_clear(&it->cursor);
         it->index++;
@@ -318,8 +376,7 @@ static popoto_status read_whole_range(reading *it, size_t wanted, bool *whole) {
         (it->skips_names && it->skip > 0))
         return POPOTO_OK;
     popoto__render_names(&it->plan.ranges[it->index], it->what.descending, PAGE, &it->db->request);
-    popoto_status status =
-        popoto__db_exchange(it->db, 1, false, &it->rows->names, take_members, it);
+    popoto_status status = popoto__db_read_lists(it->db, 1, take_member, take_members, it);
     popoto__buffer_clear(&it->db->request);
     *whole = status == POPOTO_OK && it->asked < PAGE;
     if (*whole) {
@@ -359,7 +416,7 @@ static popoto_status next_range(reading *it, size_t wanted) {
     popoto_text from = { it->cursor.data, it->cursor.size };
     popoto__render_range(&it->plan.ranges[it->index], it->what.descending,
                          it->cursor.size ? &from : NULL, it->passed, count, &it->db->request);
-    status = popoto__db_exchange(it->db, 1, false, &it->rows->names, take_range, it);
+    status = popoto__db_exchange(it->db, 1, false, memory_of_names(it), take_range, it);
     if (status == POPOTO_OK && it->asked < count) {
         popoto__buffer_clear(&it->cursor);
         it->ties = 0;
@@ -398,7 +455,7 @@ static popoto_status next_page(reading *it, size_t wanted) {
         it->finished = true;
         if (!room_for_names(it, 1))
             return popoto__fail_memory(&it->db->why);
-        char *name = popoto__arena_copy(&it->rows->names, it->plan.key.data, it->plan.key.size);
+        char *name = popoto__arena_copy(memory_of_names(it), it->plan.key.data, it->plan.key.size);
         if (name == NULL)
             return popoto__fail_memory(&it->db->why);
         it->names[it->name_count++] = (popoto_text){ name, it->plan.key.size };
@@ -416,6 +473,13 @@ static popoto_status next_page(reading *it, size_t wanted) {
 
 /* ----- Records -------------------------------------------------------------------------------- */
 
+static void take_field(void *context, size_t index, size_t place, reply_type type, const char *text,
+                       size_t size) {
+    reading *it = context;
+    (void)index;
+    popoto__rows_take(it->rows, &it->what, place, type, text, size);
+}
+
 static popoto_status take_record(void *context, size_t index, const reply *answer) {
     reading *it = context;
     popoto_text name = it->names[it->first + index];
@@ -424,7 +488,7 @@ static popoto_status take_record(void *context, size_t index, const reply *answe
         return popoto__reply_failure(answer, "reading a record", &it->db->why);
     if (answer->type != REPLY_ERROR && answer->type != REPLY_ARRAY)
         return fail_reply(it, answer, "reading a record");
-    switch (popoto__rows_add(it->rows, &it->what, name, answer)) {
+    switch (popoto__rows_end(it->rows, &it->what, name, answer)) {
     case ROW_GONE:
         if (it->gone_count < MAX_CLEARED)
             it->gone[it->gone_count++] = name;
@@ -477,10 +541,10 @@ static popoto_status fetch(reading *it, size_t range, size_t first, size_t count
     it->gone_count = 0;
     it->first = first;
     popoto__buffer_clear(&it->db->request);
-    popoto__render_fetches(it->what.of, it->what.fetched, it->names + first, count,
-                           &it->db->request);
-    popoto_status status =
-        popoto__db_exchange(it->db, count, false, &it->rows->memory, take_record, it);
+    popoto__render_fetches(it->what.of, &it->what, it->names + first, count, &it->db->request);
+    popoto_status status = popoto__rows_expect(it->rows, count)
+                               ? popoto__db_read_lists(it->db, count, take_field, take_record, it)
+                               : popoto__fail_memory(&it->db->why);
     if (status == POPOTO_OK)
         clear_gone(it, range);
     return status;
@@ -565,7 +629,7 @@ popoto_status popoto_query(popoto_db *db, const popoto_query_desc *desc, popoto_
     popoto_status status = begin(db, desc, &of);
     if (status != POPOTO_OK)
         return status;
-    status = start(&it, db, desc, of, &db->scratch, false);
+    status = start_query(&it, db, desc, of);
     if (status == POPOTO_OK)
         status = read_all(&it);
     if (status == POPOTO_OK) {
@@ -607,27 +671,6 @@ popoto_status popoto_get(popoto_db *db, const popoto_query_desc *desc, popoto_ro
     return keep_one(db, status, desc->model->name, rows);
 }
 
-/* The tenant and each key field as it is in the object: all that its key is made of. */
-static popoto_status filters_of_key(popoto_db *db, const model *of, const popoto_value *values,
-                                    popoto_filter **filters, size_t *count) {
-    *count = 0;
-    *filters = popoto__arena_zeroed(&db->scratch, of->key_count + 1, sizeof **filters);
-    if (*filters == NULL)
-        return popoto__fail_memory(&db->why);
-    for (size_t i = 0; i <= of->key_count; i++) {
-        const field *about = i < of->key_count ? &of->fields[of->keys[i]] : of->tenant;
-        popoto_value taken;
-        if (about == NULL)
-            continue;
-        popoto_status status =
-            popoto__field_accept(of, about, &values[about->index], &taken, &db->why);
-        if (status != POPOTO_OK)
-            return status;
-        (*filters)[(*count)++] = (popoto_filter){ about->name, taken };
-    }
-    return POPOTO_OK;
-}
-
 popoto_status popoto_load(popoto_db *db, const popoto_model *declared, const void *object,
                           popoto_rows **rows) {
     const model *of;
@@ -644,13 +687,10 @@ popoto_status popoto_load(popoto_db *db, const popoto_model *declared, const voi
         status = popoto__db_values(db, of, object, values);
     if (status != POPOTO_OK)
         return status;
-    popoto_filter *filters = NULL;
-    size_t count;
-    status = filters_of_key(db, of, values, &filters, &count);
-    if (status != POPOTO_OK)
-        return status;
-    popoto_query_desc desc = { .model = declared, .filters = filters, .filter_count = count };
-    status = start(&it, db, &desc, of, &db->scratch, false);
+    prepare(&it, db);
+    status = popoto__query_of_key(db, of, values, &db->scratch, &it.what);
+    if (status == POPOTO_OK)
+        status = start(&it);
     if (status == POPOTO_OK)
         status = read_all(&it);
     if (status == POPOTO_OK) {
@@ -720,7 +760,7 @@ static popoto_status take_names(reading *it, const popoto_text *keys, size_t cou
             status = check_one_tenant(it, keys[0], keys[i]);
         if (status != POPOTO_OK)
             return status;
-        char *copy = popoto__arena_copy(&it->rows->names, keys[i].data, keys[i].size);
+        char *copy = popoto__arena_copy(memory_of_names(it), keys[i].data, keys[i].size);
         if (copy == NULL)
             return popoto__fail_memory(&it->db->why);
         it->names[it->name_count++] = (popoto_text){ copy, keys[i].size };
@@ -731,7 +771,7 @@ static popoto_status take_names(reading *it, const popoto_text *keys, size_t cou
 popoto_status popoto_load_keys(popoto_db *db, const popoto_model *declared, const popoto_text *keys,
                                size_t count, popoto_rows **rows) {
     const model *of;
-    reading it = { .db = db };
+    reading it;
     popoto_query_desc desc = { .model = declared };
     if (rows == NULL)
         return POPOTO_BAD_ARGUMENT;
@@ -741,8 +781,7 @@ popoto_status popoto_load_keys(popoto_db *db, const popoto_model *declared, cons
         status = popoto__fail(&db->why, POPOTO_BAD_ARGUMENT, "keys are needed, and NULL was given");
     if (status != POPOTO_OK)
         return status;
-    popoto__buffer_init(&it.cursor, &db->allocator);
-    popoto__buffer_init(&it.last, &db->allocator);
+    prepare(&it, db);
     it.plan.source = SOURCE_KEY;
     it.rows = popoto__rows_new(db, of);
     status = it.rows == NULL ? popoto__fail_memory(&db->why)
@@ -835,7 +874,7 @@ popoto_status popoto_count(popoto_db *db, const popoto_query_desc *desc, size_t 
     plain.limit = 0;
     plain.offset = 0;
     plain.fields = "";
-    status = start(&it, db, &plain, of, &db->scratch, false);
+    status = start_query(&it, db, &plain, of);
     while (status == POPOTO_OK && !is_over(&it)) {
         size_t part = 0;
         if (it.finished)
@@ -875,7 +914,11 @@ popoto_status popoto_stream_open(popoto_db *db, const popoto_query_desc *desc,
     if (it == NULL)
         return popoto__fail_memory(&db->why);
     popoto__arena_init(&it->memory, &db->allocator);
-    status = start(&it->it, db, desc, of, &it->memory, true);
+    prepare(&it->it, db);
+    it->it.page = STREAM_PAGE;
+    status = popoto__query_parse(db, of, desc, &it->memory, &it->it.what);
+    if (status == POPOTO_OK)
+        status = start(&it->it);
     if (status == POPOTO_OK)
         *stream = it;
     else

@@ -30,6 +30,7 @@ void popoto__rows_reset(popoto_rows *it) {
     it->problem_count = 0;
     it->problems = NULL;
     it->problem_room = 0;
+    it->now = (arriving){ .object = NULL };
     it->source.count = 0;
 }
 
@@ -75,10 +76,12 @@ static bool resize(popoto_rows *it, void **block, size_t room, size_t size) {
     return true;
 }
 
-static bool make_room(popoto_rows *it) {
-    if (it->count < it->room)
+bool popoto__rows_expect(popoto_rows *it, size_t count) {
+    if (count <= it->room - it->count)
         return true;
-    size_t room = it->room ? it->room * 2 : 16;
+    if (count > SIZE_MAX / 2 - it->count)
+        return false;
+    size_t room = it->room <= it->count + count - it->room ? it->count + count : it->room * 2;
     void *objects = it->objects, *keys = it->keys, *values = it->sort_values;
     bool ok = resize(it, &objects, room, it->stride);
     it->objects = objects;
@@ -125,116 +128,137 @@ static row_outcome problem(popoto_rows *it, const model *of, popoto_text key, co
 
 /* ----- Decoding ------------------------------------------------------------------------------- */
 
-/* A stored field's value in the field's type; a field that the record lacks gets its default. */
-static bool read_field(popoto_rows *it, const field *about, const reply *stored,
-                       popoto_value *value, const char **reason) {
-    popoto_value given;
-    if (stored->type == REPLY_NULL) {
-        *value = about->default_value;
-        *reason = "the record lacks it, and it is part of the key";
-        return !about->is_key;
+/* Stored bytes as a value in the field's type. Text of a short value still stands among the bytes that
+ * came; what a row needs of it must stay. */
+static bool read_stored(popoto_rows *it, const fetched_field *one, popoto_text stored,
+                        popoto_value *value, const char **reason) {
+    const field *about = one->about;
+    bool is_short = popoto__codec_read_short(stored.data, stored.size, value);
+    *reason = CODEC_NO_MEMORY;
+    if (!is_short) {
+        const char *copy = popoto__arena_copy(&it->memory, stored.data, stored.size);
+        if (copy == NULL || !popoto__codec_read(&it->memory, copy, stored.size, value, reason))
+            return false;
+    } else if (value->type == POPOTO_TEXT && one->keeps_text) {
+        popoto_text *text = &value->as.text;
+        text->data = popoto__arena_copy(&it->memory, text->data, text->size);
+        if (text->data == NULL)
+            return false;
     }
-    *reason = "the server answered no text for it";
-    if (stored->type != REPLY_STRING ||
-        !popoto__codec_read(&it->memory, stored->text, stored->size, &given, reason))
-        return false;
-    if (given.type == POPOTO_NULL) {
-        *value = given;
+    if (value->type == about->type)
+        return true;
+    if (value->type == POPOTO_NULL) {
         *reason = "it is null, and part of the key";
         return !about->is_key || about->declared->null;
     }
+    popoto_value given = *value;
     *reason = NULL;
     return popoto__field_convert(about, &given, value);
 }
 
-static void describe_type(const field *about, char *text, size_t size) {
-    snprintf(text, size, "what is stored is not %s", popoto__type_name(about->type));
+/* A stored field's value; a field that the record lacks gets its default. */
+static bool read_field(popoto_rows *it, const fetched_field *one, reply_type type,
+                       popoto_text stored, popoto_value *value, const char **reason) {
+    if (type == REPLY_STRING)
+        return read_stored(it, one, stored, value, reason);
+    *value = one->about->default_value;
+    *reason = type == REPLY_NULL ? "the record lacks it, and it is part of the key"
+                                 : "the server answered no text for it";
+    return type == REPLY_NULL && !one->about->is_key;
 }
 
-static bool is_gone(const reply *answer) {
-    for (size_t i = 0; i < answer->count; i++)
-        if (answer->items[i]->type != REPLY_NULL)
-            return false;
-    return true;
-}
-
-/* A member that has no null, of a record that lacks the field and has no default: left zero. */
-static bool leaves_zero(const field *about, const reply *stored) {
-    return stored->type == REPLY_NULL && about->default_value.type == POPOTO_NULL;
-}
-
-static row_outcome fill(popoto_rows *it, const query *what, popoto_text key, const reply *answer,
-                        const popoto_value *values, void *object) {
-    popoto_value *own = NULL;
-    memset(object, 0, it->stride);
-    if (it->holds_records) {
-        own = popoto__arena_zeroed(&it->memory, it->field_count, sizeof *own);
-        if (own == NULL)
-            return ROW_NO_MEMORY;
+static void begin_row(popoto_rows *it, const query *what) {
+    popoto_value *own = it->now.own; /* of a record that became no row */
+    it->now = (arriving){ .own = own };
+    if (!popoto__rows_expect(it, 1)) {
+        it->now.starved = true;
+        return;
     }
-    popoto__object_init(what->of, object, own, &it->allocator);
-    uint64_t content = 0;
-    size_t at = 0;
-    for (size_t i = 0; i < it->field_count; i++) {
-        const reply *stored = what->fetched[i] ? answer->items[at++] : NULL;
-        const char *reason = NULL;
-        if (stored == NULL || !what->chosen[i])
-            continue;
-        content += popoto__content_digest(
-            i, (popoto_text){ stored->type == REPLY_STRING ? stored->text : NULL, stored->size });
-        if (!popoto__object_set(what->of, object, &what->of->fields[i], &values[i], &it->memory,
-                                &reason) &&
-            !leaves_zero(&what->of->fields[i], stored))
-            return problem(it, what->of, key, &what->of->fields[i], reason);
+    it->now.object = it->objects + it->count * it->stride;
+    memset(it->now.object, 0, it->stride);
+    if (it->holds_records && own == NULL)
+        own = popoto__arena_allocate(&it->memory, (it->field_count + 1) * sizeof *own);
+    if (own != NULL)
+        memset(own, 0, it->field_count * sizeof *own);
+    it->now.own = own;
+    it->now.starved = it->holds_records && own == NULL;
+    popoto__object_init(what->of, it->now.object, own, &it->allocator);
+}
+
+static void take_field(popoto_rows *it, const query *what, const fetched_field *one,
+                       reply_type type, popoto_text stored) {
+    arriving *now = &it->now;
+    popoto_value value;
+    const char *reason = NULL;
+    if (now->starved || now->unread != NULL)
+        return;
+    if (!read_field(it, one, type, stored, &value, &reason)) {
+        now->unread = one->about;
+        now->why_unread = reason;
+        return;
     }
-    popoto_object *header = popoto__object_header(what->of, object);
+    for (const condition *by = one->first; by != NULL && !now->unfit; by = by->next)
+        now->unfit = !popoto__condition_holds(by, &value);
+    if (what->order == one->about)
+        now->sort_value = value;
+    if (!one->chosen || now->unfit)
+        return;
+    now->content += popoto__content_digest(one->about->index, stored);
+    /* A member that has no null, of a record that lacks the field and has no default, is left zero. */
+    if (!popoto__object_set(what->of, now->object, one->about, &value, &it->memory, &reason) &&
+        !(type == REPLY_NULL && value.type == POPOTO_NULL) && now->unset == NULL) {
+        now->unset = one->about;
+        now->why_unset = reason;
+    }
+}
+
+void popoto__rows_take(popoto_rows *it, const query *what, size_t place, reply_type type,
+                       const char *text, size_t size) {
+    if (place == 0)
+        begin_row(it, what);
+    if (type != REPLY_NULL)
+        it->now.there = true;
+    if (place < what->fetched_count)
+        take_field(it, what, &what->fetched[place], type, (popoto_text){ text, size });
+}
+
+static row_outcome end_row(popoto_rows *it, const query *what, popoto_text key, size_t count) {
+    arriving *now = &it->now;
+    char other_type[96];
+    if (now->starved)
+        return ROW_NO_MEMORY;
+    if (now->unread != NULL) {
+        snprintf(other_type, sizeof other_type, "what is stored is not %s",
+                 popoto__type_name(now->unread->type));
+        return problem(it, what->of, key, now->unread,
+                       now->why_unread != NULL ? now->why_unread : other_type);
+    }
+    if (count < what->fetched_count)
+        return problem(it, what->of, key, NULL, "the server answered too few fields");
+    if (now->unfit)
+        return ROW_UNFIT;
+    if (now->unset != NULL)
+        return problem(it, what->of, key, now->unset, now->why_unset);
+    popoto_object *header = popoto__object_header(what->of, now->object);
     header->key = popoto__digest(key.data, key.size);
-    header->content = what->partial ? 0 : content;
+    header->content = what->partial ? 0 : now->content;
     header->flags = what->partial ? OBJECT_PARTIAL : 0;
     header->origin = popoto__row_origin(&it->source, it->count);
+    it->keys[it->count] = key;
+    if (it->sorts)
+        it->sort_values[it->count] = now->sort_value;
+    it->source.count = ++it->count;
+    now->own = NULL;
     return ROW_TAKEN;
 }
 
-row_outcome popoto__rows_add(popoto_rows *it, const query *what, popoto_text key,
+row_outcome popoto__rows_end(popoto_rows *it, const query *what, popoto_text key,
                              const reply *answer) {
-    popoto_value values[MODEL_MAX_FIELDS];
-    size_t at = 0;
     if (answer->type == REPLY_ERROR)
         return problem(it, what->of, key, NULL, answer->text);
     if (answer->type != REPLY_ARRAY)
         return problem(it, what->of, key, NULL, "the server answered no list of fields");
-    if (is_gone(answer))
-        return ROW_GONE;
-    for (size_t i = 0; i < it->field_count; i++) {
-        const char *reason;
-        char type[96];
-        if (!what->fetched[i])
-            continue;
-        if (at == answer->count)
-            return problem(it, what->of, key, NULL, "the server answered too few fields");
-        if (read_field(it, &what->of->fields[i], answer->items[at++], &values[i], &reason))
-            continue;
-        if (reason == NULL) {
-            describe_type(&what->of->fields[i], type, sizeof type);
-            reason = type;
-        }
-        return problem(it, what->of, key, &what->of->fields[i], reason);
-    }
-    for (size_t i = 0; i < what->condition_count; i++)
-        if (!popoto__condition_holds(&what->conditions[i],
-                                     &values[what->conditions[i].about->index]))
-            return ROW_UNFIT;
-    if (!make_room(it))
-        return ROW_NO_MEMORY;
-    row_outcome outcome = fill(it, what, key, answer, values, it->objects + it->count * it->stride);
-    if (outcome != ROW_TAKEN)
-        return outcome;
-    it->keys[it->count] = key;
-    if (it->sorts)
-        it->sort_values[it->count] = values[what->order->index];
-    it->count++;
-    it->source.count = it->count;
-    return ROW_TAKEN;
+    return answer->count == 0 || !it->now.there ? ROW_GONE : end_row(it, what, key, answer->count);
 }
 
 /* ----- Order and cut -------------------------------------------------------------------------- */

@@ -5,6 +5,20 @@
 
 #include "query.h"
 
+/* A record whose fields are coming in, and what is wrong with it so far. */
+typedef struct arriving {
+    void *object;      /* the next of the rows, while its members are filled */
+    popoto_value *own; /* a record's values */
+    uint64_t content;  /* the digest of its fields so far */
+    popoto_value sort_value;
+    bool there;                         /* some field is */
+    bool unfit;                         /* some condition does not hold */
+    bool starved;                       /* there was no memory */
+    const field *unread;                /* the first field that cannot be read */
+    const field *unset;                 /* the first one whose member cannot hold it */
+    const char *why_unread, *why_unset; /* NULL: it is of another type */
+} arriving;
+
 struct popoto_rows {
     popoto_allocator allocator;
     arena memory; /* every text and value of the rows, and their problems */
@@ -21,6 +35,7 @@ struct popoto_rows {
     const char **problems;
     size_t problem_count;
     size_t problem_room;
+    arriving now;
     row_source source;
 };
 
@@ -36,9 +51,14 @@ popoto_rows *popoto__rows_new(popoto_db *db, const model *of);
 /* Empty them, but for their names; keep their memory. */
 void popoto__rows_reset(popoto_rows *it);
 
-/* Add the record under `key` from the answer to its fetch (see popoto__render_fetch). The key is in
- * it->names, the answer's strings are in it->memory. */
-row_outcome popoto__rows_add(popoto_rows *it, const query *what, popoto_text key,
+/* Make room for so many more rows at once. False: no memory. */
+bool popoto__rows_expect(popoto_rows *it, size_t count);
+/* The answer to a record's fetch (see popoto__render_fetch), as it comes: element by element, from place 0
+ * on (see element_handler), each decoded right into the next row; and its end. */
+void popoto__rows_take(popoto_rows *it, const query *what, size_t place, reply_type type,
+                       const char *text, size_t size);
+/* What became of it. Its key is in it->names. The answer has no items: they were taken. */
+row_outcome popoto__rows_end(popoto_rows *it, const query *what, popoto_text key,
                              const reply *answer);
 /* By what->order. False: no memory, and nothing changed. */
 bool popoto__rows_sort(popoto_rows *it, const query *what);

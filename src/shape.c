@@ -16,7 +16,12 @@
  * the key need not be sent twice. */
 #define NEXT 0
 
-typedef enum key_type { NO_TYPE, HASH, SET, ZSET } key_type;
+typedef enum key_type {
+    NO_TYPE,
+    HASH,
+    SET,
+    ZSET
+} key_type;
 
 /* How it is asked whether a key holds a type, or nothing: by a command that any other type makes fail, and
  * that builds no table in the script. */
@@ -34,9 +39,14 @@ static const struct {
     key_type type;
     size_t member; /* which argument behind the keys names a record; NO_MEMBER: none */
 } commands[] = {
-    { "HSET", HASH, 0 },  { "HSETNX", HASH, 0 }, { "HDEL", HASH, 0 },
-    { "SADD", SET, 0 },   { "SREM", SET, 0 },    { "ZADD", ZSET, 1 },
-    { "ZREM", ZSET, 0 },  { "DEL", HASH, NO_MEMBER },
+    { "HSET", HASH, 0 },
+    { "HSETNX", HASH, 0 },
+    { "HDEL", HASH, 0 },
+    { "SADD", SET, 0 },
+    { "SREM", SET, 0 },
+    { "ZADD", ZSET, 1 },
+    { "ZREM", ZSET, 0 },
+    { "DEL", HASH, NO_MEMBER },
     { "RENAME", HASH, NO_MEMBER },
     { "EXPIRE", NO_TYPE, NO_MEMBER },
 };
@@ -117,8 +127,8 @@ static bool put_command(write_shape *it, const command *what) {
     put(it, rest);
     /* What a record holds is never taken for a key, so that it does not make shapes of its own. */
     for (size_t i = 0; fits && i < rest; i++)
-        fits = put_argument(it, what->arguments[1 + what->key_count + i],
-                            i == commands[index].member);
+        fits =
+            put_argument(it, what->arguments[1 + what->key_count + i], i == commands[index].member);
     return fits;
 }
 
@@ -174,7 +184,7 @@ static void say_probe(buffer *out, int key, key_type type) {
 }
 
 typedef struct one_command {
-    size_t index;         /* in `commands` */
+    size_t index; /* in `commands` */
     const unsigned char *keys;
     size_t key_count;
     const unsigned char *rest;
@@ -204,12 +214,13 @@ static void say_refusal(maker *it, int number, const char *found) {
 /* For a wrong type of a key, the sentence of `commit`; other errors as they are. */
 static void say_wrong_type(buffer *out, const char *result, int key, key_type type) {
     char text[512];
-    snprintf(text, sizeof text,
-             "if type(%s)=='table' then local type=call('TYPE',K[%d]).ok\n"
-             "if type=='%s' or type=='none' then return %s end\n"
-             "return redis.error_reply('WRONGTYPE '..string.sub(K[%d],1,200)..' holds a '..type..', not "
-             "a %s') end\n",
-             result, key, types[type].name, result, key, types[type].name);
+    snprintf(
+        text, sizeof text,
+        "if type(%s)=='table' then local type=call('TYPE',K[%d]).ok\n"
+        "if type=='%s' or type=='none' then return %s end\n"
+        "return redis.error_reply('WRONGTYPE '..string.sub(K[%d],1,200)..' holds a '..type..', not "
+        "a %s') end\n",
+        result, key, types[type].name, result, key, types[type].name);
     popoto__buffer_append_text(out, text);
 }
 

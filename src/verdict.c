@@ -18,6 +18,7 @@ typedef struct trial {
     /* What was seen. */
     bool exists;
     bool is_record;                       /* a hash */
+    bool is_foreign;                      /* a hash with none of the model's fields */
     bool listed;                          /* it is in the index */
     bool mistyped;                        /* the index is of another type */
     popoto_text extra;                    /* its score, or its confidence entry */
@@ -106,17 +107,20 @@ static size_t fields_asked(const model *of, const field *about, size_t *fields) 
     return count;
 }
 
-/* MULTI, EXISTS, HMGET unless nothing is asked, the entry, EXEC; how many replies that brings. */
+/* MULTI, EXISTS, HMGET unless nothing is asked, the entry, EXEC; how many replies that brings. Where the set
+ * of all records is asked, all fields are: whether there is any. */
 static size_t render_look(const auditing *it, const suspicion *what, buffer *out) {
     size_t fields[MODEL_MAX_FIELDS];
     size_t count = fields_asked(it->of, what->about, fields);
     popoto__render_word("MULTI", out);
     popoto__render_exist(&what->record, 1, out);
-    if (count > 0)
+    if (what->about == NULL)
+        popoto__render_fetch(it->of, what->record, out);
+    else if (count > 0)
         popoto__render_fetch_fields(it->of, fields, count, what->record, out);
     popoto__render_entries(popoto__index_shape(what->about), what->index, &what->record, 1, out);
     popoto__render_word("EXEC", out);
-    return 4 + (size_t)(count > 0);
+    return 4 + (size_t)(count > 0 || what->about == NULL);
 }
 
 static popoto_text text_of(const reply *one) {
@@ -130,6 +134,17 @@ static void take_entry(trial *one, const reply *entry) {
     const reply *item = entry->items[0];
     one->extra = text_of(item);
     one->listed = item->type == REPLY_STRING || (item->type == REPLY_INTEGER && item->integer == 1);
+}
+
+static void take_fields(trial *one, const reply *fields) {
+    bool is_any = false;
+    one->is_record = fields->type == REPLY_ARRAY;
+    for (size_t i = 0; one->is_record && i < fields->count; i++) {
+        is_any = is_any || fields->items[i]->type == REPLY_STRING;
+        if (one->of->about != NULL)
+            one->stored[i] = text_of(fields->items[i]);
+    }
+    one->is_foreign = one->is_record && one->of->about == NULL && !is_any;
 }
 
 static popoto_status take_look(void *context, size_t index, const reply *answer) {
@@ -147,12 +162,8 @@ static popoto_status take_look(void *context, size_t index, const reply *answer)
                             "the server answered EXEC with no list of replies");
     one->exists = answer->items[0]->type == REPLY_INTEGER && answer->items[0]->integer == 1;
     one->is_record = true;
-    if (answer->count == 3) {
-        const reply *fields = answer->items[1];
-        one->is_record = fields->type == REPLY_ARRAY;
-        for (size_t i = 0; one->is_record && i < fields->count; i++)
-            one->stored[i] = text_of(fields->items[i]);
-    }
+    if (answer->count == 3)
+        take_fields(one, answer->items[1]);
     take_entry(one, answer->items[answer->count - 1]);
     return POPOTO_OK;
 }
@@ -165,7 +176,7 @@ static popoto_status look(court *it) {
         trial *one = &it->trials[i];
         if (one->settled)
             continue;
-        one->stands = one->exists = one->listed = one->mistyped = false;
+        one->stands = one->exists = one->listed = one->mistyped = one->is_foreign = false;
         replies += render_look(it->of, one->of, &db->request);
         it->reply_of[i] = replies - 1;
     }
@@ -379,6 +390,11 @@ static popoto_status judge(auditing *it, trial *one) {
     popoto_status status = place(it, one, &where, &tells);
     if (status != POPOTO_OK || !tells || !one->is_record)
         return status;
+    if (one->is_foreign) {
+        find(it, one, POPOTO_FINDING_CORRUPT, false,
+             "%s is named as one of the records of %s, and holds none of their fields");
+        return POPOTO_OK;
+    }
     status = right_index(it, one->of, &where, &right);
     if (status != POPOTO_OK)
         return status;

@@ -214,3 +214,26 @@ popoto_status popoto__walk_entries(popoto_db *db, index_ref *indexes, size_t cou
     popoto__release(&db->allocator, it);
     return status;
 }
+
+/* ----- How many records at a time --------------------------------------------------------------- */
+
+/* What a page of records may hold in bytes, as far as that can be foreseen. */
+#define PAGE_BYTES ((size_t)2 << 20)
+#define FIRST_STEP 16
+
+size_t popoto__pace_next(pace *it, size_t most) {
+    size_t step = it->step == 0 ? FIRST_STEP : 2 * it->step;
+    if (it->records > 0) {
+        size_t fit = PAGE_BYTES / (it->bytes / it->records + 1);
+        step = fit < step ? fit : step;
+    }
+    it->step = step < 1 ? 1 : step > most ? most : step;
+    it->records = it->bytes = 0;
+    return it->step;
+}
+
+void popoto__pace_note(pace *it, const reply *record) {
+    it->records++;
+    for (size_t i = 0; i < record->count; i++)
+        it->bytes += record->items[i]->size;
+}

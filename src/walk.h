@@ -46,4 +46,18 @@ popoto_status popoto__walk_sizes(popoto_db *db, index_ref *indexes, size_t count
 popoto_status popoto__walk_entries(popoto_db *db, index_ref *indexes, size_t count,
                                    popoto_text pattern, entries_handler *handle, void *context);
 
+/* ----- How many records at a time --------------------------------------------------------------- */
+
+/* Records are read many at a time, and how large they are is known only then: those of one page tell how many
+ * the next may have. */
+typedef struct pace {
+    size_t step;           /* so many; 0: not begun */
+    size_t records, bytes; /* of the page under way */
+} pace;
+
+/* How many records to read next, at least 1 and at most `most`; begins a page. */
+size_t popoto__pace_next(pace *it, size_t most);
+/* A record of the page was read. */
+void popoto__pace_note(pace *it, const reply *record);
+
 #endif

@@ -94,9 +94,8 @@ static void generate_ulid(batch *it, popoto_id *id) {
     id->text[26] = '\0';
 }
 
-#define SIXTEEN(d)                                                                               \
-    d "0" d "1" d "2" d "3" d "4" d "5" d "6" d "7" d "8" d "9" d "a" d "b" d "c" d "d" d "e" d \
-      "f"
+#define SIXTEEN(d) \
+    d "0" d "1" d "2" d "3" d "4" d "5" d "6" d "7" d "8" d "9" d "a" d "b" d "c" d "d" d "e" d "f"
 
 static void generate_uuid4(batch *it, popoto_id *id) {
     static const char digits[] = SIXTEEN("0") SIXTEEN("1") SIXTEEN("2") SIXTEEN("3") SIXTEEN("4")
@@ -298,8 +297,7 @@ static size_t render_group(commit_batch *run, popoto_text *expected) {
 }
 
 static bool concerns(const commit_batch *run, const commit *one, size_t index) {
-    return popoto__fresh_concerns(&((const batch *)run)->group, index,
-                                  ((const item *)one)->place);
+    return popoto__fresh_concerns(&((const batch *)run)->group, index, ((const item *)one)->place);
 }
 
 static size_t render_undo(commit_batch *run, commit *one) {
@@ -407,7 +405,7 @@ static popoto_status check_unchanged(batch *it) {
             "whole, or saved in part",
             it->of->name.data);
     popoto__buffer_clear(&it->db->request);
-    popoto__render_fetch(it->of, NULL, one->write.old_key, &it->db->request);
+    popoto__render_fetch(it->of, one->write.old_key, &it->db->request);
     popoto_status status = popoto__db_exchange(it->db, 1, false, &it->db->scratch, take_stored, it);
     if (status != POPOTO_OK)
         return status;
@@ -439,8 +437,7 @@ static void note_tenants(batch *it, size_t count) {
 /* ----- The calls ------------------------------------------------------------------------------ */
 
 /* Plan and send the writes of some objects. The scratch memory is theirs until they are finished. */
-static popoto_status begin_batch(batch *it, void *const *objects, size_t count,
-                                 write_kind asked) {
+static popoto_status begin_batch(batch *it, void *const *objects, size_t count, write_kind asked) {
     popoto_db *db = it->db;
     popoto__arena_reset(&db->scratch);
     it->objects = objects;

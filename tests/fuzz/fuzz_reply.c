@@ -78,7 +78,7 @@ static popoto_status parse(const uint8_t *data, size_t size, size_t step, size_t
     arena strings;
     popoto__arena_init(&strings, &allocator);
     *got = (digest){ 0 };
-    exchange what = { NULL, count, false, with_strings ? &strings : NULL, keep, got };
+    exchange what = { NULL, count, false, with_strings ? &strings : NULL, keep, got, NULL };
     popoto_status status = popoto__reply_parse(&what, &allocator, data, size, step);
     popoto__arena_free(&strings);
     require(memory.held == 0);

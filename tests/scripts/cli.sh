@@ -304,7 +304,18 @@ narrow() {
     NO_COLOR=1 on_a_terminal query Sample project_id=project-a
     grep -q '^price  *12.50' "$work/out"
 }
+# A value of 300,000 characters, each two columns wide.
+wide() {
+    local began=$SECONDS
+    python3 -c 'import sys; text = ("\u4f60" * 300000).encode(); sys.stdout.buffer.write(b"\xdb" + len(text).to_bytes(4, "big") + text)' >"$work/value"
+    raw a -x hset '{project-b}:Episode:e000' title <"$work/value" || return 1
+    NO_COLOR=1 LC_ALL=C.UTF-8 on_a_terminal query Episode project_id=project-b
+    [ "$status" -eq 0 ] && [ "$(tr -d '\r' <"$work/out" | LC_ALL=C.UTF-8 wc -L)" -le 80 ] || return 1
+    NO_COLOR=1 LC_ALL=C.UTF-8 on_a_terminal show "'{project-b}:Episode:e000'"
+    [ "$status" -eq 0 ] && [ $((SECONDS - began)) -lt 10 ]
+}
 if command -v script >/dev/null; then
+    check 'very wide values' wide
     check 'colours on a terminal, but not with NO_COLOR' colours
     check 'what is too wide for a terminal is cut, or in blocks' narrow
 fi
@@ -372,6 +383,42 @@ check 'erase: of an ordinary model' holds 'it["records"] == 15 and it["left"] ==
     erase red --model Note --tenant-field team --yes
 check 'erase: a field that is none: 2' complains 2 'none of the models' erase red --model Note --tenant-field x --yes
 
+# ----- Names of any bytes --------------------------------------------------------------------------
+
+check 'erase, JSON: a name that is no UTF-8' holds 'it["tenant"] == {"$text": "bGF06Q=="} and it["left"] == 0' \
+    erase $'lat\xe9' --yes
+check 'export, JSON: a file of such a name' holds 'it["records"] == 5 and "$text" in it["output"]' \
+    export project-a --model Episode -o "$work/"$'x\xe9'
+# harmless ARGUMENTS: nothing that is printed is a control character
+harmless() {
+    run "$@"
+    cat "$work/out" "$work/err"
+    ! LC_ALL=C grep -q $'[\x01-\x08\x0b-\x1f\x7f-\xff]' "$work/out" "$work/err" || { echo "not harmless"; return 1; }
+}
+nobody_writes_to_the_terminal() {
+    local word
+    for word in $'\e[31mred' $'\xe9' $'\xe2\x80\xaetxt'; do
+        harmless "$word" && harmless show "$word" && harmless query "$word" && harmless query Episode "$word=1" &&
+            harmless query Episode "$word" && harmless tenants --sort "$word" && harmless import a "$work/$word" &&
+            harmless erase "$word" --yes && harmless revoke "$word" --yes && harmless info --models "$work/$word" &&
+            harmless info --url "unix:$work/$word" || return 1
+    done
+}
+check 'no word reaches the terminal as it is' nobody_writes_to_the_terminal
+
+# A stream that is closed is not taken for the connection: what is printed there would be commands.
+closed_streams() {
+    raw a config resetstat >/dev/null
+    "$popoto" query Memory --limit 0 --json >&- 2>"$work/err" && return 1
+    grep -q 'could not be written' "$work/err" || { cat "$work/err"; return 1; }
+    "$popoto" query Memory content__contains=sky --scan >&- 2>&- </dev/null && return 1
+    "$popoto" tenants 2>&- >"$work/out" || return 1
+    "$popoto" import fresh <&- 2>"$work/err" && return 1
+    cat "$work/err"
+    ! raw a info errorstats | grep . | grep -v '^# '
+}
+check 'closed streams: nothing is sent to the server in their place' closed_streams
+
 # ----- Migrations ----------------------------------------------------------------------------------
 
 check 'migrate confidence --dry-run' prints 0 '^20 of 20 would be moved' migrate confidence Fact certainty --dry-run
@@ -407,6 +454,8 @@ granted_by_file() {
     holds 'it["user"] == "bob" and it["kept"] is True' grant project-a bob --grant-password-file "$work/password"
 }
 check 'grant: the password of a file' granted_by_file
+check 'grant: an open default user is said' eval \
+    'POPOTO_GRANT_PASSWORD=x complains 0 "default user of this server needs no password" grant project-a carl'
 check 'revoke needs --yes' complains 2 'add --yes' revoke alice
 check 'revoke' prints 0 'alice is revoked' revoke alice --yes
 check 'revoke: nobody: 1' complains 1 'popoto: .' revoke alice --yes

@@ -143,7 +143,7 @@ static popoto_status command(const embedded *it, const char *words, char text[64
         popoto__request_argument(&request, words, size);
         words += size + 1;
     }
-    exchange what = { &request, 1, true, NULL, keep, text };
+    exchange what = { &request, 1, true, NULL, keep, text, NULL };
     if (status == POPOTO_OK)
         status = popoto__link_exchange(link, &what, &why);
     popoto__link_free(link);

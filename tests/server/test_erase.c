@@ -172,10 +172,20 @@ static void test_partitions_that_the_key_does_not_tell(void **state) {
     char *others = copy_of(server_dump(s));
     for (int i = 0; i < 300; i++)
         create(db, &Leaf, "a", i);
+    /* What is counted is what was there. */
+    server_command(s, "HDEL $ConfidencF:Leaf:trust:data:a Leaf:a:n1");
+    server_command(s, "ZREM $SortedF:Leaf:rank:a Leaf:a:n3");
+    server_command(s, "SREM $Class:Leaf Leaf:a:n5");
+    size_t entries = 0;
+    popoto_audit_report report;
+    assert_ok(db, popoto_audit(db, &(popoto_audit_desc){ .model = &Leaf }, &report));
+    entries = report.index_entries;
     popoto_tenant_desc desc = ordinary_desc(leaf_models, "a");
     assert_ok(db, popoto_erase(db, &desc, &receipt));
     assert_int_equal(300, receipt.records);
     assert_int_equal(0, receipt.left);
+    assert_ok(db, popoto_audit(db, &(popoto_audit_desc){ .model = &Leaf }, &report));
+    assert_int_equal(entries - report.index_entries, receipt.index_entries);
     assert_string_equal(others, server_dump(s));
     free(others);
     popoto_close(db);

@@ -389,6 +389,50 @@ static popoto_status call_migrate(popoto_db *db, const char *project) {
     return status;
 }
 
+static bool take_line(void *context, const char *line, size_t size) {
+    (void)line;
+    *(size_t *)context += size > 0;
+    return true;
+}
+
+static const popoto_model *const visits[] = { &Visit };
+
+static popoto_status call_export(popoto_db *db, const char *project) {
+    popoto_tenant_desc desc = { .models = visits,
+                                .model_count = 1,
+                                .tenant = POPOTO_VALUE(project) };
+    size_t lines = 0, count;
+    popoto_status status = popoto_export(db, &desc, take_line, &lines, &count);
+    assert_int_equal(status == POPOTO_OK, lines);
+    return status;
+}
+
+static bool give_line(void *context, const char **line, size_t *size) {
+    static const char *const lines[] = {
+        "{\"model\": \"Visit\", \"fields\": {\"id\": \"1\", \"user\": \"x\", \"seen\": 1}, "
+        "\"time_to_live\": 100}",
+        "{\"model\": \"Visit\", \"fields\": {\"id\": \"2\", \"user\": \"y\", \"seen\": 1}, "
+        "\"time_to_live\": null}"
+    };
+    size_t *at = context;
+    if (*at == 2)
+        return false;
+    *line = lines[(*at)++];
+    *size = strlen(*line);
+    return true;
+}
+
+static popoto_status call_import(popoto_db *db, const char *project) {
+    popoto_tenant_desc desc = { .models = visits,
+                                .model_count = 1,
+                                .tenant = POPOTO_VALUE(project) };
+    size_t at = 0;
+    popoto_import_report report;
+    popoto_status status = popoto_import(db, &desc, give_line, &at, &report);
+    assert_int_equal(status == POPOTO_OK ? 2 : 0, report.records);
+    return status;
+}
+
 static const struct {
     const char *name;
     call *run;
@@ -422,6 +466,8 @@ static const struct {
     { "get a confidence", call_confidence_get },
     { "scan", call_scan },
     { "migrate", call_migrate },
+    { "export", call_export },
+    { "import", call_import },
 };
 #define CALL_COUNT (sizeof calls / sizeof *calls)
 
@@ -879,6 +925,7 @@ static void test_grants_that_make_no_sense_are_refused(void **state) {
     };
     stage it;
     bool kept = true;
+    popoto_grant_report report = { true, true };
     set_up(&it, *state);
     popoto_grant_desc good = {
         .model = &Episode, .tenant = POPOTO_VALUE("a"), .user = "bob", .password = "x"
@@ -886,29 +933,35 @@ static void test_grants_that_make_no_sense_are_refused(void **state) {
     for (size_t i = 0; i < sizeof users / sizeof *users; i++) {
         popoto_grant_desc bad = good;
         bad.user = users[i];
-        assert_status(POPOTO_BAD_ARGUMENT, it.top, popoto_grant(it.top, &bad, &kept));
+        assert_status(POPOTO_BAD_ARGUMENT, it.top, popoto_grant(it.top, &bad, &report));
         assert_status(POPOTO_BAD_ARGUMENT, it.top, popoto_revoke(it.top, users[i], &kept));
     }
     for (size_t i = 0; i < sizeof tenants / sizeof *tenants; i++) {
         popoto_grant_desc bad = good;
         bad.tenant = tenants[i];
         assert_fails(POPOTO_BAD_VALUE, "Episode.project_id", it.top,
-                     popoto_grant(it.top, &bad, &kept));
+                     popoto_grant(it.top, &bad, &report));
     }
     popoto_grant_desc bad = good;
     bad.password = "";
-    assert_fails(POPOTO_BAD_ARGUMENT, "password", it.top, popoto_grant(it.top, &bad, &kept));
+    assert_fails(POPOTO_BAD_ARGUMENT, "password", it.top, popoto_grant(it.top, &bad, &report));
     bad.password = NULL;
-    assert_fails(POPOTO_BAD_ARGUMENT, "password", it.top, popoto_grant(it.top, &bad, &kept));
+    assert_fails(POPOTO_BAD_ARGUMENT, "password", it.top, popoto_grant(it.top, &bad, &report));
     bad = good;
     bad.model = &Plain;
     assert_fails(POPOTO_BAD_ARGUMENT, "Plain has no TENANT", it.top,
-                 popoto_grant(it.top, &bad, &kept));
+                 popoto_grant(it.top, &bad, &report));
     bad.model = NULL;
-    assert_status(POPOTO_BAD_ARGUMENT, it.top, popoto_grant(it.top, &bad, &kept));
-    assert_status(POPOTO_BAD_ARGUMENT, it.top, popoto_grant(it.top, NULL, &kept));
-    assert_int_equal(POPOTO_BAD_ARGUMENT, popoto_grant(NULL, &good, &kept));
-    assert_false(kept);
+    assert_status(POPOTO_BAD_ARGUMENT, it.top, popoto_grant(it.top, &bad, &report));
+    assert_status(POPOTO_BAD_ARGUMENT, it.top, popoto_grant(it.top, NULL, &report));
+    assert_int_equal(POPOTO_BAD_ARGUMENT, popoto_grant(NULL, &good, &report));
+    assert_false(kept || report.kept || report.open);
+    /* The operator's own user would be cut off, perhaps for good. */
+    bad = good;
+    bad.user = ADMIN;
+    assert_fails(POPOTO_BAD_ARGUMENT, "cut off", it.top, popoto_grant(it.top, &bad, &report));
+    assert_fails(POPOTO_BAD_ARGUMENT, "cut off", it.top, popoto_revoke(it.top, ADMIN, &kept));
+    assert_ok(it.top, popoto_ping(it.top));
     assert_string_equal("(nil)", server_command(it.s, "ACL GETUSER bob"));
     tear_down(&it);
 }
@@ -1028,13 +1081,15 @@ static void test_grants_are_kept_where_there_is_an_acl_file(void **state) {
         const char *const arguments[] = { "--aclfile", path, NULL };
         server *s = server_start(&(server_options){ .arguments = with_file ? arguments : NULL });
         popoto_db *top = popoto_open(server_url(s), NULL);
-        bool kept = !with_file;
+        bool kept;
         popoto_grant_desc desc = { .model = &Wild,
                                    .tenant = popoto_of_bytes((popoto_bytes){ "a b*\n", 5 }),
                                    .user = "ann",
                                    .password = "a b" };
-        assert_ok(top, popoto_grant(top, &desc, &kept));
-        assert_int_equal(with_file, kept);
+        popoto_grant_report report = { !with_file, false };
+        assert_ok(top, popoto_grant(top, &desc, &report));
+        assert_int_equal(with_file, report.kept);
+        assert_true(report.open);
         server_restart(s);
         popoto_db *db = open_as(s, "ann", "a%20b");
         wild own = { .tenant = { "a b*\n", 5 }, .id = "1" }, other = { .tenant = { "c", 1 } };
@@ -1059,6 +1114,53 @@ static void test_grants_are_kept_where_there_is_an_acl_file(void **state) {
     }
 }
 
+/* A grant is worth what the default user is. */
+static void test_an_open_default_user_is_said(void **state) {
+    static const struct {
+        const char *rules;
+        bool open;
+    } users[] = {
+        { "on nopass ~* &* +@all", true },
+        { "on nopass ~a* &* -@all +get", true },
+        { "on >x ~* +@all", false },
+        { "off nopass ~* +@all", false },
+        { "on nopass -@all", false },
+        { "on nopass resetkeys +@all", false },
+        { "reset", false },
+    };
+    stage it;
+    set_up(&it, *state);
+    for (size_t i = 0; i < sizeof users / sizeof *users; i++) {
+        char command[120];
+        snprintf(command, sizeof command, "ACL SETUSER default reset %s", users[i].rules);
+        assert_string_equal("OK", server_command(it.s, command));
+        popoto_grant_report report = { .open = !users[i].open };
+        popoto_grant_desc desc = {
+            .model = &Episode, .tenant = POPOTO_VALUE("a"), .user = "bob", .password = "x"
+        };
+        assert_ok(it.top, popoto_grant(it.top, &desc, &report));
+        if (report.open != users[i].open)
+            fail_msg("%s", users[i].rules);
+    }
+    /* Who may make users and not look at them learns nothing of it. */
+    assert_string_equal("OK", server_command(it.s, "ACL SETUSER default reset on nopass ~* +@all"));
+    assert_string_equal("OK", server_command(it.s, "ACL SETUSER maker on >m -@all +acl|setuser "
+                                                   "+acl|deluser +acl|save +hello +auth"));
+    popoto_db *maker = open_as(it.s, "maker", "m");
+    popoto_grant_report report = { .open = true };
+    assert_ok(maker, popoto_grant(maker,
+                                  &(popoto_grant_desc){ .model = &Episode,
+                                                        .tenant = POPOTO_VALUE("a"),
+                                                        .user = "bob",
+                                                        .password = "x" },
+                                  &report));
+    assert_false(report.open);
+    popoto_close(maker);
+    server_command(it.s, "ACL DELUSER bob maker");
+    server_command(it.s, "ACL SETUSER default reset");
+    tear_down(&it);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         server_test(test_every_call_works_inside_the_tenant),
@@ -1072,6 +1174,7 @@ int main(void) {
         server_test(test_a_new_grant_ends_what_the_old_one_opened),
         server_test(test_a_wrong_password_is_refused),
         server_test(test_grants_that_make_no_sense_are_refused),
+        server_test(test_an_open_default_user_is_said),
         server_test(test_odd_users_and_passwords),
         server_test(test_hostile_tenants_reach_no_other),
         server_test(test_grants_are_kept_where_there_is_an_acl_file),

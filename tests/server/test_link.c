@@ -114,7 +114,7 @@ static popoto_status run(client *it, size_t count, bool writes) {
     it->seen[0] = '\0';
     it->handed = 0;
     it->why.text[0] = '\0';
-    exchange what = { &it->request, count, writes, NULL, keep, it };
+    exchange what = { &it->request, count, writes, NULL, keep, it, NULL };
     popoto_status status = popoto__link_exchange(it->link, &what, &it->why);
     popoto__buffer_clear(&it->request);
     return status;
@@ -205,10 +205,10 @@ static void test_strings_outlive_the_exchange_in_the_callers_arena(void **state)
     add(&c, "ECHO first");
     add(&c, "PING");
     add(&c, "ECHO third");
-    exchange what = { &c.request, 3, false, &c.strings, keep_text, texts };
+    exchange what = { &c.request, 3, false, &c.strings, keep_text, texts, NULL };
     assert_ok(popoto__link_exchange(c.link, &what, &c.why), &c);
-    assert_ok(popoto__link_exchange(c.link, &(exchange){ &c.request, 3, false, NULL, NULL, NULL },
-                                    &c.why),
+    assert_ok(popoto__link_exchange(
+                  c.link, &(exchange){ &c.request, 3, false, NULL, NULL, NULL, NULL }, &c.why),
               &c);
     assert_string_equal("first", texts[0]);
     assert_string_equal("PONG", texts[1]);
@@ -274,7 +274,7 @@ static void test_a_pipeline_larger_than_all_buffers(void **state) {
         popoto__request_text(&c.request, "ECHO");
         popoto__request_argument(&c.request, data, SIZE);
     }
-    exchange what = { &c.request, COUNT, true, NULL, measure, &got };
+    exchange what = { &c.request, COUNT, true, NULL, measure, &got, NULL };
     assert_ok(popoto__link_exchange(c.link, &what, &c.why), &c);
     assert_int_equal(COUNT, got.count);
     assert_int_equal((size_t)COUNT * SIZE, got.bytes);
@@ -298,7 +298,7 @@ static void test_one_large_string(void **state) {
     add(&c, "GET large");
     add(&c, "DEL large");
     const char *texts[3] = { NULL, NULL, NULL };
-    exchange what = { &c.request, 3, true, &c.strings, keep_text, texts };
+    exchange what = { &c.request, 3, true, &c.strings, keep_text, texts, NULL };
     assert_ok(popoto__link_exchange(c.link, &what, &c.why), &c);
     assert_memory_equal(data, texts[1], size);
     (void)got;
@@ -320,7 +320,7 @@ static void test_an_array_of_many(void **state) {
     assert_string_equal("null\n", c.seen);
     add(&c, "LRANGE l 0 -1");
     add(&c, "DEL l");
-    exchange what = { &c.request, 2, true, NULL, measure, &got };
+    exchange what = { &c.request, 2, true, NULL, measure, &got, NULL };
     assert_ok(popoto__link_exchange(c.link, &what, &c.why), &c);
     assert_int_equal(350000, got.bytes);
     client_close(&c);
@@ -866,7 +866,7 @@ static void test_a_slow_handler_uses_up_no_deadline(void **state) {
     client_open(&c, server_socket(s), 100);
     for (int i = 0; i < 3; i++)
         add(&c, "PING");
-    exchange what = { &c.request, 3, false, NULL, dawdle, NULL };
+    exchange what = { &c.request, 3, false, NULL, dawdle, NULL, NULL };
     assert_ok(popoto__link_exchange(c.link, &what, &c.why), &c);
     client_close(&c);
 }
@@ -880,7 +880,11 @@ static popoto_status keep_on(void *context, size_t index, const reply *answer) {
 }
 
 static posted post_of(client *it, size_t count, const char *expected, size_t foreseen) {
-    return (posted){ .what = { &it->request, count, true, NULL, keep_on, it },
+    return (posted){ .what = { .request = &it->request,
+                               .count = count,
+                               .writes = true,
+                               .handle = keep_on,
+                               .context = it },
                      .expected = { expected, strlen(expected) },
                      .foreseen = foreseen };
 }
@@ -914,7 +918,7 @@ static void test_posted_exchanges_are_answered_in_their_order(void **state) {
     posted first = post_of(&c, 1, "", 0);
     post(&c, &first);
     add(&c, "ECHO b");
-    exchange what = { &c.request, 1, true, NULL, measure, &(sizes){ 0 } };
+    exchange what = { .request = &c.request, .count = 1, .writes = true };
     assert_ok(popoto__link_exchange(c.link, &what, &c.why), &c);
     assert_true(first.is_done && first.status == POPOTO_OK);
     assert_string_equal("$a\n", c.seen);
@@ -927,8 +931,10 @@ static void test_replies_that_were_expected_are_not_handed_over(void **state) {
         size_t handed;
         bool as_expected;
     } cases[] = {
-        { "+PONG\r\n$1\r\na\r\n", 1, true },  { "+PONG\r\n$1\r\nb\r\n", 3, false },
-        { "+PING\r\n$1\r\na\r\n", 3, false }, { "+PONG\r\n$2\r\nab\r\n", 3, false },
+        { "+PONG\r\n$1\r\na\r\n", 1, true },
+        { "+PONG\r\n$1\r\nb\r\n", 3, false },
+        { "+PING\r\n$1\r\na\r\n", 3, false },
+        { "+PONG\r\n$2\r\nab\r\n", 3, false },
         { "", 3, false },
     };
     server *s = *state;
@@ -1186,7 +1192,7 @@ static void test_tls(void **state) {
         popoto__request_text(&c.request, "ECHO");
         popoto__request_argument(&c.request, data, SIZE);
     }
-    exchange what = { &c.request, COUNT, true, NULL, measure, &got };
+    exchange what = { &c.request, COUNT, true, NULL, measure, &got, NULL };
     assert_ok(popoto__link_exchange(c.link, &what, &c.why), &c);
     assert_int_equal((size_t)COUNT * SIZE, got.bytes);
     popoto__buffer_clear(&c.request);
@@ -1399,7 +1405,7 @@ static popoto_status use_link(server *s, failing_allocator *memory, bool writes)
     popoto__request_text(&request, "0");
     popoto_status status = popoto__link_new(&to, &options, &link, &why);
     if (status == POPOTO_OK) {
-        exchange what = { &request, 1, writes, &strings, measure, &got };
+        exchange what = { &request, 1, writes, &strings, measure, &got, NULL };
         status = popoto__link_exchange(link, &what, &why);
     }
     if (status == POPOTO_OK)

@@ -432,6 +432,92 @@ static void test_broken_lines(void **state) {
     popoto_close(db);
 }
 
+/* ----- Times to live ------------------------------------------------------------------------------- */
+
+static const popoto_field fleeting_fields[] = {
+    { .name = "owner", .kind = POPOTO_KIND_TENANT, .type = POPOTO_TEXT },
+    { .name = "id", .kind = POPOTO_KIND_KEY, .type = POPOTO_INT },
+};
+static const popoto_model Fleeting = {
+    .name = "Fleeting", .fields = fleeting_fields, .field_count = 2, .time_to_live = 1000
+};
+/* The same without a time to live. */
+static const popoto_model Lasting = { .name = "Fleeting",
+                                      .fields = fleeting_fields,
+                                      .field_count = 2 };
+
+static int ttl_of(server *s, const char *key) {
+    char command[80];
+    snprintf(command, sizeof command, "TTL %s", key);
+    return atoi(server_command(s, command));
+}
+
+static void assert_near(int expected, int found) {
+    assert_in_range(found, expected - 5, expected);
+}
+
+/* What a record has left to live comes with it; so does that it lives for ever. */
+static void test_times_to_live(void **state) {
+    server *s = *state;
+    static const popoto_model *const fleeting[] = { &Fleeting }, *const lasting[] = { &Lasting };
+    popoto_db *db = opened(s), *other = opened(s);
+    for (int i = 1; i <= 3; i++) {
+        popoto_record *one;
+        assert_ok(db, popoto_record_new(db, &Fleeting, &one));
+        assert_ok(db, popoto_record_set(one, "owner", popoto_of_text("a")));
+        assert_ok(db, popoto_record_set(one, "id", popoto_of_int(i)));
+        assert_ok(db, popoto_create(db, &Fleeting, one));
+        popoto_record_free(one);
+    }
+    server_command(s, "PEXPIRE {a}:Fleeting:2 500900");
+    server_command(s, "PERSIST {a}:Fleeting:3");
+    popoto_tenant_desc from = tenant(fleeting, "a", NULL), to = tenant(fleeting, "b", NULL);
+    lines all = exported(db, &from);
+    assert_int_equal(3, all.count);
+    assert_non_null(strstr(all.items[0], "\"id\": 1}, \"time_to_live\": 1000}"));
+    assert_non_null(strstr(all.items[1], "\"id\": 2}, \"time_to_live\": 501}"));
+    assert_non_null(strstr(all.items[2], "\"id\": 3}, \"time_to_live\": null}"));
+    import_all(db, &to, &all);
+    assert_near(1000, ttl_of(s, "{b}:Fleeting:1"));
+    assert_near(501, ttl_of(s, "{b}:Fleeting:2"));
+    assert_int_equal(-1, ttl_of(s, "{b}:Fleeting:3"));
+    /* Over records that are there, and by a model that knows of no time. */
+    server_command(s, "PERSIST {b}:Fleeting:2");
+    server_command(s, "EXPIRE {b}:Fleeting:3 77");
+    to.models = lasting;
+    import_all(other, &to, &all);
+    assert_near(501, ttl_of(s, "{b}:Fleeting:2"));
+    assert_int_equal(-1, ttl_of(s, "{b}:Fleeting:3"));
+    drop(&all);
+    from.models = lasting;
+    all = exported(other, &from);
+    assert_non_null(strstr(all.items[1], "\"time_to_live\": 501}"));
+    assert_null(strstr(all.items[2], "time_to_live"));
+    drop(&all);
+    /* Lines that tell none are stored as any record. */
+    char *items[] = { (char[]){ "{\"model\": \"Fleeting\", \"fields\": {\"id\": 4}}" } };
+    size_t sizes[] = { strlen(items[0]) };
+    lines plain_line = { items, sizes, 1, 0, 0 };
+    to.models = fleeting;
+    import_all(db, &to, &plain_line);
+    assert_near(1000, ttl_of(s, "{b}:Fleeting:4"));
+    static const char *const wrong[] = { "0", "-1", "1.5", "\"1\"", "4294967296" };
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        char line[120];
+        snprintf(line, sizeof line,
+                 "{\"model\": \"Fleeting\", \"fields\": {\"id\": 5}, \"time_to_live\": %s}",
+                 wrong[i]);
+        items[0] = line;
+        sizes[0] = strlen(line);
+        plain_line.at = 0;
+        assert_fails(POPOTO_BAD_VALUE, "line 1: \"time_to_live\"", db,
+                     popoto_import(db, &to, give_line, &plain_line, NULL));
+    }
+    popoto_close(db);
+    popoto_close(other);
+    server_flush(s);
+}
+
 /* What the server refuses is a bad line too. */
 static void test_refused_lines(void **state) {
     server *s = *state;
@@ -599,6 +685,7 @@ int main(void) {
         server_test(test_what_a_line_looks_like),
         server_test(test_partitions_and_figures),
         server_test(test_broken_lines),
+        server_test(test_times_to_live),
         server_test(test_refused_lines),
         server_test(test_records_that_do_not_fit),
         server_test(test_stopping_and_arguments),

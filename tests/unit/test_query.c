@@ -73,7 +73,7 @@ static void describe(asked *it) {
         popoto__buffer_clear(&request);
     }
     switch (it->plan.source) {
-    case SOURCE_KEY: popoto__render_fetch(it->of, it->what.fetched, it->plan.key, &request); break;
+    case SOURCE_KEY: popoto__render_fetches(it->of, &it->what, &it->plan.key, 1, &request); break;
     case SOURCE_SETS: popoto__render_members(&it->plan, &request); break;
     case SOURCE_SORTED:
         for (size_t i = 0; i < it->plan.range_count; i++)
