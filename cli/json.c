@@ -11,6 +11,14 @@
 #include <string.h>
 #include <unistd.h>
 
+static void *demand_room(size_t size) {
+    return demand_more(NULL, size);
+}
+
+void json_prepare(void) {
+    json_set_alloc_funcs(demand_room, free);
+}
+
 /* ----- Base64 --------------------------------------------------------------------------------- */
 
 static const char digits64[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";

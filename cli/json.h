@@ -14,6 +14,9 @@
 
 #include <jansson.h>
 
+/* From now on what JSON needs is demanded: a document is never one without a part. */
+void json_prepare(void);
+
 json_t *json_of_value(const popoto_value *value); /* a new reference */
 json_t *json_of_text(popoto_text text);
 /* An argument or a name, whatever its bytes. NULL: null. */

@@ -1,5 +1,6 @@
 /* main - the `popoto` command: the table of its commands, and the way to one of them. */
 #include "cli.h"
+#include "json.h"
 #include "options.h"
 #include "session.h"
 #include "terminal.h"
@@ -98,6 +99,7 @@ static int run(session *it, int count, char **words) {
 int main(int count, char **words) {
     session it = { 0 };
     terminal_prepare();
+    json_prepare();
     session_defaults(&it);
     int status = run(&it, count, words);
     session_close(&it);

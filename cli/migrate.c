@@ -77,6 +77,83 @@ static int finish(session *it, popoto_status status, popoto_migration_report *re
     return status == POPOTO_OK ? said : session_failed(it, status);
 }
 
+/* ----- Figures ----------------------------------------------------------------------------------- */
+
+/* Of a strict model each tenant has companion hashes of its own: they are migrated one after the other, and
+ * reported as one, the tenant in front of each partition as in their keys. */
+typedef struct by_tenant {
+    const popoto_field *tenant;
+    popoto_value *tenants;
+    size_t count;
+    popoto_migration_report sum;
+    popoto_migration_partition *partitions;
+    popoto_migration_error *errors;
+} by_tenant;
+
+static bool take_tenant(void *context, const popoto_value *tenant) {
+    by_tenant *it = context;
+    it->tenants = demand_more(it->tenants, (it->count + 1) * sizeof *it->tenants);
+    it->tenants[it->count++] = kept_tenant(tenant);
+    return !interrupted();
+}
+
+static void add_report(by_tenant *it, const popoto_value *tenant,
+                       const popoto_migration_report *more) {
+    popoto_migration_report *sum = &it->sum;
+    char *shown = shown_value(tenant);
+    it->partitions = demand_more(it->partitions, (sum->partition_count + more->partition_count) *
+                                                     sizeof *it->partitions);
+    it->errors =
+        demand_more(it->errors, (sum->error_count + more->error_count) * sizeof *it->errors);
+    for (size_t i = 0; i < more->partition_count; i++) {
+        char *part = shown_text(more->partitions[i].name);
+        char *name = demand_text("{%s}:%s", shown, part);
+        it->partitions[sum->partition_count++] =
+            (popoto_migration_partition){ keep_text(name, strlen(name)),
+                                          more->partitions[i].count };
+        free(part), free(name);
+    }
+    for (size_t i = 0; i < more->error_count; i++)
+        it->errors[sum->error_count++] = (popoto_migration_error){
+            keep_text(more->errors[i].member.data, more->errors[i].member.size),
+            keep_text(more->errors[i].reason, strlen(more->errors[i].reason)).data
+        };
+    sum->total += more->total;
+    sum->migrated += more->migrated;
+    sum->partitions = it->partitions;
+    sum->errors = it->errors;
+    free(shown);
+}
+
+static popoto_status migrate_tenant(session *it, by_tenant *all, const popoto_model *model,
+                                    const popoto_field *field, const popoto_value *tenant,
+                                    const popoto_migration_desc *desc) {
+    popoto_migration_report *report = NULL;
+    popoto_status status = popoto_scope_enter_value(it->db, all->tenant->name, *tenant);
+    if (status != POPOTO_OK)
+        return status;
+    status = popoto_confidence_migrate(it->db, model, field->name, desc, &report);
+    if (report != NULL)
+        add_report(all, tenant, report);
+    popoto_migration_report_free(report);
+    (void)popoto_scope_leave(it->db);
+    return status;
+}
+
+static int migrate_tenants(session *it, const popoto_model *model, const popoto_field *field,
+                           const popoto_migration_desc *desc, bar *progress) {
+    by_tenant all = { .tenant = tenant_of(model) };
+    popoto_status status = popoto_tenants(it->db, model, take_tenant, &all);
+    for (size_t i = 0; i < all.count && status == POPOTO_OK; i++)
+        status = migrate_tenant(it, &all, model, field, &all.tenants[i], desc);
+    bar_end(progress);
+    int said = EXIT_DONE;
+    if (status == POPOTO_OK || status == POPOTO_STOPPED)
+        said = say_report(it, &all.sum, "PARTITION");
+    free(all.tenants), free(all.partitions), free(all.errors);
+    return status == POPOTO_OK ? said : session_failed(it, status);
+}
+
 static int migrate_confidence(session *it, const popoto_model *model, const popoto_field *field) {
     popoto_migration_report *report;
     if (field->kind != POPOTO_KIND_CONFIDENCE) {
@@ -90,6 +167,8 @@ static int migrate_confidence(session *it, const popoto_model *model, const popo
         return asked;
     bar progress = bar_start("migrate");
     popoto_migration_desc desc = { it->set.dry_run, bar_step, &progress };
+    if (tenant_of(model) != NULL)
+        return migrate_tenants(it, model, field, &desc, &progress);
     popoto_status status = popoto_confidence_migrate(it->db, model, field->name, &desc, &report);
     bar_end(&progress);
     return finish(it, status, report, "PARTITION");

@@ -134,14 +134,20 @@ static void cut_to_terminal(table *it) {
     }
 }
 
+/* Half a table is worse than none. */
+static void must(bool done) {
+    if (done)
+        return;
+    complain("there is no memory for the table");
+    exit(EXIT_FINDINGS);
+}
+
 /* ----- Lines ---------------------------------------------------------------------------------- */
 
 static struct libscols_table *laid_out(const table *it) {
     struct libscols_table *out = scols_new_table();
     size_t width = terminal_width();
-    if (out == NULL)
-        return NULL;
-    scols_table_set_column_separator(out, "  ");
+    must(out != NULL && scols_table_set_column_separator(out, "  ") == 0);
     scols_table_set_termforce(out, width > 0 ? SCOLS_TERMFORCE_ALWAYS : SCOLS_TERMFORCE_NEVER);
     if (width > 0)
         scols_table_set_termwidth(out, width);
@@ -153,8 +159,9 @@ static struct libscols_table *laid_out(const table *it) {
         int flags = (layout & COLUMN_RIGHT ? SCOLS_FL_RIGHT : 0) |
                     (layout & COLUMN_WRAP ? SCOLS_FL_WRAP : 0);
         struct libscols_column *made = scols_table_new_column(out, it->columns[i].title, 0, flags);
-        if (made != NULL && colours.bold[0] != '\0')
-            scols_cell_set_color(scols_column_get_header(made), colours.bold);
+        must(made != NULL);
+        if (colours.bold[0] != '\0')
+            must(scols_cell_set_color(scols_column_get_header(made), colours.bold) == 0);
     }
     return out;
 }
@@ -163,14 +170,13 @@ static void print_lines(table *it) {
     cut_to_terminal(it);
     struct libscols_table *out = laid_out(it);
     struct libscols_line *line = NULL;
-    for (size_t i = 0; i < it->cell_count && out != NULL; i++) {
+    for (size_t i = 0; i < it->cell_count; i++) {
         size_t at = i % it->column_count;
         if (at == 0)
             line = scols_table_new_line(out, NULL);
-        scols_line_set_data(line, at, it->cells[i]);
+        must(line != NULL && scols_line_set_data(line, at, it->cells[i]) == 0);
     }
-    if (out == NULL || (it->cell_count > 0 && scols_print_table(out) != 0))
-        complain("there is no memory for the table");
+    must(it->cell_count == 0 || scols_print_table(out) == 0);
     scols_unref_table(out);
 }
 

@@ -40,18 +40,6 @@ static figures *append(listing *it, const figures *one) {
     return &it->all[it->count++];
 }
 
-/* The tenant of a callback lives no longer than the call. */
-static popoto_value kept_tenant(const popoto_value *tenant) {
-    popoto_value copy = *tenant;
-    if (tenant->type == POPOTO_TEXT)
-        copy.as.text = keep_text(tenant->as.text.data, tenant->as.text.size);
-    if (tenant->type == POPOTO_BYTES) {
-        popoto_text bytes = keep_text(tenant->as.bytes.data, tenant->as.bytes.size);
-        copy.as.bytes = (popoto_bytes){ bytes.data, bytes.size };
-    }
-    return copy;
-}
-
 static bool take_figures(void *context, const popoto_tenant_figures *found) {
     listing *it = context;
     figures one = { .tenant = kept_tenant(&found->tenant),
@@ -67,6 +55,11 @@ static bool take_figures(void *context, const popoto_tenant_figures *found) {
     }
     append(it, &one);
     return !interrupted();
+}
+
+static bool take_progress(void *context, size_t done, size_t total) {
+    listing *it = context;
+    return bar_step(&it->progress, done, total);
 }
 
 /* ----- Order ---------------------------------------------------------------------------------- */
@@ -178,8 +171,8 @@ static int list_model(session *it, listing *list) {
         if (it->set.tenant_field == NULL)
             list->guessed[list->guessed_count++] = list->model;
     }
-    bar_wait(&list->progress);
-    popoto_status status = popoto_tenant_list(it->db, list->model, field, take_figures, list);
+    popoto_status status =
+        popoto_tenant_list(it->db, list->model, field, take_figures, take_progress, list);
     return status == POPOTO_OK ? EXIT_DONE : session_failed(it, status);
 }
 

@@ -230,15 +230,6 @@ bool bar_step(void *bar_, size_t done, size_t total) {
     return !interrupted();
 }
 
-void bar_wait(bar *it) {
-    if (!it->visible)
-        return;
-    fprintf(stderr, "\r\x1b[K%s...", it->label);
-    fflush(stderr);
-    it->drawn = it->began;
-    standing = it;
-}
-
 void bar_end(bar *it) {
     if (it->drawn > 0)
         fputs("\r\x1b[K", stderr);

@@ -51,8 +51,6 @@ typedef struct bar {
 bar bar_start(const char *label);
 /* A popoto_progress. total 0: not known. False after Ctrl-C. */
 bool bar_step(void *bar_, size_t done, size_t total);
-/* Where a call tells no progress: only that something is going on. */
-void bar_wait(bar *it);
 void bar_end(bar *it);
 
 /* Memory that the command needs is there, or it ends. */

@@ -34,6 +34,17 @@ popoto_text keep_text(const void *data, size_t size) {
     return (popoto_text){ copy, size };
 }
 
+popoto_value kept_tenant(const popoto_value *tenant) {
+    popoto_value copy = *tenant;
+    if (tenant->type == POPOTO_TEXT)
+        copy.as.text = keep_text(tenant->as.text.data, tenant->as.text.size);
+    if (tenant->type == POPOTO_BYTES) {
+        popoto_text bytes = keep_text(tenant->as.bytes.data, tenant->as.bytes.size);
+        copy.as.bytes = (popoto_bytes){ bytes.data, bytes.size };
+    }
+    return copy;
+}
+
 void kept_free(void) {
     while (all_kept != NULL) {
         kept *next = all_kept->next;

@@ -32,6 +32,8 @@ char *shown_value(const popoto_value *value);
 char *shown_briefly(const popoto_value *value);
 char *shown_text(popoto_text text);
 char *shown_word(const char *word);
+/* What a callback gets of a tenant lives no longer than the call. */
+popoto_value kept_tenant(const popoto_value *tenant);
 /* The same into a room of four times the text's size and one. */
 void show_text(popoto_text text, char *room);
 

@@ -976,10 +976,12 @@ typedef struct popoto_tenant_figures {
 
 typedef bool popoto_tenant_figures_callback(void *context, const popoto_tenant_figures *figures);
 
+/* Each tenant of a model with its figures, in the order of their names as keys hold them, once all keys were
+ * looked through. `progress` (may be NULL) is told meanwhile how many of the model's keys were found. */
 POPOTO_API popoto_status popoto_tenant_list(popoto_db *db, const popoto_model *model,
                                             const char *tenant_field,
                                             popoto_tenant_figures_callback *callback,
-                                            void *context);
+                                            popoto_progress *progress, void *context);
 
 /* --- audit --- */
 

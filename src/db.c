@@ -136,6 +136,8 @@ popoto_db *popoto_open(const char *url, const popoto_options *options) {
     popoto__arena_init(&db->memory, &db->allocator);
     popoto__arena_init(&db->scratch, &db->allocator);
     popoto__buffer_init(&db->request, &db->allocator);
+    popoto__arena_init(&db->spare.memory, &db->allocator);
+    popoto__arena_init(&db->spare.names, &db->allocator);
     if (chosen.server_program != NULL) {
         db->options.server_program =
             popoto__arena_copy(&db->memory, chosen.server_program, strlen(chosen.server_program));
@@ -175,6 +177,10 @@ void popoto_close(popoto_db *db) {
         it = it->next;
         popoto__arena_free(&memory);
     }
+    popoto__arena_free(&db->spare.memory);
+    popoto__arena_free(&db->spare.names);
+    popoto__release(&allocator, db->spare.objects);
+    popoto__release(&allocator, db->spare.keys);
     popoto__release(&allocator, db->log.bytes);
     popoto__release(&allocator, db->shapes);
     popoto__buffer_free(&db->request);

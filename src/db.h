@@ -24,6 +24,18 @@ typedef struct row_source {
     size_t count;
 } row_source;
 
+/* What rows keep their records in. A db keeps that of the last rows that were freed for the next ones, if it is
+ * not larger than SPARE_SIZE: else each query would take its memory from the system anew. */
+typedef struct row_memory {
+    arena memory, names;
+    char *objects;
+    size_t object_space; /* bytes */
+    popoto_text *keys;
+    size_t key_room;
+} row_memory;
+
+#define SPARE_SIZE ((size_t)256 * 1024)
+
 /* How many tenants a db remembers to have put on the list of tenants. */
 #define NOTED_TENANTS 256
 
@@ -50,6 +62,7 @@ struct popoto_db {
     scope *scopes;
     key_log log;
     row_source *sources;
+    row_memory spare;
     uint32_t last_serial;
     uint64_t noted_tenants[NOTED_TENANTS]; /* digests, each at its own place */
     int64_t note_after;                    /* no tenant is noted before this moment of the clock */
@@ -77,14 +90,14 @@ bool popoto__db_is_cluster(const popoto_db *db);
 popoto_status popoto__db_exchange(popoto_db *db, size_t count, bool writes, arena *strings,
                                   reply_handler *handle, void *context);
 
+/* The same for reads whose replies are lists, which are taken element by element (see exchange). */
+popoto_status popoto__db_read_lists(popoto_db *db, size_t count, element_handler *element,
+                                    reply_handler *handle, void *context);
+
 /* The same in two halves: send db->request, of which one->what tells the rest; and wait for its replies. See
  * popoto__link_post. */
 void popoto__db_post(popoto_db *db, posted *one);
 popoto_status popoto__db_collect(popoto_db *db, posted *one);
-
-/* The same for reads whose replies are lists, which are taken element by element (see exchange). */
-popoto_status popoto__db_read_lists(popoto_db *db, size_t count, element_handler *element,
-                                    reply_handler *handle, void *context);
 
 /* Ask, unless known, what this user may do. A server that was told to refuse some of a write's commands
  * must not run the others. */

@@ -23,6 +23,7 @@ typedef struct specimen {
 typedef struct guessed_field {
     popoto_text name;
     unsigned types; /* seen, as bits; null left out */
+    bool has_null;
     popoto_kind kind;
     popoto_text examples[EXAMPLES]; /* keys of its index */
     size_t example_count;
@@ -174,14 +175,27 @@ static popoto_status read_specimen(guess *it, specimen *one, const reply *answer
         }
         one->values[about - it->fields] = value;
         about->types |= value.type == POPOTO_NULL ? 0 : 1U << value.type;
+        about->has_null = about->has_null || value.type == POPOTO_NULL;
         one->read = true;
     }
     return POPOTO_OK;
 }
 
+/* Of a hash that is no record and has a million fields, the first will do. */
+static void render_specimen(popoto_text key, buffer *out) {
+    popoto__render_entry_scan(SHAPE_HASH, key, TEXT("0"), (popoto_text){ NULL, 0 },
+                              2 * MODEL_MAX_FIELDS, out);
+}
+
+static popoto_status take_specimen(guess *it, specimen *one, const reply *answer) {
+    if (answer->type != REPLY_ARRAY || answer->count != 2 || answer->items[1]->type != REPLY_ARRAY)
+        return POPOTO_OK; /* no hash */
+    return read_specimen(it, one, answer->items[1]);
+}
+
 static popoto_status take_record(void *context, size_t index, const reply *answer) {
     guess *it = context;
-    return answer->type == REPLY_ARRAY ? read_specimen(it, &it->sample[index], answer) : POPOTO_OK;
+    return take_specimen(it, &it->sample[index], answer);
 }
 
 static popoto_status take_sample(guess *it) {
@@ -196,7 +210,7 @@ static popoto_status take_sample(guess *it) {
         popoto__db_exchange(db, it->class_count, false, &it->memory, take_members, it);
     popoto__buffer_clear(&db->request);
     for (size_t i = 0; i < it->sample_count; i++)
-        popoto__render_whole(it->sample[i].key, &db->request);
+        render_specimen(it->sample[i].key, &db->request);
     if (status == POPOTO_OK && it->sample_count > 0)
         status = popoto__db_exchange(db, it->sample_count, false, &it->memory, take_record, it);
     size_t read = 0;
@@ -402,7 +416,7 @@ static popoto_status take_example_member(void *context, size_t index, const repl
 static popoto_status take_example_record(void *context, size_t index, const reply *answer) {
     example *it = context;
     (void)index;
-    return answer->type == REPLY_ARRAY ? read_specimen(it->of, &it->record, answer) : POPOTO_OK;
+    return take_specimen(it->of, &it->record, answer);
 }
 
 /* A record that stands in an index. */
@@ -417,7 +431,7 @@ static popoto_status read_example(guess *it, const guessed_field *about, popoto_
     if (status != POPOTO_OK || out->record.key.data == NULL)
         return status;
     popoto__buffer_clear(&db->request);
-    popoto__render_whole(out->record.key, &db->request);
+    render_specimen(out->record.key, &db->request);
     return popoto__db_exchange(db, 1, false, &it->memory, take_example_record, out);
 }
 
@@ -537,7 +551,9 @@ static popoto_status build_field(guess *it, size_t index, const bool *partitions
                            .type = type_of(from),
                            .partition_by = from->partition_by };
     out->name = popoto__arena_copy(&it->into->memory, from->name.data, from->name.size);
-    out->null = from->kind == POPOTO_KIND_FIELD && !partitions[index];
+    bool may_be_null =
+        from->kind == POPOTO_KIND_FIELD || (from->kind == POPOTO_KIND_KEY && from->has_null);
+    out->null = may_be_null && !partitions[index];
     if (from->kind == POPOTO_KIND_AUTO_KEY && is_ulid(it, index))
         out->generate = POPOTO_ULID;
     return out->name != NULL ? POPOTO_OK : popoto__fail_memory(&it->db->why);

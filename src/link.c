@@ -847,7 +847,7 @@ static void collect_all(server_link *it) {
 
 static void post_first(server_link *it, posted *one) {
     it->in.first = one;
-    popoto__receiver_begin_posted(&it->in);
+    popoto__receiver_begin_first(&it->in);
     it->deadline = popoto__clock_in(it->command_timeout);
 }
 

@@ -259,10 +259,6 @@ void popoto__render_published(popoto_text cursor, buffer *out) {
                               out);
 }
 
-void popoto__render_whole(popoto_text key, buffer *out) {
-    render_texts("HGETALL", &key, 1, out);
-}
-
 void popoto__plan_leave(plan *it, index_shape shape, popoto_text index, popoto_text member) {
     static const popoto_text names[] = {
         [SHAPE_SET] = { "SREM", 4 }, [SHAPE_SORTED] = { "ZREM", 4 }, [SHAPE_HASH] = { "HDEL", 4 }

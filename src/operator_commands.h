@@ -70,8 +70,6 @@ void popoto__render_tenant_forget(const model *of, popoto_text segment, buffer *
 /* Published models. */
 void popoto__render_publish(popoto_text name, popoto_text described, buffer *out);
 void popoto__render_published(popoto_text cursor, buffer *out);
-/* HGETALL. */
-void popoto__render_whole(popoto_text key, buffer *out);
 
 /* Plan to take a member out of an index. */
 void popoto__plan_leave(plan *it, index_shape shape, popoto_text index, popoto_text member);

@@ -114,7 +114,7 @@ typedef struct receiver {
 void popoto__receiver_attach(receiver *it, struct redisReader *reader);
 void popoto__receiver_begin(receiver *it, const exchange *what);
 /* With the first of those that were posted. */
-void popoto__receiver_begin_posted(receiver *it);
+void popoto__receiver_begin_first(receiver *it);
 void popoto__receiver_free(receiver *it);
 /* Where the next bytes may go, at least one; NULL: no memory. */
 char *popoto__receiver_room(receiver *it, size_t *size);

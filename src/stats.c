@@ -38,6 +38,9 @@ typedef struct counting {
     arena memory;
     table tenants;
     bool knows_idle;
+    popoto_progress *progress;
+    void *context;
+    size_t seen; /* keys */
     /* Of the step under way: whose the keys are, and whether each is weighed. */
     tenant_line *lines[KEYS_A_STEP];
     bool weighs[KEYS_A_STEP];
@@ -363,6 +366,13 @@ static popoto_status report(counting *it, popoto_tenant_figures_callback *callba
 
 /* ----- The whole ------------------------------------------------------------------------------ */
 
+static popoto_status report_progress(counting *it, size_t more) {
+    it->seen += more;
+    if (it->progress == NULL || it->progress(it->context, it->seen, 0))
+        return POPOTO_OK;
+    return popoto__fail(&it->db->why, POPOTO_STOPPED, "the callback asked to stop");
+}
+
 static popoto_status walk(counting *it, popoto_text pattern, bool records) {
     key_walk keys;
     bool more;
@@ -376,6 +386,8 @@ static popoto_status walk(counting *it, popoto_text pattern, bool records) {
         for (size_t at = 0; records && at < keys.count && status == POPOTO_OK; at += KEYS_A_STEP)
             status = count_records(it, keys.keys + at,
                                    keys.count - at < KEYS_A_STEP ? keys.count - at : KEYS_A_STEP);
+        if (status == POPOTO_OK)
+            status = report_progress(it, keys.count);
         if (status == POPOTO_OK)
             status = popoto__key_walk_next(&keys, &more);
     }
@@ -392,7 +404,7 @@ static popoto_status count_all(counting *it) {
 
 popoto_status popoto_tenant_list(popoto_db *db, const popoto_model *declared,
                                  const char *tenant_field, popoto_tenant_figures_callback *callback,
-                                 void *context) {
+                                 popoto_progress *progress, void *context) {
     const model *of;
     const field *about;
     popoto_status status = popoto__db_begin(db, declared, &of);
@@ -411,6 +423,8 @@ popoto_status popoto_tenant_list(popoto_db *db, const popoto_model *declared,
     it->of = of;
     it->about = about;
     it->knows_idle = true;
+    it->progress = progress;
+    it->context = context;
     popoto__arena_init(&it->memory, &db->allocator);
     status = count_all(it);
     if (status == POPOTO_OK)

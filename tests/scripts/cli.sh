@@ -320,6 +320,43 @@ if command -v script >/dev/null; then
     check 'what is too wide for a terminal is cut, or in blocks' narrow
 fi
 
+# ----- No memory -----------------------------------------------------------------------------------
+
+# A library that lets the n-th allocation fail, by names that glibc has.
+cat >"$work/fail.c" <<'C'
+#include <stdlib.h>
+void *__libc_malloc(size_t), *__libc_realloc(void *, size_t), *__libc_calloc(size_t, size_t);
+static long at = -1, count;
+static int fails(void) {
+    if (at < 0) {
+        const char *text = getenv("FAIL_AT");
+        at = text ? atol(text) : 0;
+    }
+    return ++count == at;
+}
+void *malloc(size_t size) { return fails() ? NULL : __libc_malloc(size); }
+void *realloc(void *block, size_t size) { return size && fails() ? NULL : __libc_realloc(block, size); }
+void *calloc(size_t items, size_t size) { return fails() ? NULL : __libc_calloc(items, size); }
+C
+# What is printed is all of it, or the command fails.
+fails_whole() {
+    local n
+    for n in $(seq 1 "$1" "$2"); do
+        status=0
+        LD_PRELOAD=$work/fail.so FAIL_AT=$n timeout 60 "$popoto" "${@:3}" >"$work/out" 2>"$work/err" </dev/null || status=$?
+        [ "$status" -ne 1 ] || continue
+        [ "$status" -eq 0 ] && cmp -s "$work/out" "$work/whole" || { echo "$n: ended with $status"; return 1; }
+    done
+}
+no_memory() {
+    "$popoto" "${@:3}" >"$work/whole" && fails_whole "$@"
+}
+if cc -shared -fPIC -o "$work/fail.so" "$work/fail.c" 2>/dev/null && LD_PRELOAD=$work/fail.so "$popoto" --version >/dev/null 2>&1; then
+    check 'no memory: tables' no_memory 5 380 query Memory project=atlas
+    check 'no memory: JSON' no_memory 11 1100 models --json
+    check 'no memory: values' no_memory 7 600 query Sample project_id=project-a --json
+fi
+
 # ----- Audit ---------------------------------------------------------------------------------------
 
 check 'audit: a database that is whole: 0' prints 0 '^nothing found$' audit Episode Memory Note Sample
@@ -426,6 +463,17 @@ check 'migrate needs --yes' complains 2 'add --yes' migrate confidence Fact cert
 check 'migrate confidence' holds 'it["total"] == 20 and it["migrated"] == 20 and it["errors"] == []' \
     migrate confidence Fact certainty --yes
 check 'the figures are where they belong' ends 0 audit Fact
+# Of a strict model, the figures of each tenant.
+strict_figures() {
+    "$popoto" models Episode --json | sed 's/"name": "certainty"/&, "partition_by": "name"/' >"$work/parted.json"
+    holds 'it["total"] > 50 and it["migrated"] == 0 and it["errors"] == [] and len(it["partitions"]) == it["total"] and
+        {"name": "{project-a}:e000", "count": 1} in it["partitions"]' \
+        migrate confidence Episode certainty --models "$work/parted.json" --dry-run || return 1
+    complains 2 'add --yes' migrate confidence Episode certainty --models "$work/parted.json" || return 1
+    prints 0 '^([0-9]+) of \1 moved, 0 stay' migrate confidence Episode certainty --models "$work/parted.json" --yes &&
+        ends 0 audit Episode --models "$work/parted.json"
+}
+check 'migrate confidence: a strict model' strict_figures
 check 'migrate: a field that is none: 2' complains 2 "no field" migrate confidence Fact nope --yes
 check 'migrate: something else: 2' complains 2 'confidence or strict' migrate mountains Fact certainty
 check 'migrate strict --dry-run' prints 0 '^15 of 15 would be moved' migrate strict Note team --dry-run

@@ -381,6 +381,53 @@ static void test_inferred_in_the_dialect_of_popoto(void **state) {
     server_flush(s);
 }
 
+/* There a KEY may be null. */
+static void test_inferred_null_keys(void **state) {
+    static const popoto_field fields[] = {
+        { .name = "id", .kind = POPOTO_KIND_AUTO_KEY, .type = POPOTO_TEXT },
+        { .name = "team", .kind = POPOTO_KIND_KEY, .type = POPOTO_TEXT, .null = true },
+    };
+    static const popoto_model Player = { .name = "Player", .fields = fields, .field_count = 2 };
+    server *s = *state;
+    popoto_db *db = popoto_open(server_url(s), &(popoto_options){ .dialect = POPOTO_AS_POPOTO });
+    popoto_catalog *catalog;
+    popoto_audit_report report;
+    for (int i = 0; i < 6; i++) {
+        popoto_record *one;
+        assert_ok(db, popoto_record_new(db, &Player, &one));
+        assert_ok(db, popoto_record_set(one, "team",
+                                        i % 2 ? popoto_of_text("red") : popoto_of_text(NULL)));
+        assert_ok(db, popoto_create(db, &Player, one));
+        popoto_record_free(one);
+    }
+    assert_ok(db, popoto_catalog_infer(db, &catalog));
+    assert_int_equal(1, popoto_catalog_count(catalog));
+    popoto_audit_desc desc = { .model = popoto_catalog_model(catalog, 0) };
+    assert_ok(db, popoto_audit(db, &desc, &report));
+    assert_int_equal(6, report.records);
+    assert_int_equal(0, report.findings);
+    popoto_close(db);
+    popoto_catalog_free(catalog);
+    server_flush(s);
+}
+
+/* A hash of any size is read in part. */
+static void test_inferring_from_what_is_large(void **state) {
+    server *s = *state;
+    popoto_db *db = opened(s);
+    popoto_catalog *catalog;
+    server_command(s, "SADD $Class:Large Large:1");
+    server_command(s, "EVAL %s 0", "for i = 1, 100000 do redis.call('HSET', 'Large:1', i, i) end");
+    fill(db);
+    server_command(s, "CONFIG RESETSTAT");
+    assert_ok(db, popoto_catalog_infer(db, &catalog));
+    assert_int_equal(4, popoto_catalog_count(catalog));
+    assert_null(strstr(server_command(s, "INFO commandstats"), "hgetall"));
+    popoto_close(db);
+    popoto_catalog_free(catalog);
+    server_flush(s);
+}
+
 /* Foreign keys, damage and odd names are no obstacle. */
 static void test_inferring_from_damage(void **state) {
     server *s = *state;
@@ -450,6 +497,8 @@ int main(void) {
         server_test(test_another_dialect_is_noted),
         server_test(test_inferred_models),
         server_test(test_inferred_in_the_dialect_of_popoto),
+        server_test(test_inferred_null_keys),
+        server_test(test_inferring_from_what_is_large),
         server_test(test_inferring_from_damage),
         server_test(test_no_memory),
     };

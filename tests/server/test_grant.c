@@ -790,7 +790,8 @@ static void test_commands_that_take_no_key_lead_nowhere(void **state) {
     redisReply *reset = redisCommand(to, "RESET");
     redisReply *after = redisCommand(to, "HMGET " OTHER " score");
     assert_int_equal(REDIS_REPLY_ERROR, after->type);
-    assert_int_equal(0, strncmp(after->str, "NOAUTH", 6));
+    /* Redis 6.2 refuses RESET itself. */
+    assert_true(strncmp(after->str, "NOAUTH", 6) == 0 || strncmp(after->str, "NOPERM", 6) == 0);
     freeReplyObject(reset);
     freeReplyObject(after);
     redisFree(to);

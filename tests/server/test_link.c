@@ -677,6 +677,9 @@ static void test_what_errors_mean(void **state) {
           POPOTO_UNAVAILABLE },
         { "ERR Error running script (call to f_1): @user_script:1: WRONGTYPE Operation",
           POPOTO_CORRUPT },
+        { "ERR Error running script (call to f_1): @user_script:1: @user_script: 1: The user "
+          "executing the script can't run this command or subcommand",
+          POPOTO_DENIED },
         { "ERR Error running script (call to f_1): @user_script:1: x", POPOTO_SERVER_ERROR },
         { "ERR unknown command 'X'", POPOTO_SERVER_ERROR },
         { "OOMPH", POPOTO_SERVER_ERROR },

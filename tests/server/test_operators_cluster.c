@@ -107,7 +107,7 @@ static void test_tenants_are_listed(void **state) {
     popoto_db *db = popoto_open(nodes_url(nodes), NULL);
     size_t tenants = 0;
     fill(db);
-    assert_ok(db, popoto_tenant_list(db, &Page, NULL, sum_figures, &tenants));
+    assert_ok(db, popoto_tenant_list(db, &Page, NULL, sum_figures, NULL, &tenants));
     assert_int_equal(TENANTS, tenants);
     popoto_close(db);
 }
@@ -196,6 +196,129 @@ static void test_catalogs(void **state) {
     popoto_catalog_free(inferred);
 }
 
+/* Calls that have keys of several tenants, which lie in several slots, at once. */
+static void test_calls_on_several_tenants(void **state) {
+    node_group *nodes = *state;
+    popoto_db *db = popoto_open(nodes_url(nodes), NULL);
+    fill(db);
+    popoto_text keys[TENANTS];
+    char room[TENANTS][24];
+    for (int t = 0; t < TENANTS; t++)
+        keys[t] = (popoto_text){ room[t], (size_t)snprintf(room[t], sizeof room[t],
+                                                           "{p%d}:Page:n%d", t, t % RECORDS) };
+    popoto_rows *rows, *loaded[TENANTS];
+    size_t count;
+    assert_fails(POPOTO_BAD_ARGUMENT, "the keys name two project", db,
+                 popoto_load_keys(db, &Page, keys, TENANTS, &rows));
+    /* Two of each tenant, each by a partition of its own and by figures. */
+    page *pages = calloc(TENANTS, sizeof *pages);
+    popoto_signal *signals = calloc(TENANTS, sizeof *signals);
+    void *objects[TENANTS];
+    popoto_status statuses[TENANTS];
+    for (int t = 0; t < TENANTS; t++) {
+        assert_ok(db, popoto_load_keys(db, &Page, &keys[t], 1, &loaded[t]));
+        pages[t] = *(page *)popoto_rows_at(loaded[t], 0);
+        pages[t].shelf = t % 2 ? "c" : "d";
+        objects[t] = &pages[t];
+        signals[t] = (popoto_signal){ .object = &pages[t], .signal = 1 };
+    }
+    assert_ok(db, popoto_save_many(db, &Page, objects, TENANTS, statuses));
+    assert_ok(db, popoto_confidence_update_many(db, &Page, "trust", signals, TENANTS));
+    /* Entries of records that are gone are cleared on the way, those of each tenant by themselves. */
+    for (int t = 0; t < TENANTS; t += 3)
+        tell(nodes, room[t], "DEL %s");
+    const popoto_filter filters[] = { POPOTO_IS("name__in", POPOTO_LIST("n1", "n2", "n3")),
+                                      POPOTO_IS("name", "n0"), POPOTO_IS("shelf", "c"),
+                                      POPOTO_IS("rank__gt", 3) };
+    for (size_t f = 0; f < sizeof filters / sizeof *filters; f++) {
+        popoto_query_desc all = {
+            .model = &Page, .where = { filters[f] }, .all_tenants = true, .allow_scan = true
+        };
+        popoto_status status = popoto_query(db, &all, &rows);
+        if (status != POPOTO_OK && status != POPOTO_BAD_QUERY)
+            fail_msg("%s: %s", filters[f].lookup, popoto_error(db));
+        popoto_rows_free(rows);
+        status = popoto_count(db, &all, &count);
+        if (status != POPOTO_OK && status != POPOTO_BAD_QUERY)
+            fail_msg("%s: %s", filters[f].lookup, popoto_error(db));
+    }
+    popoto_query_desc all = { .model = &Page, .all_tenants = true };
+    assert_ok(db, popoto_query(db, &all, &rows));
+    assert_int_equal(TENANTS * RECORDS - TENANTS / 3, popoto_rows_count(rows));
+    popoto_rows_free(rows);
+    popoto_stream *stream;
+    void *row;
+    count = 0;
+    assert_ok(db, popoto_stream_open(db, &all, &stream));
+    for (;; count++) {
+        assert_ok(db, popoto_stream_next(stream, &row));
+        if (row == NULL)
+            break;
+    }
+    assert_int_equal(TENANTS * RECORDS - TENANTS / 3, count);
+    popoto_stream_free(stream);
+    assert_status(POPOTO_BAD_QUERY, db,
+                  popoto_query(db,
+                               &(popoto_query_desc){
+                                   .model = &Page,
+                                   .where = { POPOTO_IS("project__in", POPOTO_LIST("p1", "p2")) } },
+                               &rows));
+    assert_int_equal(POPOTO_NOT_FOUND, popoto_delete_many(db, &Page, objects, TENANTS, statuses));
+    for (int t = 0; t < TENANTS; t++)
+        assert_int_equal(t % 3 ? POPOTO_OK : POPOTO_NOT_FOUND, statuses[t]);
+    popoto_audit_report report;
+    assert_ok(db,
+              popoto_audit(db, &(popoto_audit_desc){ .model = &Page, .repair = true }, &report));
+    assert_int_equal(report.findings, report.repaired);
+    for (int t = 0; t < TENANTS; t++)
+        popoto_rows_free(loaded[t]);
+    free(pages);
+    free(signals);
+    popoto_close(db);
+}
+
+/* A record cannot change its slot; figures can change their partition. */
+static void test_migrations(void **state) {
+    static const popoto_field plain_fields[] = {
+        POPOTO_KEY(page, project),      POPOTO_UNIQUE_KEY(page, name),
+        POPOTO_FIELD(page, shelf),      POPOTO_SORTED(page, rank, .partition_by = "shelf"),
+        POPOTO_CONFIDENCE(page, trust),
+    };
+    static const popoto_model Plain = POPOTO_MODEL("Page", page, plain_fields);
+    static const popoto_field parted_fields[] = {
+        POPOTO_TENANT(page, project),
+        POPOTO_UNIQUE_KEY(page, name),
+        POPOTO_FIELD(page, shelf),
+        POPOTO_SORTED(page, rank, .partition_by = "shelf"),
+        POPOTO_CONFIDENCE(page, trust, .partition_by = "shelf"),
+    };
+    static const popoto_model Parted = POPOTO_MODEL("Page", page, parted_fields);
+    node_group *nodes = *state;
+    popoto_db *db = popoto_open(nodes_url(nodes), NULL);
+    popoto_migration_report *report = (void *)1;
+    popoto_strict_migration_desc desc = { .from = &Plain, .to = &Page };
+    assert_fails(POPOTO_UNSUPPORTED, "export and import", db,
+                 popoto_migrate_to_strict(db, &desc, &report));
+    assert_null(report);
+    fill(db);
+    page one = { .project = "p1", .name = "n1" };
+    popoto_confidence figures;
+    assert_ok(db, popoto_confidence_update(db, &Page, &one, "trust", 1, NULL));
+    for (int t = 0; t < TENANTS; t++) {
+        char project[16];
+        snprintf(project, sizeof project, "p%d", t);
+        assert_ok(db, popoto_scope_enter(db, "project", project));
+        assert_ok(db, popoto_confidence_migrate(db, &Parted, "trust", NULL, &report));
+        assert_int_equal(RECORDS, report->migrated);
+        popoto_migration_report_free(report);
+        assert_ok(db, popoto_scope_leave(db));
+    }
+    one.shelf = "a";
+    assert_ok(db, popoto_confidence_figures(db, &Parted, &one, "trust", &figures));
+    assert_int_equal(1, figures.evidence_count);
+    popoto_close(db);
+}
+
 static int start_nodes(void **state) {
     *state = nodes_start();
     return 0;
@@ -217,6 +340,8 @@ int main(void) {
         cmocka_unit_test_setup(test_tenants_are_listed, empty_nodes),
         cmocka_unit_test_setup(test_a_tenant_goes_and_comes_back, empty_nodes),
         cmocka_unit_test_setup(test_catalogs, empty_nodes),
+        cmocka_unit_test_setup(test_calls_on_several_tenants, empty_nodes),
+        cmocka_unit_test_setup(test_migrations, empty_nodes),
     };
     return cmocka_run_group_tests(tests, start_nodes, stop_nodes);
 }

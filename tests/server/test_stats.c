@@ -76,7 +76,7 @@ static void test_strict_tenants(void **state) {
     server *s = *state;
     popoto_db *db = opened(s);
     listed it = { 0 };
-    assert_ok(db, popoto_tenant_list(db, &Page, NULL, note, &it));
+    assert_ok(db, popoto_tenant_list(db, &Page, NULL, note, NULL, &it));
     assert_int_equal(0, it.count);
     for (int i = 0; i < 210; i++) {
         char name[16];
@@ -86,7 +86,7 @@ static void test_strict_tenants(void **state) {
         if (i < 10)
             assert_ok(db, popoto_confidence_update(db, &Page, &one, "trust", 1, NULL));
     }
-    assert_ok(db, popoto_tenant_list(db, &Page, NULL, note, &it));
+    assert_ok(db, popoto_tenant_list(db, &Page, NULL, note, NULL, &it));
     assert_int_equal(2, it.count);
     /* In the order of their names as keys hold them. */
     assert_int_equal(-3, it.all[0].tenant.as.integer);
@@ -124,7 +124,7 @@ static void test_ordinary_tenants(void **state) {
     }
     server_command(s, "SADD $Class:Memory garbage Memory:left:k");
     server_command(s, "SET Memory:too:many:parts x");
-    assert_ok(db, popoto_tenant_list(db, &Memory, "project", note, &it));
+    assert_ok(db, popoto_tenant_list(db, &Memory, "project", note, NULL, &it));
     assert_int_equal(4, it.count);
     static const char *const names[] = { "", "a:b", "left", "z-*" };
     for (size_t i = 0; i < 4; i++) {
@@ -147,7 +147,7 @@ static void test_dialect_of_popoto(void **state) {
     listed it = { 0 };
     fact f = { .project = "a-b", .key = "k:1" };
     assert_ok(db, popoto_create(db, &Memory, &f));
-    assert_ok(db, popoto_tenant_list(db, &Memory, "project", note, &it));
+    assert_ok(db, popoto_tenant_list(db, &Memory, "project", note, NULL, &it));
     assert_int_equal(1, it.count);
     assert_string_equal("a-b", it.names[0]);
     assert_int_equal(4, it.all[0].index_entries);
@@ -171,7 +171,7 @@ static void test_tenants_of_every_type(void **state) {
     for (size_t i = 0; i < 6; i++) {
         listed it = { 0 };
         popoto_erase_receipt receipt;
-        assert_ok(db, popoto_tenant_list(db, &Typed, typed_fields[i].name, note, &it));
+        assert_ok(db, popoto_tenant_list(db, &Typed, typed_fields[i].name, note, NULL, &it));
         assert_int_equal(1, it.count);
         assert_int_equal(wanted[i].type, it.all[0].tenant.type);
         if (i < 4)
@@ -199,10 +199,50 @@ static void test_servers_that_count_uses(void **state) {
     page one = { .number = 1, .name = "n" };
     assert_ok(db, popoto_create(db, &Page, &one));
     server_command(s, "CONFIG SET maxmemory-policy allkeys-lfu");
-    assert_ok(db, popoto_tenant_list(db, &Page, NULL, note, &it));
+    assert_ok(db, popoto_tenant_list(db, &Page, NULL, note, NULL, &it));
     server_command(s, "CONFIG SET maxmemory-policy noeviction");
     assert_int_equal(1, it.count);
     assert_int_equal(-1, it.all[0].idle_seconds);
+    popoto_close(db);
+    server_flush(s);
+}
+
+typedef struct steps {
+    size_t calls, stop_at, done;
+} steps;
+
+static bool never(void *context, const popoto_tenant_figures *figures) {
+    (void)context;
+    (void)figures;
+    return true;
+}
+
+static bool count_steps(void *context, size_t done, size_t total) {
+    steps *it = context;
+    assert_true(done >= it->done);
+    assert_int_equal(0, total);
+    it->done = done;
+    return ++it->calls != it->stop_at;
+}
+
+static void test_progress_and_stopping(void **state) {
+    server *s = *state;
+    popoto_db *db = opened(s);
+    for (int i = 0; i < 1500; i++) {
+        char name[16];
+        snprintf(name, sizeof name, "n%d", i);
+        page it = { .number = 1, .name = name };
+        assert_ok(db, popoto_create(db, &Page, &it));
+    }
+    steps all = { 0 };
+    assert_ok(db, popoto_tenant_list(db, &Page, NULL, never, count_steps, &all));
+    assert_true(all.calls > 2 && all.done > 1500);
+    for (size_t i = 1; i <= all.calls; i++) {
+        steps some = { .stop_at = i };
+        assert_status(POPOTO_STOPPED, db,
+                      popoto_tenant_list(db, &Page, NULL, never, count_steps, &some));
+        assert_int_equal(i, some.calls);
+    }
     popoto_close(db);
     server_flush(s);
 }
@@ -213,16 +253,16 @@ static void test_arguments(void **state) {
     listed it = { .stop_at = 1 };
     page one = { .number = 1, .name = "n" };
     assert_ok(db, popoto_create(db, &Page, &one));
-    assert_int_equal(POPOTO_BAD_ARGUMENT, popoto_tenant_list(NULL, &Page, NULL, note, &it));
+    assert_int_equal(POPOTO_BAD_ARGUMENT, popoto_tenant_list(NULL, &Page, NULL, note, NULL, &it));
     assert_fails(POPOTO_BAD_ARGUMENT, "callback", db,
-                 popoto_tenant_list(db, &Page, NULL, NULL, NULL));
+                 popoto_tenant_list(db, &Page, NULL, NULL, NULL, NULL));
     assert_fails(POPOTO_BAD_ARGUMENT, "no TENANT", db,
-                 popoto_tenant_list(db, &Memory, NULL, note, &it));
+                 popoto_tenant_list(db, &Memory, NULL, note, NULL, &it));
     assert_fails(POPOTO_BAD_ARGUMENT, "no part of the key", db,
-                 popoto_tenant_list(db, &Memory, "content", note, &it));
-    assert_status(POPOTO_STOPPED, db, popoto_tenant_list(db, &Page, NULL, note, &it));
+                 popoto_tenant_list(db, &Memory, "content", note, NULL, &it));
+    assert_status(POPOTO_STOPPED, db, popoto_tenant_list(db, &Page, NULL, note, NULL, &it));
     assert_ok(db, popoto_scope_enter_value(db, "number", POPOTO_VALUE(1)));
-    assert_status(POPOTO_BAD_SCOPE, db, popoto_tenant_list(db, &Page, NULL, note, &it));
+    assert_status(POPOTO_BAD_SCOPE, db, popoto_tenant_list(db, &Page, NULL, note, NULL, &it));
     assert_ok(db, popoto_scope_leave(db));
     popoto_close(db);
     server_flush(s);
@@ -247,13 +287,13 @@ static void test_no_memory(void **state) {
         memory.fail_at = memory.allocations + n;
         static listed it;
         it.count = it.stop_at = 0;
-        popoto_status status = popoto_tenant_list(db, &Memory, "project", NULL, NULL);
+        popoto_status status = popoto_tenant_list(db, &Memory, "project", NULL, NULL, NULL);
         assert_true(status == POPOTO_BAD_ARGUMENT || status == POPOTO_NO_MEMORY);
         it.stop_at = 30;
-        status = popoto_tenant_list(db, &Memory, "project", note, &it);
+        status = popoto_tenant_list(db, &Memory, "project", note, NULL, &it);
         it.count = 0;
         if (status == POPOTO_STOPPED)
-            status = popoto_tenant_list(db, &Page, NULL, note, &it);
+            status = popoto_tenant_list(db, &Page, NULL, note, NULL, &it);
         if (status != POPOTO_STOPPED)
             assert_int_equal(POPOTO_NO_MEMORY, status);
         bool failed = memory.failed;
@@ -273,6 +313,7 @@ int main(void) {
         server_test(test_dialect_of_popoto),
         server_test(test_tenants_of_every_type),
         server_test(test_servers_that_count_uses),
+        server_test(test_progress_and_stopping),
         server_test(test_arguments),
         server_test(test_no_memory),
     };
