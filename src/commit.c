@@ -379,7 +379,8 @@ popoto_status popoto__commit_begin(commit_batch *it) {
         return it->lost;
     it->at = it->at_reply = 0;
     it->first_round.what = (exchange){
-        .count = replies, .writes = !it->only_asks, .handle = take_reply, .context = it };
+        .count = replies, .writes = !it->only_asks, .handle = take_reply, .context = it
+    };
     popoto__db_post(it->db, &it->first_round);
     return it->first_round.is_done ? it->first_round.status : POPOTO_OK;
 }

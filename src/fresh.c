@@ -1,6 +1,6 @@
 #include "fresh.h"
 
-#include "object.h"
+#include "digest.h"
 
 #include <string.h>
 

@@ -18,8 +18,8 @@ static bool is_colon(const char *at, const char *end) {
 #define ALWAYS 3U
 #define DASH   2U
 static const unsigned char escaped_by[256] = {
-    ['/'] = ALWAYS,  [':'] = ALWAYS, ['{'] = ALWAYS, ['\''] = ALWAYS, ['?'] = ALWAYS, ['*'] = ALWAYS,
-    ['^'] = ALWAYS, ['['] = ALWAYS, [']'] = ALWAYS, ['-'] = DASH,
+    ['/'] = ALWAYS, [':'] = ALWAYS, ['{'] = ALWAYS, ['\''] = ALWAYS, ['?'] = ALWAYS,
+    ['*'] = ALWAYS, ['^'] = ALWAYS, ['['] = ALWAYS, [']'] = ALWAYS,  ['-'] = DASH,
 };
 
 bool popoto__key_is_plain(const char *escapes, const char *data, size_t size) {

@@ -21,7 +21,7 @@
 /* Append the escaped segment. */
 void popoto__key_escape(buffer *out, const char *escapes, const char *data, size_t size);
 
-/* Whether a segment is its own escaped form: most are. */
+/* Whether nothing in it needs an escape, as in nearly all segments. False: perhaps something does. */
 bool popoto__key_is_plain(const char *escapes, const char *data, size_t size);
 
 /* Append the segment that an escaped one stands for: the inverse of the above for whatever it can

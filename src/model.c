@@ -449,8 +449,7 @@ static popoto_status compile_fields(model *of, const dialect *how, arena *memory
         of->has_unique_key = of->has_unique_key || it->kind == POPOTO_KIND_UNIQUE_KEY;
         char digits[24];
         snprintf(digits, sizeof digits, "%zu", it->name_size);
-        it->argument =
-            joined(memory, (const char *[]){ "$", digits, "\r\n", it->name, "\r\n" }, 5);
+        it->argument = joined(memory, (const char *[]){ "$", digits, "\r\n", it->name, "\r\n" }, 5);
         if (it->argument.data == NULL || !set_prefix(how, of, it, memory))
             return popoto__fail_memory(why);
     }
@@ -941,9 +940,8 @@ popoto_status popoto__partition_key(const model *of, const field *it, const popo
             return popoto__fail(why, POPOTO_CORRUPT,
                                 "the stored record lacks %s, so that %s.%s has no partition for it",
                                 of->fields[it->partition[i]].name, of->name.data, it->name);
-    popoto_status status = it->raw_partition
-                               ? check_raw_partition(of, it, segments, memory, why)
-                               : POPOTO_OK;
+    popoto_status status =
+        it->raw_partition ? check_raw_partition(of, it, segments, memory, why) : POPOTO_OK;
     if (status != POPOTO_OK)
         return status;
     *out = popoto__index_key(of, it, segments, memory);

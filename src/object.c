@@ -8,43 +8,6 @@ popoto_object *popoto__object_header(const model *of, const void *object) {
     return (popoto_object *)(void *)((char *)(uintptr_t)object + offset);
 }
 
-/* ----- Digests -------------------------------------------------------------------------------- */
-
-static uint64_t mix(uint64_t hash, const unsigned char *at) {
-    uint64_t part;
-    memcpy(&part, at, sizeof part);
-    hash = (hash ^ part) * 0xFF51AFD7ED558CCDU;
-    return hash << 32 | hash >> 32;
-}
-
-uint64_t popoto__digest(const void *data, size_t size) {
-    const unsigned char *at = data, *end = at + size;
-    uint64_t hash = 0x9E3779B97F4A7C15U ^ size;
-    for (; end - at >= 16; at += 16)
-        hash = mix(mix(hash, at), at + 8);
-    if (end - at >= 8) {
-        hash = mix(hash, at);
-        at += 8;
-    }
-    /* The rest is taken with what comes before it, as eight bytes: a copy of any size costs more. */
-    if (at < end && size >= 8) {
-        hash = mix(hash, end - 8);
-    } else if (at < end) {
-        unsigned char rest[8] = { 0 };
-        memcpy(rest, at, size);
-        hash = mix(hash, rest);
-    }
-    hash = (hash ^ hash >> 32) * 0xC4CEB9FE1A85EC53U;
-    hash ^= hash >> 29;
-    return hash ? hash : 1;
-}
-
-uint64_t popoto__content_digest(size_t field_index, popoto_text bytes) {
-    uint64_t digest = bytes.data == NULL ? 1 : popoto__digest(bytes.data, bytes.size);
-    digest = (digest ^ (field_index + 1)) * 0x9E3779B97F4A7C15U;
-    return digest ^ digest >> 31;
-}
-
 /* ----- Struct -> values ----------------------------------------------------------------------- */
 
 static int64_t read_signed(const void *member, size_t size) {
@@ -165,8 +128,7 @@ popoto_status popoto__object_values(const model *of, const void *object, popoto_
             memcpy(&values[i].as.real, member, sizeof(double));
             continue;
         }
-        popoto_status status =
-            read_member(of, it, member, &values[i], why);
+        popoto_status status = read_member(of, it, member, &values[i], why);
         if (status != POPOTO_OK)
             return status;
     }

@@ -42,11 +42,4 @@ void popoto__record_clear(popoto_record *record);
 popoto_status popoto__object_set_generated(const model *of, void *object, const field *it,
                                            const popoto_id *id, failure *why);
 
-/* A digest that is never 0. Not secret, and no proof against somebody who looks for collisions: it
- * tells an object's own changes, and what is stored is checked by its bytes. */
-uint64_t popoto__digest(const void *data, size_t size);
-
-/* The digest of what a record holds is the sum of these over its fields (data NULL: it lacks it). */
-uint64_t popoto__content_digest(size_t field_index, popoto_text bytes);
-
 #endif

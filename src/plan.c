@@ -526,10 +526,9 @@ popoto_status popoto__write_prepare(record_write *it, failure *why) {
     if (status != POPOTO_OK || it->kind == WRITE_DELETE || it->kind == WRITE_TOUCH)
         return status;
     const record_write *last = it->last;
-    status = popoto__placement_after(it->of, it->values, it->named,
-                                     last == NULL ? NULL : last->values,
-                                     last == NULL ? NULL : last->place.segments, it->memory,
-                                     &it->place, why);
+    status = popoto__placement_after(
+        it->of, it->values, it->named, last == NULL ? NULL : last->values,
+        last == NULL ? NULL : last->place.segments, it->memory, &it->place, why);
     if (status != POPOTO_OK)
         return status;
     if (it->kind != WRITE_REPLACE)

@@ -124,7 +124,7 @@ struct record_write {
     arena *memory;
     const popoto_value *values; /* by field; accepted by popoto__field_accept */
     const bool *named;          /* by field: store these alone; NULL: all */
-    const record_write *last; /* a write of the same batch that was prepared; NULL: none */
+    const record_write *last;   /* a write of the same batch that was prepared; NULL: none */
     popoto_text old_key;        /* REPLACE, DELETE, TOUCH: what the record is stored under */
     bool if_unchanged;          /* every field that is known must still be so */
     const bool

@@ -94,9 +94,8 @@ static void generate_ulid(batch *it, popoto_id *id) {
     id->text[26] = '\0';
 }
 
-#define SIXTEEN(d)                                                                               \
-    d "0" d "1" d "2" d "3" d "4" d "5" d "6" d "7" d "8" d "9" d "a" d "b" d "c" d "d" d "e" d \
-      "f"
+#define SIXTEEN(d) \
+    d "0" d "1" d "2" d "3" d "4" d "5" d "6" d "7" d "8" d "9" d "a" d "b" d "c" d "d" d "e" d "f"
 
 static void generate_uuid4(batch *it, popoto_id *id) {
     static const char digits[] = SIXTEEN("0") SIXTEEN("1") SIXTEEN("2") SIXTEEN("3") SIXTEEN("4")
@@ -298,8 +297,7 @@ static size_t render_group(commit_batch *run, popoto_text *expected) {
 }
 
 static bool concerns(const commit_batch *run, const commit *one, size_t index) {
-    return popoto__fresh_concerns(&((const batch *)run)->group, index,
-                                  ((const item *)one)->place);
+    return popoto__fresh_concerns(&((const batch *)run)->group, index, ((const item *)one)->place);
 }
 
 static size_t render_undo(commit_batch *run, commit *one) {

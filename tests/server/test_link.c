@@ -883,7 +883,11 @@ static popoto_status keep_on(void *context, size_t index, const reply *answer) {
 }
 
 static posted post_of(client *it, size_t count, const char *expected, size_t foreseen) {
-    return (posted){ .what = { &it->request, count, true, NULL, keep_on, it },
+    return (posted){ .what = { .request = &it->request,
+                               .count = count,
+                               .writes = true,
+                               .handle = keep_on,
+                               .context = it },
                      .expected = { expected, strlen(expected) },
                      .foreseen = foreseen };
 }
@@ -917,7 +921,7 @@ static void test_posted_exchanges_are_answered_in_their_order(void **state) {
     posted first = post_of(&c, 1, "", 0);
     post(&c, &first);
     add(&c, "ECHO b");
-    exchange what = { &c.request, 1, true, NULL, measure, &(sizes){ 0 }, NULL };
+    exchange what = { .request = &c.request, .count = 1, .writes = true };
     assert_ok(popoto__link_exchange(c.link, &what, &c.why), &c);
     assert_true(first.is_done && first.status == POPOTO_OK);
     assert_string_equal("$a\n", c.seen);

@@ -70,29 +70,33 @@ static void make_model(made_model *it) {
 /* ----- Values --------------------------------------------------------------------------------- */
 
 static popoto_value some_text(bool may_be_empty) {
-    static const char *const texts[] = { "project-a",
-                                         "b",
-                                         "a:b/c*d",
-                                         "{&#58;}",
-                                         "{x}",
-                                         "Zo\xc3\xab",
-                                         "what's-up? [^]",
-                                         "a text that has more than thirty-one bytes, and so a longer "
-                                         "head in its MessagePack",
-                                         "" };
+    static const char *const texts[] = {
+        "project-a",
+        "b",
+        "a:b/c*d",
+        "{&#58;}",
+        "{x}",
+        "Zo\xc3\xab",
+        "what's-up? [^]",
+        "a text that has more than thirty-one bytes, and so a longer "
+        "head in its MessagePack",
+        ""
+    };
     return popoto_of_text(texts[below(may_be_empty ? 9 : 8)]);
 }
 
 static popoto_value some_int(void) {
-    static const int64_t numbers[] = { 0,   1,    -1,   127,    128,     255,        256,
-                                       -32, -33,  -128, -129,   65535,   65536,      -32769,
-                                       9,   9999, -7,   100000, 4294967295, 4294967296, -2147483649 };
+    static const int64_t numbers[] = {
+        0,     1,     -1,     127, 128,  255, 256,    -32,        -33,        -128,       -129,
+        65535, 65536, -32769, 9,   9999, -7,  100000, 4294967295, 4294967296, -2147483649
+    };
     return popoto_of_int(numbers[below(21)]);
 }
 
 static popoto_value some_float(void) {
-    static const double numbers[] = { 0,     -0.0,   0.5,  0.75, 12.125, 1e-5, 0.0001, 0.3,
-                                      1e22,  1e9,    -2.5, 1.1,  999999999.9999, 1.0 / 3, 100, 5e-324 };
+    static const double numbers[] = { 0,   -0.0,  0.5, 0.75, 12.125, 1e-5,           0.0001,
+                                      0.3, 1e22,  1e9, -2.5, 1.1,    999999999.9999, 1.0 / 3,
+                                      100, 5e-324 };
     return popoto_of_float(below(2) ? numbers[below(16)] : (double)below(10000) / 10000);
 }
 

@@ -153,8 +153,8 @@ static void run_parts(lab *it, direction which, size_t byte, size_t *bytes) {
     size_t wrong = 0;
     server_flush(it->server);
     for (size_t i = 0; i < PARTS_COUNT; i++) {
-        all[i] = (memo){ .tenant = i % 3 ? "t0" : "t1", .room = "r0", .score = (double)i,
-                         .trust = 0.5 };
+        all[i] =
+            (memo){ .tenant = i % 3 ? "t0" : "t1", .room = "r0", .score = (double)i, .trust = 0.5 };
         each[i] = &all[i];
     }
     proxy_arm(it->between, which, byte);
@@ -165,8 +165,8 @@ static void run_parts(lab *it, direction which, size_t byte, size_t *bytes) {
     for (size_t i = 0; i < PARTS_COUNT; i++) {
         char key[128], value[64];
         snprintf(key, sizeof key, "Memo:%s:%s", all[i].tenant, all[i].id.text);
-        bool there = all[i].id.text[0] != '\0' &&
-                     raw_field(it->raw, key, "room", value, sizeof value);
+        bool there =
+            all[i].id.text[0] != '\0' && raw_field(it->raw, key, "room", value, sizeof value);
         wrong += statuses[i] != POPOTO_UNKNOWN_OUTCOME && there != (statuses[i] == POPOTO_OK);
         it->unknown += statuses[i] == POPOTO_UNKNOWN_OUTCOME;
         it->after += there;
