@@ -62,13 +62,80 @@ static bool refuse(writer *it, const char *why) {
     return false;
 }
 
-static bool write_text(writer *it, popoto_text text) {
-    if (text.size > UINT32_MAX)
-        return refuse(it, TOO_LARGE);
-    if (!popoto__utf8_valid(text.data, text.size))
-        return refuse(it, NOT_UTF8);
-    msgpack_pack_str(&it->packer, text.size);
-    popoto__buffer_append(it->out, text.data, text.size);
+/* A first byte and `width` bytes of a number, the highest first. */
+static size_t put_number(char *out, unsigned first, uint64_t bits, unsigned width) {
+    out[0] = (char)first;
+    for (unsigned i = 1; i <= width; i++)
+        out[i] = (char)(bits >> (8 * (width - i)) & 0xFF);
+    return 1 + width;
+}
+
+static size_t put_integer(char *out, int64_t value) {
+    uint64_t bits = (uint64_t)value;
+    if (value >= -32 && value < 128)
+        return put_number(out, (unsigned)(bits & 0xFF), 0, 0);
+    if (value < 0)
+        return value >= INT8_MIN    ? put_number(out, 0xd0, bits, 1)
+               : value >= INT16_MIN ? put_number(out, 0xd1, bits, 2)
+               : value >= INT32_MIN ? put_number(out, 0xd2, bits, 4)
+                                    : put_number(out, 0xd3, bits, 8);
+    return value <= UINT8_MAX    ? put_number(out, 0xcc, bits, 1)
+           : value <= UINT16_MAX ? put_number(out, 0xcd, bits, 2)
+           : value <= UINT32_MAX ? put_number(out, 0xce, bits, 4)
+                                 : put_number(out, 0xcf, bits, 8);
+}
+
+static size_t put_text_head(char *out, size_t size) {
+    return size < 32            ? put_number(out, 0xa0 | (unsigned)size, 0, 0)
+           : size <= UINT8_MAX  ? put_number(out, 0xd9, size, 1)
+           : size <= UINT16_MAX ? put_number(out, 0xda, size, 2)
+                                : put_number(out, 0xdb, size, 4);
+}
+
+static size_t put_text(char *out, popoto_text text) {
+    size_t head = put_text_head(out, text.size);
+    memcpy(out + head, text.data, text.size);
+    return head + text.size;
+}
+
+size_t popoto__codec_scalar_size(const popoto_value *value) {
+    popoto_text text = value->as.text;
+    char room[9];
+    switch (value->type) {
+    case POPOTO_NULL:
+    case POPOTO_BOOL: return 1;
+    case POPOTO_INT: return put_integer(room, value->as.integer);
+    case POPOTO_FLOAT: return 9;
+    case POPOTO_TEXT:
+        return text.data != NULL && text.size <= UINT32_MAX &&
+                       popoto__utf8_valid(text.data, text.size)
+                   ? text.size + put_text_head(room, text.size)
+                   : 0;
+    default: return 0;
+    }
+}
+
+size_t popoto__codec_write_scalar(char *out, const popoto_value *value) {
+    uint64_t bits;
+    switch (value->type) {
+    case POPOTO_NULL: return put_number(out, 0xc0, 0, 0);
+    case POPOTO_BOOL: return put_number(out, value->as.boolean ? 0xc3 : 0xc2, 0, 0);
+    case POPOTO_INT: return put_integer(out, value->as.integer);
+    case POPOTO_FLOAT:
+        memcpy(&bits, &value->as.real, sizeof bits);
+        return put_number(out, 0xcb, bits, 8);
+    default: return put_text(out, value->as.text);
+    }
+}
+
+/* Why not, where not. */
+static bool write_scalar(writer *it, const popoto_value *value) {
+    size_t room = popoto__codec_scalar_size(value), before = it->out->size;
+    if (room == 0)
+        return refuse(it, value->as.text.size > UINT32_MAX ? TOO_LARGE : NOT_UTF8);
+    char *at = popoto__buffer_grow(it->out, room);
+    if (at != NULL)
+        it->out->size = before + popoto__codec_write_scalar(at, value);
     return true;
 }
 
@@ -158,15 +225,10 @@ static bool write_items(writer *it, const popoto_value *value, int depth) {
 
 static bool write_value(writer *it, const popoto_value *value, int depth) {
     switch (value->type) {
-    case POPOTO_NULL: msgpack_pack_nil(&it->packer); return true;
+    case POPOTO_NULL:
     case POPOTO_BOOL:
-        if (value->as.boolean)
-            msgpack_pack_true(&it->packer);
-        else
-            msgpack_pack_false(&it->packer);
-        return true;
-    case POPOTO_INT: msgpack_pack_int64(&it->packer, value->as.integer); return true;
-    case POPOTO_FLOAT: msgpack_pack_double(&it->packer, value->as.real); return true;
+    case POPOTO_INT:
+    case POPOTO_FLOAT: return write_scalar(it, value);
     case POPOTO_BYTES:
         if (value->as.bytes.data == NULL)
             break;
@@ -176,7 +238,7 @@ static bool write_value(writer *it, const popoto_value *value, int depth) {
         if (value->as.text.data == NULL)
             break;
         if (value->type == POPOTO_TEXT)
-            return write_text(it, value->as.text);
+            return write_scalar(it, value);
         return depth < VALUE_MAX_DEPTH ? write_decimal(it, value->as.text) : refuse(it, TOO_DEEP);
     case POPOTO_DAY:
         if (value->as.day.year == 0 && value->as.day.month == 0 && value->as.day.day == 0)

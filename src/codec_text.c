@@ -148,8 +148,41 @@ static char *lay_out(char *at, const shortest *it) {
     return put(at, it->digits + it->point, it->count - it->point);
 }
 
+/* The same for what has four decimals at most, as most scores: 0.75, 12.0. NULL: it has more. */
+static char *put_few_decimals(double value, char *at) {
+#if defined(FLT_EVAL_METHOD) && FLT_EVAL_METHOD == 0
+    if (!(value > 0 && value < 1e9))
+        return NULL;
+    uint64_t number = (uint64_t)(value * 1e4 + 0.5), whole = number / 10000;
+    unsigned part = (unsigned)(number % 10000);
+    if ((double)number / 1e4 != value)
+        return NULL;
+    char reversed[10];
+    int count = 0;
+    do
+        reversed[count++] = (char)('0' + whole % 10);
+    while ((whole /= 10) != 0);
+    while (count > 0)
+        *at++ = reversed[--count];
+    *at++ = '.';
+    do {
+        *at++ = (char)('0' + part / 1000);
+        part = part % 1000 * 10;
+    } while (part != 0);
+    return at;
+#else
+    (void)value, (void)at;
+    return NULL;
+#endif
+}
+
 size_t popoto__codec_double_text(double value, char text[CODEC_DOUBLE_SIZE]) {
-    char *at = text;
+    char *at = put_few_decimals(value, text);
+    if (at != NULL) {
+        *at = '\0';
+        return (size_t)(at - text);
+    }
+    at = text;
     if (isnan(value))
         return strlen(strcpy(text, "nan"));
     if (signbit(value)) {

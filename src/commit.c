@@ -124,11 +124,75 @@ static void take_transaction(commit_batch *it, commit *one, const reply *answer)
     }
 }
 
+/* ----- Groups --------------------------------------------------------------------------------- */
+
+/* Whatever was done of those that an error concerns is to be undone. */
+static void break_grouped(commit_batch *it, size_t index, bool all, const reply *error) {
+    for (size_t i = 0; i < it->count; i++) {
+        commit *one = item_at(it, i);
+        if (!one->is_grouped || one->state != COMMIT_SENT || !(all || it->concerns(it, one, index)))
+            continue;
+        popoto__commit_settle(it, one, popoto__reply_failure(error, it->doing, &it->db->why));
+        one->state = COMMIT_BROKEN;
+    }
+}
+
+static void settle_grouped(commit_batch *it, popoto_status status) {
+    for (size_t i = 0; i < it->count; i++) {
+        commit *one = item_at(it, i);
+        if (one->is_grouped && one->state == COMMIT_SENT)
+            popoto__commit_settle(it, one, status);
+    }
+}
+
+/* Of a transaction of many: as take_transaction, but what was refused before anything was done says nothing of
+ * most of its items. */
+static void take_group(commit_batch *it, size_t index, const reply *answer) {
+    bool is_exec = index + 1 == it->group_replies;
+    if (is_exec && answer->type == REPLY_ERROR && !popoto__reply_is_error(answer, "EXECABORT"))
+        it->is_stuck = true;
+    if (index == 0 && answer->type == REPLY_ERROR) { /* no MULTI: the commands run nevertheless */
+        break_grouped(it, 0, true, answer);
+        it->group = GROUP_SETTLED;
+    } else if (answer->type == REPLY_ERROR && it->group == GROUP_UNKNOWN) {
+        it->group = GROUP_REFUSED;
+    } else if (is_exec && it->group == GROUP_UNKNOWN && answer->type == REPLY_ARRAY) {
+        for (size_t i = 0; i < answer->count; i++)
+            if (answer->items[i]->type == REPLY_ERROR)
+                break_grouped(it, i, false, answer->items[i]);
+        it->group = GROUP_DONE;
+    } else if (is_exec && it->group == GROUP_UNKNOWN) {
+        settle_grouped(it, popoto__fail(&it->db->why, POPOTO_BAD_REPLY,
+                                        "the server answered EXEC with no list of replies"));
+        it->group = GROUP_SETTLED;
+    }
+}
+
+/* After the first round. What is not known is left for lost connections. */
+static void end_group(commit_batch *it) {
+    if (it->first_round.as_expected)
+        it->group = GROUP_DONE;
+    if (it->group == GROUP_DONE)
+        settle_grouped(it, POPOTO_OK);
+    for (size_t i = 0; it->group == GROUP_REFUSED && i < it->count; i++) {
+        commit *one = item_at(it, i);
+        if (!one->is_grouped || one->state != COMMIT_SENT)
+            continue;
+        one->state = COMMIT_PLANNED;
+        one->is_grouped = false;
+    }
+    it->group_replies = 0;
+}
+
 static popoto_status take_reply(void *context, size_t index, const reply *answer) {
     commit_batch *it = context;
-    (void)index;
-    while (it->at_reply == 0 && item_at(it, it->at)->state != COMMIT_SENT)
-        it->at++;
+    if (index < it->group_replies) {
+        take_group(it, index, answer);
+        return POPOTO_OK;
+    }
+    const commit *next = item_at(it, it->at);
+    while (it->at_reply == 0 && (next->state != COMMIT_SENT || next->is_grouped))
+        next = item_at(it, ++it->at);
     commit *one = item_at(it, it->at);
     if (answer->fate != POPOTO_OK)
         it->fate = answer->fate;
@@ -224,11 +288,27 @@ static void settle_lost(commit_batch *it, popoto_status status) {
     }
 }
 
-/* Plan and render what is to be sent; how many replies that will bring. */
+/* What can go together, where the user may run transactions at all. */
+static size_t render_group(commit_batch *it) {
+    popoto_db *db = it->db;
+    if (it->render_group == NULL)
+        return 0;
+    popoto_status status = popoto__db_ask_permissions(db);
+    if (status != POPOTO_OK) {
+        settle_lost(it, status);
+        return 0;
+    }
+    if ((db->permissions & PERMITTED_TRANSACTIONS) == 0)
+        return 0;
+    it->group_replies = it->render_group(it, &it->first_round.expected);
+    it->first_round.foreseen = it->group_replies;
+    return it->group_replies;
+}
+
+/* Plan and render what is to be sent besides; how many replies that will bring. */
 static size_t render_round(commit_batch *it) {
     popoto_db *db = it->db;
     size_t replies = 0;
-    popoto__buffer_clear(&db->request);
     bool forgotten = false;
     for (size_t i = 0; i < it->count; i++) {
         const commit *one = item_at(it, i);
@@ -243,7 +323,7 @@ static size_t render_round(commit_batch *it) {
     db->scripts_by_text = it->forgotten > FORGETFUL;
     for (size_t i = 0; i < it->count; i++) {
         commit *one = item_at(it, i);
-        if (one->state == COMMIT_DONE || one->state == COMMIT_BROKEN)
+        if (one->state == COMMIT_DONE || one->state == COMMIT_BROKEN || one->is_grouped)
             continue;
         size_t size = db->request.size;
         popoto_status status = it->plan(it, one);
@@ -266,27 +346,40 @@ static size_t render_round(commit_batch *it) {
     return replies;
 }
 
-/* A transaction that ran in part, because a foreign key stands where one of its indexes should: take
- * out what it did. The record's key was generated for it, so nobody else's work is undone. */
-static void undo(commit_batch *it, commit *one) {
+/* Transactions that ran in part, because a foreign key stands where one of their indexes should: take out
+ * what they did. The records' keys were generated for them, so nobody else's work is undone. */
+static void undo_broken(commit_batch *it) {
+    bool any = false;
+    for (size_t i = 0; i < it->count; i++)
+        any = any || item_at(it, i)->state == COMMIT_BROKEN;
+    if (!any)
+        return;
     failure kept = it->db->why;
+    size_t count = 0;
     popoto__buffer_clear(&it->db->request);
-    size_t count = it->undo(it, one);
+    for (size_t i = 0; i < it->count; i++) {
+        commit *one = item_at(it, i);
+        if (one->state != COMMIT_BROKEN)
+            continue;
+        one->state = COMMIT_DONE;
+        count += it->undo(it, one);
+    }
     if (count > 0)
         (void)popoto__db_exchange(it->db, count, true, NULL, popoto__ignore_reply, NULL);
     it->db->why = kept;
-    one->state = COMMIT_DONE;
 }
 
 popoto_status popoto__commit_begin(commit_batch *it) {
     popoto__arena_init(&it->findings, &it->db->allocator);
-    size_t replies = render_round(it);
-    it->is_under_way = replies > 0;
+    popoto__buffer_clear(&it->db->request);
+    size_t replies = render_group(it);
+    replies += render_round(it);
+    it->is_under_way = replies > 0 && it->lost == POPOTO_OK;
     if (!it->is_under_way)
         return it->lost;
     it->at = it->at_reply = 0;
-    it->first_round = (posted){
-        .what = { .count = replies, .writes = !it->only_asks, .handle = take_reply, .context = it }
+    it->first_round.what = (exchange){
+        .count = replies, .writes = !it->only_asks, .handle = take_reply, .context = it
     };
     popoto__db_post(it->db, &it->first_round);
     return it->first_round.is_done ? it->first_round.status : POPOTO_OK;
@@ -303,9 +396,14 @@ static bool end_round(commit_batch *it, popoto_status status) {
 }
 
 static void run_rounds(commit_batch *it) {
-    if (!it->is_under_way || !end_round(it, popoto__db_collect(it->db, &it->first_round)))
+    if (!it->is_under_way)
+        return;
+    popoto_status status = popoto__db_collect(it->db, &it->first_round);
+    end_group(it);
+    if (!end_round(it, status))
         return;
     for (size_t tries = 1; tries < MAX_TRIES; tries++) {
+        popoto__buffer_clear(&it->db->request);
         size_t replies = render_round(it);
         it->at = it->at_reply = 0;
         if (replies == 0 || !end_round(it, popoto__db_exchange(it->db, replies, !it->only_asks,
@@ -326,15 +424,14 @@ void popoto__commit_finish(commit_batch *it) {
         commit *one = item_at(it, i);
         if (one->loads != NULL)
             one->loads->is_loading = false;
-        if (one->state == COMMIT_BROKEN)
-            undo(it, one);
-        else if (one->state != COMMIT_DONE)
+        if (one->state != COMMIT_DONE && one->state != COMMIT_BROKEN)
             popoto__commit_settle(it, one,
                                   popoto__fail(&it->db->why, POPOTO_CHANGED,
                                                "others kept changing the same record: given up "
                                                "after %d tries",
                                                MAX_TRIES));
     }
+    undo_broken(it);
     popoto__arena_free(&it->findings);
     /* Those that were to go to the same node next would wait for their deadlines in vain. */
     if (it->lost == POPOTO_OK)

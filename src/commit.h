@@ -27,11 +27,19 @@ typedef struct commit {
     plan planned;
     shape_script *shaped; /* that it was sent with; NULL: by the batch's script */
     shape_script *loads;  /* that is loaded behind it, for the next of its shape; NULL: none */
+    bool is_grouped;      /* it went with others in one transaction */
     bool is_transaction;  /* MULTI and EXEC instead of the script: set by the caller's planning */
     size_t replies;       /* of its part of the pipeline */
     refusal *refusals;    /* COMMIT_REFUSED; until the next plan */
     size_t refusal_count;
 } commit;
+
+typedef enum group_state {
+    GROUP_UNKNOWN, /* not answered */
+    GROUP_DONE,
+    GROUP_REFUSED, /* nothing of it was done: each is to go by itself */
+    GROUP_SETTLED, /* its items have their outcomes */
+} group_state;
 
 typedef struct commit_batch commit_batch;
 struct commit_batch {
@@ -53,6 +61,13 @@ struct commit_batch {
     popoto_status (*take)(commit_batch *it, commit *one, const reply *answer);
     /* Append to db->request what undoes a broken transaction; returns the number of commands. */
     size_t (*undo)(commit_batch *it, commit *one);
+    /* Append to db->request one transaction of all items that can go together, before any other is planned,
+     * and mark them as grouped and sent; returns its number of commands. NULL: none do. */
+    size_t (*render_group)(commit_batch *it, popoto_text *expected);
+    /* Whether the command of which EXEC's list has the answer at `index` was about a grouped item. */
+    bool (*concerns)(const commit_batch *it, const commit *one, size_t index);
+    size_t group_replies;
+    group_state group;
     popoto_status lost;  /* how the connection failed; POPOTO_OK: it did not */
     popoto_status fate;  /* how that to a node of a cluster did, while others answered */
     bool is_stuck;       /* EXEC was refused: the connection is still inside of MULTI */

@@ -13,53 +13,39 @@ static bool is_colon(const char *at, const char *end) {
     return (size_t)(end - at) >= COLON_SIZE && memcmp(at, COLON, COLON_SIZE) == 0;
 }
 
-/* A set of bytes, so that the usual byte costs one look. */
-typedef struct byte_set {
-    uint64_t bits[4];
-} byte_set;
-
-static void add(byte_set *it, char c) {
-    unsigned char byte = (unsigned char)c;
-    it->bits[byte / 64] |= UINT64_C(1) << byte % 64;
-}
-
-static bool has(const byte_set *it, char c) {
-    unsigned char byte = (unsigned char)c;
-    return (it->bits[byte / 64] >> byte % 64) & 1;
-}
+/* What is special about a byte: all escapes know the first half, those with a - the second, too. A { alone is
+ * nothing, but may begin what is. */
+#define ALWAYS 3U
+#define DASH   2U
+static const unsigned char escaped_by[256] = {
+    ['/'] = ALWAYS, [':'] = ALWAYS, ['{'] = ALWAYS, ['\''] = ALWAYS, ['?'] = ALWAYS,
+    ['*'] = ALWAYS, ['^'] = ALWAYS, ['['] = ALWAYS, [']'] = ALWAYS,  ['-'] = DASH,
+};
 
 bool popoto__key_is_plain(const char *escapes, const char *data, size_t size) {
-    static const bool special[256] = {
-        ['/'] = true, [':'] = true, ['{'] = true, ['\''] = true, ['?'] = true,
-        ['*'] = true, ['^'] = true, ['['] = true, [']'] = true,
-    };
-    bool found = strchr(escapes, '-') != NULL && size > 0 && memchr(data, '-', size) != NULL;
-    for (size_t i = 0; i < size; i++)
-        found |= special[(unsigned char)data[i]];
-    return !found;
+    unsigned found = 0;
+    const unsigned char *at = (const unsigned char *)data;
+    for (; size >= 4; at += 4, size -= 4)
+        found |= escaped_by[at[0]] | escaped_by[at[1]] | escaped_by[at[2]] | escaped_by[at[3]];
+    for (; size > 0; at++, size--)
+        found |= escaped_by[*at];
+    return found == 0 || (found == DASH && strchr(escapes, '-') == NULL);
 }
 
 void popoto__key_escape(buffer *out, const char *escapes, const char *data, size_t size) {
     if (size == 0)
         return;
-    byte_set prefixed = { { 0 } };
-    add(&prefixed, '/');
-    for (; *escapes != '\0'; escapes++)
-        add(&prefixed, *escapes);
-    byte_set special = prefixed;
-    add(&special, ':');
-    add(&special, '{');
-
+    unsigned wanted = strchr(escapes, '-') != NULL ? DASH : ALWAYS & ~DASH;
     const char *end = data + size;
     const char *plain = data; /* what was not yet appended and needs no escape */
     for (const char *at = data; at < end; at++) {
-        if (!has(&special, *at))
+        if ((escaped_by[(unsigned char)*at] & wanted) == 0)
             continue;
         if (*at == ':') {
             popoto__buffer_append(out, plain, (size_t)(at - plain));
             popoto__buffer_append(out, COLON, COLON_SIZE);
             plain = at + 1;
-        } else if (has(&prefixed, *at) || is_colon(at, end)) {
+        } else if (*at != '{' || is_colon(at, end)) {
             popoto__buffer_append(out, plain, (size_t)(at - plain));
             popoto__buffer_append(out, "/", 1);
             plain = at;

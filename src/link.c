@@ -157,11 +157,11 @@ popoto_status popoto__link_new(const address *to, const link_options *options, s
     return POPOTO_OK;
 }
 
-static popoto_status fail_exchange(const server_link *it, progress how, bool in_doubt,
+static popoto_status fail_exchange(const server_link *it, exchange_progress how, bool in_doubt,
                                    failure *why);
 
 /* What was posted and has no answer yet was sent to its last byte. */
-static void lose_posted(server_link *it, progress how) {
+static void lose_posted(server_link *it, exchange_progress how) {
     for (posted *one = it->in.first; one != NULL; one = one->next) {
         one->is_done = true;
         one->status = fail_exchange(it, how, one->what.writes, &one->why);
@@ -410,7 +410,7 @@ static popoto_status start_tls(server_link *it, int64_t deadline, failure *why) 
 }
 
 /* The whole request goes to hiredis at once; from then on some of it may be sent. */
-static progress send_tls(server_link *it, const buffer *request, size_t *sent) {
+static exchange_progress send_tls(server_link *it, const buffer *request, size_t *sent) {
     redisContext *connection = it->connection;
     sigset_t before;
     bool pending;
@@ -424,7 +424,7 @@ static progress send_tls(server_link *it, const buffer *request, size_t *sent) {
     return written == REDIS_OK ? GOING_ON : BROKEN;
 }
 
-static progress receive_tls(server_link *it) {
+static exchange_progress receive_tls(server_link *it) {
     sigset_t before;
     bool pending;
     hold_sigpipe(&before, &pending);
@@ -446,11 +446,11 @@ static popoto_status start_tls(server_link *it, int64_t deadline, failure *why) 
     (void)it, (void)deadline, (void)why;
     return POPOTO_OK;
 }
-static progress send_tls(server_link *it, const buffer *request, size_t *sent) {
+static exchange_progress send_tls(server_link *it, const buffer *request, size_t *sent) {
     (void)it, (void)request, (void)sent;
     return BROKEN;
 }
-static progress receive_tls(server_link *it) {
+static exchange_progress receive_tls(server_link *it) {
     (void)it;
     return BROKEN;
 }
@@ -460,7 +460,7 @@ static progress receive_tls(server_link *it) {
 /* ----- conversation --------------------------------------------------------------------------- */
 
 /* Give the kernel what it takes without waiting. BROKEN: it will take no more. */
-static progress send_some(server_link *it, const buffer *request, size_t *sent) {
+static exchange_progress send_some(server_link *it, const buffer *request, size_t *sent) {
     if (is_tls(it))
         return send_tls(it, request, sent);
     while (*sent < request->size) {
@@ -476,7 +476,7 @@ static progress send_some(server_link *it, const buffer *request, size_t *sent) 
     return GOING_ON;
 }
 
-static progress receive_some(server_link *it) {
+static exchange_progress receive_some(server_link *it) {
     size_t size;
     if (is_tls(it))
         return receive_tls(it);
@@ -499,7 +499,7 @@ typedef struct talk {
     bool deaf;            /* the peer takes no more, but it may have said why */
     bool posts;           /* it is enough to have sent it */
     const posted *wanted; /* it is enough to have the replies of this one; NULL: of all */
-    progress how;
+    exchange_progress how;
 } talk;
 
 static bool is_enough(const talk *one) {
@@ -511,7 +511,7 @@ static bool is_enough(const talk *one) {
 static short speak(talk *one) {
     if (one->deaf || one->sent == one->request->size)
         return POLLIN;
-    progress how = send_some(one->it, one->request, &one->sent);
+    exchange_progress how = send_some(one->it, one->request, &one->sent);
     if (how == STARVED || (how == BROKEN && one->sent == 0))
         one->how = how;
     one->deaf = how == BROKEN;
@@ -560,7 +560,8 @@ static void converse_all(talk *talks, struct pollfd *sockets, size_t count, int6
     }
 }
 
-static progress converse(server_link *it, const buffer *request, int64_t *deadline, size_t *sent) {
+static exchange_progress converse(server_link *it, const buffer *request, int64_t *deadline,
+                                  size_t *sent) {
     talk one = { .it = it, .request = request };
     struct pollfd socket;
     converse_all(&one, &socket, 1, deadline);
@@ -647,7 +648,7 @@ static void write_greeting(const server_link *it, buffer *out, greeting *about) 
     popoto__request_text(out, "PING");
 }
 
-static popoto_status explain_greeting(const server_link *it, progress how, failure *why) {
+static popoto_status explain_greeting(const server_link *it, exchange_progress how, failure *why) {
     switch (how) {
     case LATE: return fail_to_connect(it, ETIMEDOUT, why);
     case STARVED: return popoto__fail_memory(why);
@@ -675,7 +676,7 @@ static popoto_status introduce(server_link *it, int64_t deadline, failure *why) 
         size_t sent;
         about.loading = false;
         popoto__receiver_begin(&it->in, &what);
-        progress how = converse(it, &request, &deadline, &sent);
+        exchange_progress how = converse(it, &request, &deadline, &sent);
         if (how == BROKEN && sent == 0)
             receive_some(it); /* a server with too many clients says so and closes */
         status = it->in.status;
@@ -785,7 +786,7 @@ popoto_status popoto__link_connect(server_link *it, failure *why) {
 
 /* ----- exchanges ------------------------------------------------------------------------------ */
 
-static popoto_status fail_exchange(const server_link *it, progress how, bool in_doubt,
+static popoto_status fail_exchange(const server_link *it, exchange_progress how, bool in_doubt,
                                    failure *why) {
     const char *display = it->to.display;
     const char *doubt = in_doubt ? "; whether the server did what was sent is not known" : "";
@@ -812,7 +813,7 @@ static popoto_status fail_exchange(const server_link *it, progress how, bool in_
     }
 }
 
-static progress converse_posted(server_link *it, talk *one) {
+static exchange_progress converse_posted(server_link *it, talk *one) {
     struct pollfd socket;
     one->it = it;
     converse_all(one, &socket, 1, &it->deadline);
@@ -828,7 +829,7 @@ popoto_status popoto__link_collect(server_link *it, posted *one, failure *why) {
     if (it->deadline != NO_DEADLINE)
         it->deadline += popoto__clock_now() - it->left_at; /* that was the caller's own time */
     if (!one->is_done) {
-        progress how = converse_posted(it, &rest);
+        exchange_progress how = converse_posted(it, &rest);
         if (how != COMPLETE && how != ENOUGH) {
             lose_posted(it, how);
             drop_connection(it);
@@ -869,7 +870,7 @@ void popoto__link_post(server_link *it, posted *one) {
         post_first(it, one);
     else if (it->deadline != NO_DEADLINE)
         it->deadline += popoto__clock_now() - it->left_at;
-    progress how = converse_posted(it, &sending);
+    exchange_progress how = converse_posted(it, &sending);
     if (how == BROKEN && was_idle && sending.sent == 0 && it->in.handed == 0) {
         it->in.first = NULL;
         drop_connection(it);
@@ -902,7 +903,7 @@ popoto_status popoto__link_exchange(server_link *it, const exchange *what, failu
     int64_t deadline = popoto__clock_in(it->command_timeout);
     size_t sent = 0;
     popoto__receiver_begin(&it->in, what);
-    progress how = converse(it, what->request, &deadline, &sent);
+    exchange_progress how = converse(it, what->request, &deadline, &sent);
     /* Trying again is safe where the server cannot have seen anything, and where seeing it twice
      * changes nothing; but the handler must not get a reply twice. */
     bool again = how == BROKEN && it->in.handed == 0 && (sent == 0 || !what->writes);

@@ -316,6 +316,7 @@ static bool set_prefix(const dialect *how, const model *of, field *it, arena *me
     const char *suffix = it->kind == POPOTO_KIND_CONFIDENCE ? how->confidence_suffix : "";
     if (kind == NULL)
         return true;
+    it->places_index = it->is_key;
     it->prefix =
         joined(memory, (const char *[]){ kind, ":", of->name.data, ":", it->name, suffix }, 6);
     return it->prefix.data != NULL;
@@ -357,6 +358,7 @@ static popoto_status set_partition(model *of, field *it, arena *memory, failure 
             continue; /* every key of a strict model is its tenant's already */
         indexes[it->partition_count++] = by->index;
         of->fields[by->index].is_partition = true;
+        of->fields[by->index].places_index = true;
         of->moves = of->moves || !by->is_key;
     }
     if (!named)
@@ -436,14 +438,19 @@ static popoto_status compile_fields(model *of, const dialect *how, arena *memory
         if (it->kind == POPOTO_KIND_TENANT && of->tenant != NULL)
             return bad_field(of->declared, declared, why,
                              "a record has one tenant, and there is a TENANT already");
+        it->places_index = it->kind == POPOTO_KIND_TENANT;
         if (it->kind == POPOTO_KIND_TENANT)
             of->tenant = it;
         else if (it->is_key)
             keys[of->key_count++] = i;
         it->raw_partition = it->kind == POPOTO_KIND_CONFIDENCE && how->raw_confidence_partition;
+        of->raw_partitions = of->raw_partitions || it->raw_partition;
         of->has_auto_key = of->has_auto_key || it->kind == POPOTO_KIND_AUTO_KEY;
         of->has_unique_key = of->has_unique_key || it->kind == POPOTO_KIND_UNIQUE_KEY;
-        if (!set_prefix(how, of, it, memory))
+        char digits[24];
+        snprintf(digits, sizeof digits, "%zu", it->name_size);
+        it->argument = joined(memory, (const char *[]){ "$", digits, "\r\n", it->name, "\r\n" }, 5);
+        if (it->argument.data == NULL || !set_prefix(how, of, it, memory))
             return popoto__fail_memory(why);
     }
     place_keys(of, keys, how->keys_by_name);
@@ -574,8 +581,25 @@ static popoto_status accept_null(const model *of, const field *it, failure *why)
                                         : "it needs a value");
 }
 
+static popoto_status accept_other(const model *of, const field *it, const popoto_value *given,
+                                  popoto_value *taken, failure *why);
+
 popoto_status popoto__field_accept(const model *of, const field *it, const popoto_value *given,
                                    popoto_value *taken, failure *why) {
+    /* Most values are text that only its length could forbid, or numbers. */
+    if (given->type == it->type &&
+        ((given->type == POPOTO_TEXT && given->as.text.size <= it->max_length &&
+          it->kind != POPOTO_KIND_SORTED) ||
+         (given->type == POPOTO_FLOAT && it->kind != POPOTO_KIND_CONFIDENCE &&
+          given->as.real == given->as.real))) {
+        *taken = *given;
+        return POPOTO_OK;
+    }
+    return accept_other(of, it, given, taken, why);
+}
+
+static popoto_status accept_other(const model *of, const field *it, const popoto_value *given,
+                                  popoto_value *taken, failure *why) {
     if (given->type == POPOTO_NULL) {
         *taken = *given;
         return accept_null(of, it, why);
@@ -623,8 +647,8 @@ static bool is_forgotten(const field *it, const popoto_value *value) {
            !members[it->declared->member].has_null;
 }
 
-popoto_status popoto__segment(const model *of, const field *it, const popoto_value *value,
-                              arena *memory, popoto_text *out, failure *why) {
+static popoto_status escaped_segment(const model *of, const field *it, const popoto_value *value,
+                                     arena *memory, popoto_text *out, failure *why) {
     buffer text, escaped;
     const char *reason = "out of memory";
     popoto__buffer_init(&text, memory->allocator);
@@ -651,11 +675,7 @@ popoto_status popoto__segment(const model *of, const field *it, const popoto_val
         plain.size == strlen(of->null_segment) &&
         memcmp(plain.data, of->null_segment, plain.size) == 0)
         status = bad_value(of, it, value, why, "null stands so in keys, and the field may be null");
-    if (status == POPOTO_OK && it->kind != POPOTO_KIND_TENANT && !text.failed &&
-        popoto__key_is_plain(of->escapes, plain.data, plain.size)) {
-        *out = (popoto_text){ popoto__arena_copy(memory, plain.data, plain.size), plain.size };
-        status = out->data != NULL ? POPOTO_OK : popoto__fail_memory(why);
-    } else if (status == POPOTO_OK) {
+    if (status == POPOTO_OK) {
         if (it->kind == POPOTO_KIND_TENANT)
             popoto__key_escape_tenant(&escaped, plain.data, plain.size);
         else
@@ -669,6 +689,17 @@ popoto_status popoto__segment(const model *of, const field *it, const popoto_val
     popoto__buffer_free(&text);
     popoto__buffer_free(&escaped);
     return status;
+}
+
+/* Most are text that stands in a key as it is. */
+popoto_status popoto__segment(const model *of, const field *it, const popoto_value *value,
+                              arena *memory, popoto_text *out, failure *why) {
+    popoto_text text = value->as.text;
+    if (value->type != POPOTO_TEXT || it->kind == POPOTO_KIND_TENANT || it->declared->null ||
+        !popoto__key_is_plain(of->escapes, text.data, text.size))
+        return escaped_segment(of, it, value, memory, out, why);
+    *out = (popoto_text){ popoto__arena_copy(memory, text.data, text.size), text.size };
+    return out->data != NULL ? POPOTO_OK : popoto__fail_memory(why);
 }
 
 /* "{tenant}:prefix:segment:segment"; without the first part where the model is not strict. */
@@ -720,8 +751,7 @@ static popoto_text raw_segment(popoto_text segment, arena *memory) {
 static popoto_status check_raw_partition(const model *of, const field *it,
                                          const popoto_text *segments, arena *memory, failure *why) {
     shown room;
-    for (size_t i = 0; it->raw_partition && it->partition_count > 1 && i < it->partition_count;
-         i++) {
+    for (size_t i = 0; it->partition_count > 1 && i < it->partition_count; i++) {
         const field *by = &of->fields[it->partition[i]];
         popoto_text segment = segments[by->index];
         if (segment.data == NULL || (by->type != POPOTO_TEXT && by->type != POPOTO_BYTES))
@@ -755,21 +785,34 @@ static popoto_status place_tenant(const model *of, const popoto_value *values, a
     return of->tenant != NULL ? place_field(of, of->tenant, values, memory, out, why) : POPOTO_OK;
 }
 
-static popoto_status place_key(const model *of, const popoto_value *values, arena *memory,
-                               placement *out, failure *why) {
+/* The placement of a record that was made just before, where there is one. */
+typedef struct neighbour {
+    const popoto_value *values;
+    const popoto_text *segments;
+} neighbour;
+
+static bool is_same_text(const popoto_value *a, const popoto_value *b) {
+    return a->type == POPOTO_TEXT && b->type == POPOTO_TEXT && a->as.text.data == b->as.text.data &&
+           a->as.text.size == b->as.text.size;
+}
+
+static popoto_status place_key(const model *of, const popoto_value *values, neighbour last,
+                               arena *memory, placement *out, failure *why) {
     const popoto_text *segments[MODEL_MAX_FIELDS];
     out->key = (popoto_text){ NULL, 0 };
-    out->segments = popoto__arena_zeroed(memory, of->field_count, sizeof(popoto_text));
-    if (out->segments == NULL)
-        return popoto__fail_memory(why);
     popoto_status placed = place_tenant(of, values, memory, out, why);
     if (placed != POPOTO_OK)
         return placed;
     for (size_t i = 0; i < of->key_count; i++) {
-        popoto_status status = place_field(of, &of->fields[of->keys[i]], values, memory, out, why);
+        size_t at = of->keys[i];
+        popoto_status status = POPOTO_OK;
+        segments[i] = &out->segments[at];
+        if (last.values != NULL && is_same_text(&last.values[at], &values[at]))
+            out->segments[at] = last.segments[at];
+        else
+            status = place_field(of, &of->fields[at], values, memory, out, why);
         if (status != POPOTO_OK)
             return status;
-        segments[i] = &out->segments[of->keys[i]];
     }
     out->key = with_segments(of, out->segments, of->name, segments, of->key_count, memory);
     return out->key.data != NULL ? POPOTO_OK : popoto__fail_memory(why);
@@ -778,12 +821,24 @@ static popoto_status place_key(const model *of, const popoto_value *values, aren
 popoto_status popoto__placement_of_values(const model *of, const popoto_value *values,
                                           const bool *named, arena *memory, placement *out,
                                           failure *why) {
-    popoto_status status = place_key(of, values, memory, out, why);
-    for (size_t i = 0; i < of->field_count && status == POPOTO_OK; i++)
+    return popoto__placement_after(of, values, named, NULL, NULL, memory, out, why);
+}
+
+popoto_status popoto__placement_after(const model *of, const popoto_value *values,
+                                      const bool *named, const popoto_value *last_values,
+                                      const popoto_text *last_segments, arena *memory,
+                                      placement *out, failure *why) {
+    const neighbour last = { last_segments == NULL ? NULL : last_values, last_segments };
+    out->segments = popoto__arena_zeroed(memory, of->field_count, sizeof(popoto_text));
+    if (out->segments == NULL)
+        return popoto__fail_memory(why);
+    popoto_status status = place_key(of, values, last, memory, out, why);
+    for (size_t i = 0; of->moves && i < of->field_count && status == POPOTO_OK; i++)
         if (of->fields[i].is_partition && !of->fields[i].is_key && (named == NULL || named[i]))
             status = place_field(of, &of->fields[i], values, memory, out, why);
-    for (size_t i = 0; i < of->field_count && status == POPOTO_OK; i++)
-        status = check_raw_partition(of, &of->fields[i], out->segments, memory, why);
+    for (size_t i = 0; of->raw_partitions && i < of->field_count && status == POPOTO_OK; i++)
+        if (of->fields[i].raw_partition)
+            status = check_raw_partition(of, &of->fields[i], out->segments, memory, why);
     return status;
 }
 
@@ -802,8 +857,10 @@ popoto_status popoto__placement_of_partition(const model *of, const field *it,
 
 popoto_status popoto__key_of_values(const model *of, const popoto_value *values, arena *memory,
                                     popoto_text *key, failure *why) {
-    placement it;
-    popoto_status status = place_key(of, values, memory, &it, why);
+    popoto_text segments[MODEL_MAX_FIELDS];
+    placement it = { .segments = segments };
+    memset(segments, 0, of->field_count * sizeof *segments);
+    popoto_status status = place_key(of, values, (neighbour){ NULL, NULL }, memory, &it, why);
     *key = status == POPOTO_OK ? it.key : (popoto_text){ NULL, 0 };
     return status;
 }
@@ -883,7 +940,8 @@ popoto_status popoto__partition_key(const model *of, const field *it, const popo
             return popoto__fail(why, POPOTO_CORRUPT,
                                 "the stored record lacks %s, so that %s.%s has no partition for it",
                                 of->fields[it->partition[i]].name, of->name.data, it->name);
-    popoto_status status = check_raw_partition(of, it, segments, memory, why);
+    popoto_status status =
+        it->raw_partition ? check_raw_partition(of, it, segments, memory, why) : POPOTO_OK;
     if (status != POPOTO_OK)
         return status;
     *out = popoto__index_key(of, it, segments, memory);

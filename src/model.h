@@ -21,12 +21,14 @@ typedef struct field {
     const popoto_field *declared;
     const char *name;
     size_t name_size;
-    size_t index; /* in model.fields */
+    popoto_text argument; /* the name as an argument of a command: "$5\r\ntitle\r\n" */
+    size_t index;         /* in model.fields */
     popoto_kind kind;
     popoto_type type; /* POPOTO_ANY, or what its values are */
     size_t max_length;
     bool is_key;         /* one of the kinds that make the record's key */
     bool is_partition;   /* some other field's partition_by names it */
+    bool places_index;   /* its segment stands in the key of some index */
     size_t key_position; /* is_key: which segment of the key, the model's name being segment 0 */
     popoto_text prefix;  /* of its index keys: "$KeyF:Episode:project_id"; empty: not indexed */
     const size_t *partition; /* SORTED, CONFIDENCE: indexes of the fields that partition_by names */
@@ -51,6 +53,7 @@ struct model {
     size_t key_count;
     bool has_auto_key;
     bool has_unique_key;
+    bool raw_partitions; /* of some field */
     bool moves; /* some index is partitioned by a field that is no part of the key, so a record can
                    move between partitions without changing its key */
 };
@@ -95,6 +98,12 @@ typedef struct placement {
 popoto_status popoto__placement_of_values(const model *of, const popoto_value *values,
                                           const bool *named, arena *memory, placement *out,
                                           failure *why);
+/* The same, of a record that comes after another one in the same arena, whose text is likely the same text:
+ * where it is, so is the segment. */
+popoto_status popoto__placement_after(const model *of, const popoto_value *values,
+                                      const bool *named, const popoto_value *last_values,
+                                      const popoto_text *last_segments, arena *memory,
+                                      placement *out, failure *why);
 /* The segments of a field's partition alone; the key stays empty. */
 popoto_status popoto__placement_of_partition(const model *of, const field *it,
                                              const popoto_value *values, arena *memory,

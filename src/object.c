@@ -115,8 +115,20 @@ popoto_status popoto__object_values(const model *of, const void *object, popoto_
     }
     for (size_t i = 0; i < of->field_count; i++) {
         const field *it = &of->fields[i];
-        popoto_status status =
-            read_member(of, it, (const char *)object + it->declared->offset, &values[i], why);
+        const char *member = (const char *)object + it->declared->offset;
+        /* The commonest two at once. */
+        if (it->declared->member == POPOTO_MEMBER_STRING) {
+            const char *text;
+            memcpy(&text, member, sizeof text);
+            values[i] = popoto_of_text(text);
+            continue;
+        }
+        if (it->declared->member == POPOTO_MEMBER_FLOAT && it->declared->size == sizeof(double)) {
+            values[i].type = POPOTO_FLOAT;
+            memcpy(&values[i].as.real, member, sizeof(double));
+            continue;
+        }
+        popoto_status status = read_member(of, it, member, &values[i], why);
         if (status != POPOTO_OK)
             return status;
     }

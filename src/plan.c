@@ -453,6 +453,10 @@ static bool is_named(const record_write *it, size_t field_index) {
     return it->named == NULL || it->named[field_index];
 }
 
+bool popoto__write_stores_all(const record_write *it) {
+    return it->named == NULL && it->kind != WRITE_DELETE && it->kind != WRITE_TOUCH;
+}
+
 bool popoto__write_stores(const record_write *it, size_t field_index) {
     if (it->kind == WRITE_DELETE || it->kind == WRITE_TOUCH)
         return false;
@@ -465,55 +469,81 @@ static popoto_text copied(arena *memory, const buffer *from, size_t start, size_
                           end - start };
 }
 
-static popoto_status encode_values(record_write *it, failure *why) {
+/* The commonest values straight into the arena, with a NUL behind them like all. */
+static bool encode_scalar(record_write *it, size_t i, size_t room) {
+    char *bytes = popoto__arena_bytes(it->memory, room + 1);
+    if (bytes == NULL)
+        return false;
+    it->encoded[i] = (popoto_text){ bytes, popoto__codec_write_scalar(bytes, &it->values[i]) };
+    bytes[it->encoded[i].size] = '\0';
+    return true;
+}
+
+static popoto_status encode_value(record_write *it, size_t i, failure *why) {
+    const char *reason = NULL;
     buffer bytes;
+    shown room;
     popoto_status status = POPOTO_OK;
     popoto__buffer_init(&bytes, it->memory->allocator);
+    bool written = popoto__codec_write(&bytes, &it->values[i], &reason);
+    if (written && !bytes.failed)
+        it->encoded[i] = copied(it->memory, &bytes, 0, bytes.size);
+    else if (!written && !bytes.failed && !popoto__write_stores(it, i))
+        it->stored[i].known = true; /* no guess either */
+    else if (!written && !bytes.failed)
+        status = popoto__fail(why, POPOTO_BAD_VALUE, "%s.%s = %s cannot be stored: %s",
+                              it->of->name.data, it->of->fields[i].name,
+                              popoto__show_value(&room, &it->values[i]), reason);
+    if (bytes.failed || (written && it->encoded[i].data == NULL))
+        status = popoto__fail_memory(why);
+    popoto__buffer_free(&bytes);
+    return status;
+}
+
+bool popoto__plan_encode(record_write *it, size_t field_index) {
+    failure ignored;
+    return encode_value(it, field_index, &ignored) == POPOTO_OK &&
+           it->encoded[field_index].data != NULL;
+}
+
+static popoto_status encode_values(record_write *it, failure *why) {
+    popoto_status status = POPOTO_OK;
     for (size_t i = 0; i < it->of->field_count && status == POPOTO_OK; i++) {
-        const char *reason = NULL;
-        shown room;
         /* Of a record that is not being stored only what tells its partition is of interest. */
         if ((it->kind == WRITE_DELETE || it->kind == WRITE_TOUCH) &&
             (!it->of->fields[i].is_partition || it->of->fields[i].is_key) &&
             (it->pinned == NULL || !it->pinned[i]))
             continue;
-        popoto__buffer_clear(&bytes);
-        bool written = popoto__codec_write(&bytes, &it->values[i], &reason);
-        if (!written && !bytes.failed && !popoto__write_stores(it, i)) {
-            it->stored[i].known = true; /* no guess either */
+        size_t room_needed = popoto__codec_scalar_size(&it->values[i]);
+        if (room_needed > 0) {
+            if (!encode_scalar(it, i, room_needed))
+                status = popoto__fail_memory(why);
             continue;
         }
-        if (!written && !bytes.failed)
-            status = popoto__fail(why, POPOTO_BAD_VALUE, "%s.%s = %s cannot be stored: %s",
-                                  it->of->name.data, it->of->fields[i].name,
-                                  popoto__show_value(&room, &it->values[i]), reason);
-        else if (bytes.failed)
-            status = popoto__fail_memory(why);
-        else
-            it->encoded[i] = copied(it->memory, &bytes, 0, bytes.size);
-        if (status == POPOTO_OK && it->encoded[i].data == NULL)
-            status = popoto__fail_memory(why);
+        status = encode_value(it, i, why);
     }
-    popoto__buffer_free(&bytes);
     return status;
 }
 
 popoto_status popoto__write_prepare(record_write *it, failure *why) {
     size_t count = it->of->field_count;
-    it->stored = popoto__arena_zeroed(it->memory, count, sizeof *it->stored);
-    it->encoded = popoto__arena_zeroed(it->memory, count, sizeof *it->encoded);
-    if (it->stored == NULL || it->encoded == NULL)
+    it->stored = popoto__arena_zeroed(it->memory, count, sizeof *it->stored + sizeof *it->encoded);
+    if (it->stored == NULL)
         return popoto__fail_memory(why);
-    popoto_status status = encode_values(it, why);
+    it->encoded = (popoto_text *)(void *)(it->stored + count);
+    it->is_encoded = it->kind != WRITE_FRESH;
+    popoto_status status = it->is_encoded ? encode_values(it, why) : POPOTO_OK;
     /* What an object says of fields that are not being stored is a first guess; it may say nothing. */
     for (size_t i = 0; i < count; i++)
-        if (!popoto__write_stores(it, i) && it->values[i].type == POPOTO_NULL)
+        if (it->values[i].type == POPOTO_NULL && !popoto__write_stores(it, i))
             it->stored[i].known = true;
     it->place.key = it->old_key;
     if (status != POPOTO_OK || it->kind == WRITE_DELETE || it->kind == WRITE_TOUCH)
         return status;
-    status =
-        popoto__placement_of_values(it->of, it->values, it->named, it->memory, &it->place, why);
+    const record_write *last = it->last;
+    status = popoto__placement_after(
+        it->of, it->values, it->named, last == NULL ? NULL : last->values,
+        last == NULL ? NULL : last->place.segments, it->memory, &it->place, why);
     if (status != POPOTO_OK)
         return status;
     if (it->kind != WRITE_REPLACE)
@@ -649,14 +679,33 @@ static void plan_hash(const record_write *it, plan *out) {
         popoto__plan_command(out, arguments, count, 1);
 }
 
-static void plan_expiry(const record_write *it, plan *out) {
+popoto_text popoto__plan_expiry(const model *of, arena *memory) {
     char text[16];
-    uint32_t seconds = it->of->declared->time_to_live;
-    if (seconds == 0)
-        return;
-    int size = snprintf(text, sizeof text, "%lu", (unsigned long)seconds);
-    popoto_text argument = { popoto__arena_copy(out->memory, text, (size_t)size), (size_t)size };
-    PLAN(out, "EXPIRE", it->place.key, argument);
+    int size = snprintf(text, sizeof text, "%lu", (unsigned long)of->declared->time_to_live);
+    return (popoto_text){ popoto__arena_copy(memory, text, (size_t)size), (size_t)size };
+}
+
+bool popoto__plan_score(const popoto_value *value, arena *memory, popoto_text *score) {
+    const char *reason;
+    double number;
+    bool exact;
+    if (!popoto__codec_score(value, &number, &exact, &reason))
+        return false;
+    char *text = popoto__arena_bytes(memory, CODEC_DOUBLE_SIZE);
+    *score = (popoto_text){ text, text == NULL ? 0 : popoto__codec_double_text(number, text) };
+    return text != NULL;
+}
+
+popoto_text popoto__plan_entry(const field *about, arena *memory) {
+    popoto_confidence initial = { .confidence = about->initial_confidence };
+    buffer bytes;
+    popoto__buffer_init(&bytes, memory->allocator);
+    popoto__codec_write_confidence(&bytes, &initial);
+    popoto_text entry = { NULL, 0 };
+    if (!bytes.failed)
+        entry = copied(memory, &bytes, 0, bytes.size);
+    popoto__buffer_free(&bytes);
+    return entry;
 }
 
 static popoto_status score_of(const record_write *it, const field *about, plan *out,
@@ -670,15 +719,14 @@ static popoto_status score_of(const record_write *it, const field *about, plan *
         if (status != POPOTO_OK)
             return status;
     }
+    if (popoto__plan_score(&value, out->memory, score))
+        return POPOTO_OK;
     if (!popoto__codec_score(&value, &number, &exact, &reason)) {
         shown room;
         return popoto__fail(why, POPOTO_BAD_VALUE, "%s.%s cannot be %s: %s", it->of->name.data,
                             about->name, popoto__show_value(&room, &value), reason);
     }
-    char text[CODEC_DOUBLE_SIZE];
-    size_t size = popoto__codec_double_text(number, text);
-    *score = (popoto_text){ popoto__arena_copy(out->memory, text, size), size };
-    return score->data != NULL ? POPOTO_OK : popoto__fail_memory(why);
+    return popoto__fail_memory(why);
 }
 
 static popoto_status plan_sorted(const record_write *it, const field *about, popoto_text from,
@@ -700,16 +748,9 @@ static popoto_status plan_sorted(const record_write *it, const field *about, pop
 
 static void plan_confidence(const record_write *it, const field *about, popoto_text from,
                             popoto_text to, plan *out) {
-    popoto_confidence initial = { .confidence = about->initial_confidence };
-    buffer bytes;
     if (to.data == NULL)
         return;
-    popoto__buffer_init(&bytes, out->memory->allocator);
-    popoto__codec_write_confidence(&bytes, &initial);
-    popoto_text entry = { NULL, 0 };
-    if (!bytes.failed)
-        entry = copied(out->memory, &bytes, 0, bytes.size);
-    popoto__buffer_free(&bytes);
+    popoto_text entry = popoto__plan_entry(about, out->memory);
     if (from.data != NULL && (it->moves_key || !same(from, to)))
         popoto__plan_command(
             out, (const popoto_text[]){ TEXT("MOVE"), from, to, it->old_key, it->place.key }, 5, 2);
@@ -750,7 +791,8 @@ static popoto_status plan_store(record_write *it, const placement *before, plan 
         popoto__plan_command(
             out, (const popoto_text[]){ TEXT("RENAME"), it->old_key, it->place.key }, 3, 2);
     plan_hash(it, out);
-    plan_expiry(it, out);
+    if (it->of->declared->time_to_live != 0)
+        PLAN(out, "EXPIRE", it->place.key, popoto__plan_expiry(it->of, out->memory));
     if (it->moves_key)
         PLAN(out, "SREM", popoto__class_key(it->of, before->segments, out->memory), it->old_key);
     /* A record that is replaced under its own name is in the sets already, or would not be there. */
@@ -850,9 +892,10 @@ popoto_status popoto__plan_write(record_write *it, plan *out, failure *why) {
     placement before;
     bool was_there =
         it->kind == WRITE_REPLACE || it->kind == WRITE_DELETE || it->kind == WRITE_STORE;
-    popoto_status status = POPOTO_OK;
+    popoto_status status = it->is_encoded ? POPOTO_OK : encode_values(it, why);
+    it->is_encoded = true;
     popoto__plan_init(out, it->memory);
-    if (was_there)
+    if (status == POPOTO_OK && was_there)
         status = place_before(it, &before, why);
     else
         before = (placement){ it->place.key, it->place.segments };

@@ -117,12 +117,14 @@ typedef struct stale_member {
     size_t about;
 } stale_member;
 
-typedef struct record_write {
+typedef struct record_write record_write;
+struct record_write {
     const model *of;
     write_kind kind;
     arena *memory;
     const popoto_value *values; /* by field; accepted by popoto__field_accept */
     const bool *named;          /* by field: store these alone; NULL: all */
+    const record_write *last;   /* a write of the same batch that was prepared; NULL: none */
     popoto_text old_key;        /* REPLACE, DELETE, TOUCH: what the record is stored under */
     bool if_unchanged;          /* every field that is known must still be so */
     const bool
@@ -135,16 +137,25 @@ typedef struct record_write {
     /* Set by popoto__plan_write: */
     placement place;      /* where the record is to be */
     popoto_text *encoded; /* by field: its MessagePack */
+    bool is_encoded;      /* a new record's values only are when it is planned by itself */
     bool moves_key;       /* it is stored under another name than before */
-} record_write;
+};
 
 /* Encode the values and find the place: once for each write. */
 popoto_status popoto__write_prepare(record_write *it, failure *why);
 /* Whether a field's value goes into the record: key fields do whatever was named, unless the record has
  * them already. */
 bool popoto__write_stores(const record_write *it, size_t field_index);
+bool popoto__write_stores_all(const record_write *it);
 /* The plan from what is known so far. */
 popoto_status popoto__plan_write(record_write *it, plan *out, failure *why);
+
+/* The parts that fresh puts together, too: a value's MessagePack, what a new record has in a companion hash, EXPIRE's argument, the
+ * score of a value. data NULL, or false: no memory; false: there is none. */
+bool popoto__plan_encode(record_write *it, size_t field_index);
+popoto_text popoto__plan_entry(const field *about, arena *memory);
+popoto_text popoto__plan_expiry(const model *of, arena *memory);
+bool popoto__plan_score(const popoto_value *value, arena *memory, popoto_text *score);
 
 /* WRITE_TOUCH: expectations alone, and where the record stands if they hold. What the object does not
  * tell is expected to be missing, so that the first refusal tells it; until then where->segments lacks

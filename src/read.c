@@ -10,10 +10,8 @@
 /* So many candidates are asked for and fetched at once. A stream, which must stay small, takes fewer. */
 #define PAGE        8192
 #define STREAM_PAGE 256
-/* So many records are fetched in one part of a pipeline, at most and, of many, at first: the server begins
- * with them while the commands for the others are made. */
+/* So many records are fetched in one pipeline. */
 #define FETCH       1024
-#define FIRST_FETCH 128
 /* With a limit up to this, a set is read by steps and repetitions are found by looking. */
 #define SMALL_LIMIT 1000
 /* So many entries of records that are gone are cleared away by one call. */
@@ -53,7 +51,8 @@ typedef struct reading {
     buffer last;   /* the last entry's name */
     size_t ties;   /* the place of that name among the entries with that score */
     size_t passed; /* how many of them the server left out of this page */
-    /* Of candidates whose records are gone. */
+    /* While candidates are fetched. */
+    size_t first; /* of them in names */
     size_t gone_count;
     /* Only zeroed up to here. */
     popoto_text few[FEW];
@@ -543,26 +542,16 @@ static popoto_status next_page(reading *it, size_t wanted) {
 
 /* ----- Records -------------------------------------------------------------------------------- */
 
-/* A part of the candidates, while their records are fetched. */
-typedef struct fetching {
-    reading *of;
-    size_t first, count; /* in names */
-    size_t taken;        /* replies so far */
-    posted way;
-} fetching;
-
 static void take_field(void *context, size_t index, size_t place, reply_type type, const char *text,
                        size_t size) {
-    fetching *it = context;
+    reading *it = context;
     (void)index;
-    popoto__rows_take(it->of->rows, &it->of->what, place, type, text, size);
+    popoto__rows_take(it->rows, &it->what, place, type, text, size);
 }
 
 static popoto_status take_record(void *context, size_t index, const reply *answer) {
-    fetching *of = context;
-    reading *it = of->of;
-    popoto_text name = it->names[of->first + index];
-    of->taken++;
+    reading *it = context;
+    popoto_text name = it->names[it->first + index];
     /* A foreign key in the record's place is a problem of that record; anything else is one of the call. */
     if (answer->type == REPLY_ERROR && !popoto__reply_is_error(answer, "WRONGTYPE"))
         return popoto__reply_failure(answer, "reading a record", &it->db->why);
@@ -616,68 +605,15 @@ static void clear_gone(reading *it, size_t range) {
     db->why = kept;
 }
 
-static void render_part(const fetching *it) {
-    reading *of = it->of;
-    popoto__buffer_clear(&of->db->request);
-    popoto__render_fetches(of->what.of, &of->what, of->names + it->first, it->count,
-                           &of->db->request);
-}
-
-static popoto_status fetch_part(fetching *it) {
-    render_part(it);
-    return popoto__db_read_lists(it->of->db, it->count, take_field, take_record, it);
-}
-
-static void post_part(fetching *it) {
-    render_part(it);
-    it->way = (posted){
-        .what = { .count = it->count, .handle = take_record, .context = it, .element = take_field },
-    };
-    popoto__db_post(it->of->db, &it->way);
-}
-
-/* Part by part, so that the server has the next one while this one's records come. */
-static popoto_status fetch_parts(reading *it, size_t first, size_t count) {
-    fetching parts[2];
-    size_t end = first + count, size = FIRST_FETCH, under_way = 0, last = 0;
-    popoto_status status = POPOTO_OK;
-    while (status == POPOTO_OK && (first < end || under_way > 0)) {
-        if (first < end && under_way < 2) {
-            last = 1 - last;
-            parts[last] = (fetching){ .of = it, .first = first, .count = least(end - first, size) };
-            post_part(&parts[last]);
-            first += parts[last].count;
-            size = least(2 * size, FETCH);
-            under_way++;
-            if (under_way < 2 && first < end)
-                continue;
-        }
-        fetching *oldest = &parts[under_way == 2 ? 1 - last : last];
-        status = popoto__db_collect(it->db, &oldest->way);
-        under_way--;
-        /* What nothing came of may be asked for once more, as of any read. */
-        if (status == POPOTO_DISCONNECTED && oldest->taken == 0) {
-            if (under_way > 0)
-                (void)popoto__db_collect(it->db, &parts[last].way);
-            under_way = 0;
-            status = fetch_part(oldest);
-            first = oldest->first + oldest->count;
-        }
-    }
-    while (under_way-- > 0)
-        (void)popoto__db_collect(it->db, &parts[last].way);
-    return status;
-}
-
 /* Fetch candidates first..first + count. */
 static popoto_status fetch(reading *it, size_t range, size_t first, size_t count) {
     it->gone_count = 0;
-    popoto_status status =
-        popoto__rows_expect(it->rows, count) ? POPOTO_OK : popoto__fail_memory(&it->db->why);
-    if (status == POPOTO_OK && count > 2 * FIRST_FETCH)
-        status = fetch_parts(it, first, count);
-    else if (status == POPOTO_OK)
-        status = fetch_part(&(fetching){ .of = it, .first = first, .count = count });
+    it->first = first;
+    popoto__buffer_clear(&it->db->request);
+    popoto__render_fetches(it->what.of, &it->what, it->names + first, count, &it->db->request);
+    if (!popoto__rows_expect(it->rows, count))
+        return popoto__fail_memory(&it->db->why);
+    popoto_status status = popoto__db_read_lists(it->db, count, take_field, take_record, it);
     if (status == POPOTO_OK)
         clear_gone(it, range);
     return status;
@@ -717,7 +653,7 @@ static popoto_status read_all(reading *it) {
         status = next_page(it, more);
         skip_names(it);
         while (status == POPOTO_OK && at < it->name_count && wanted(it) > 0) {
-            size_t count = least(wanted(it), it->name_count - at);
+            size_t count = least(least(wanted(it), it->name_count - at), FETCH);
             status = fetch(it, range, at, count);
             at += count;
         }

@@ -250,7 +250,7 @@ static void hand_over(receiver *it, const reply *answer) {
     popoto__arena_reset(&it->scratch);
 }
 
-progress popoto__receiver_take(receiver *it) {
+exchange_progress popoto__receiver_take(receiver *it) {
     for (;;) {
         void *answer = NULL;
         if (it->is_matching)
@@ -273,14 +273,14 @@ progress popoto__receiver_take(receiver *it) {
  * at a time, so that this rest is small. Where a reply is long its bytes come in one go. */
 #define MOUTHFUL ((size_t)2048)
 
-static progress feed_reader(receiver *it) {
+static exchange_progress feed_reader(receiver *it) {
     size_t size = it->filled - it->start;
     size_t pending = it->reader->len - it->reader->pos;
     size_t part = size < MOUTHFUL || pending >= MOUTHFUL ? size : MOUTHFUL;
     if (redisReaderFeed(it->reader, it->room + it->start, part) != REDIS_OK)
         return STARVED;
     it->at = it->start += part;
-    progress how = popoto__receiver_take(it);
+    exchange_progress how = popoto__receiver_take(it);
     /* Between two replies the reader has nothing. */
     it->in_reader =
         it->what->element == NULL || it->reader->ridx >= 0 || it->reader->len > it->reader->pos;
@@ -288,7 +288,7 @@ static progress feed_reader(receiver *it) {
 }
 
 /* How many of the bytes are as expected; where they are not, what was before is left to hiredis. */
-static progress match(receiver *it) {
+static exchange_progress match(receiver *it) {
     popoto_text expected = it->first->expected;
     size_t size = it->filled - it->start, left = expected.size - it->matched;
     size_t part = left < size ? left : size;
@@ -304,6 +304,7 @@ static progress match(receiver *it) {
         return GOING_ON;
     it->is_matching = false;
     it->handed = it->first->foreseen;
+    it->first->as_expected = true;
     return popoto__receiver_take(it);
 }
 
@@ -348,15 +349,19 @@ static piece read_number(const char **from, const char *end, size_t *out) {
 
 /* "$5\r\ntitle\r\n" or "$-1\r\n". */
 static piece read_string(const char **from, const char *end, const char **text, size_t *size) {
-    static const char null[] = "$-1\r\n";
+    static const char null[] = { '$', '-', '1', '\r', '\n' };
     const char *at = *from;
-    if (end - at < 5) /* as long as "$-1\r\n", and shorter than any other */
-        return at == end || *at == '$' ? PIECE_CUT : PIECE_OTHER;
+    size_t left = (size_t)(end - at);
+    if (left < 2)
+        return left == 0 || *at == '$' ? PIECE_CUT : PIECE_OTHER;
     if (at[1] == '-') {
+        size_t part = left < sizeof(null) ? left : sizeof(null);
         *text = NULL;
         *size = 0;
-        *from = at + sizeof(null) - 1;
-        return memcmp(at, null, sizeof(null) - 1) == 0 ? PIECE_WHOLE : PIECE_OTHER;
+        *from = at + part;
+        return memcmp(at, null, part) != 0 ? PIECE_OTHER
+               : part == sizeof(null)      ? PIECE_WHOLE
+                                           : PIECE_CUT;
     }
     if (*at++ != '$')
         return PIECE_OTHER;
@@ -397,9 +402,11 @@ static piece take_elements(receiver *it) {
     for (; place < count; place++) {
         const char *text;
         size_t size;
-        how = read_string(&at, end, &text, &size);
+        const char *next = at;
+        how = read_string(&next, end, &text, &size);
         if (how != PIECE_WHOLE)
             break;
+        at = next;
         if (it->status == POPOTO_OK)
             what->element(what->context, it->handed, place,
                           text != NULL ? REPLY_STRING : REPLY_NULL, text, size);
@@ -410,7 +417,7 @@ static piece take_elements(receiver *it) {
 }
 
 /* *cut: more bytes must come first. */
-static progress take_lists(receiver *it, bool *cut) {
+static exchange_progress take_lists(receiver *it, bool *cut) {
     while (it->handed < it->what->count) {
         piece how = it->at == it->start ? take_head(it) : PIECE_WHOLE;
         if (how == PIECE_WHOLE)
@@ -448,8 +455,8 @@ char *popoto__receiver_room(receiver *it, size_t *size) {
     return it->room + it->filled;
 }
 
-progress popoto__receiver_feed(receiver *it, size_t size) {
-    progress how = GOING_ON;
+exchange_progress popoto__receiver_feed(receiver *it, size_t size) {
+    exchange_progress how = GOING_ON;
     bool cut = false;
     it->filled += size;
     while (how == GOING_ON && it->start < it->filled && !cut)
@@ -472,7 +479,7 @@ popoto_status popoto__reply_parse(const exchange *what, const popoto_allocator *
     popoto__arena_init(&it.scratch, allocator);
     popoto__receiver_attach(&it, reader);
     popoto__receiver_begin(&it, what);
-    progress how = GOING_ON;
+    exchange_progress how = GOING_ON;
     for (size_t at = 0, room_size; at < size && how == GOING_ON;) {
         char *room = popoto__receiver_room(&it, &room_size);
         size_t part = step < size - at ? step : size - at;

@@ -60,6 +60,7 @@ typedef struct posted {
      * they come so, they are not handed over. */
     popoto_text expected;
     size_t foreseen;
+    bool as_expected; /* they came so */
     bool is_done;
     popoto_status status; /* as of popoto__link_exchange, once it is done */
     failure why;          /* its sentence */
@@ -80,7 +81,7 @@ bool popoto__reply_begins(const reply *answer, const char *beginning);
 /* ----- For link alone ------------------------------------------------------------------------- */
 
 /* How far an exchange got. */
-typedef enum progress {
+typedef enum exchange_progress {
     GOING_ON,
     COMPLETE,
     ENOUGH,  /* so far: see posted */
@@ -88,7 +89,7 @@ typedef enum progress {
     LATE,    /* the deadline passed */
     GARBLED, /* what came is not the protocol */
     STARVED, /* no memory for the reply */
-} progress;
+} exchange_progress;
 
 /* Turns bytes into replies and hands these to the handler of an exchange. */
 typedef struct receiver {
@@ -118,9 +119,9 @@ void popoto__receiver_free(receiver *it);
 /* Where the next bytes may go, at least one; NULL: no memory. */
 char *popoto__receiver_room(receiver *it, size_t *size);
 /* So many bytes have come there. COMPLETE: and with them the last reply. */
-progress popoto__receiver_feed(receiver *it, size_t size);
+exchange_progress popoto__receiver_feed(receiver *it, size_t size);
 /* The same where the reader has fetched them itself. */
-progress popoto__receiver_take(receiver *it);
+exchange_progress popoto__receiver_take(receiver *it);
 
 /* The status that the text of an error means. */
 popoto_status popoto__reply_status(const char *text);

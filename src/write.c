@@ -2,6 +2,7 @@
  * what the object then remembers. A write that the server refuses is planned again from what it found
  * there; see plan. Never builds a key or a command. */
 #include "commit.h"
+#include "fresh.h"
 #include "tenant.h"
 
 #include <stdio.h>
@@ -20,6 +21,7 @@ typedef struct item {
     void *object;
     popoto_value *values;
     popoto_id *generated; /* by field; NULL: none */
+    size_t place;         /* in the group, where it is grouped */
 } item;
 
 /* Random bytes of the kernel's, as many at a time as it gives for one call. They live no longer than the
@@ -35,10 +37,12 @@ typedef struct batch {
     const model *of;
     void *const *objects;
     item *items;
+    popoto_id *ids; /* by item and field; empty: none was generated */
     bool has_memory;
     const bool *named;
     const bool *pinned; /* the fields that scopes name */
     bool if_unchanged;
+    fresh_group group; /* what goes as one transaction */
     entropy random;
 } batch;
 
@@ -90,19 +94,22 @@ static void generate_ulid(batch *it, popoto_id *id) {
     id->text[26] = '\0';
 }
 
+#define SIXTEEN(d) \
+    d "0" d "1" d "2" d "3" d "4" d "5" d "6" d "7" d "8" d "9" d "a" d "b" d "c" d "d" d "e" d "f"
+
 static void generate_uuid4(batch *it, popoto_id *id) {
-    static const char digits[] = "0123456789abcdef";
+    static const char digits[] = SIXTEEN("0") SIXTEEN("1") SIXTEEN("2") SIXTEEN("3") SIXTEEN("4")
+        SIXTEEN("5") SIXTEEN("6") SIXTEEN("7") SIXTEEN("8") SIXTEEN("9") SIXTEEN("a") SIXTEEN("b")
+            SIXTEEN("c") SIXTEEN("d") SIXTEEN("e") SIXTEEN("f");
     uuid_t random;
     random_uuid(it, random);
-    for (size_t i = 0; i < sizeof random; i++) {
-        id->text[2 * i] = digits[random[i] >> 4];
-        id->text[2 * i + 1] = digits[random[i] & 15];
-    }
+    for (size_t i = 0; i < sizeof random; i++)
+        memcpy(id->text + 2 * i, digits + (size_t)2 * random[i], 2);
     id->text[32] = '\0';
 }
 
 /* An empty AUTO_KEY gets its value here; the object, only when the record is stored. */
-static popoto_status generate_keys(batch *it, item *one) {
+static void generate_keys(batch *it, item *one) {
     for (size_t i = 0; i < it->of->field_count; i++) {
         const field *about = &it->of->fields[i];
         popoto_value *value = &one->values[i];
@@ -111,15 +118,11 @@ static popoto_status generate_keys(batch *it, item *one) {
               (value->type == POPOTO_TEXT && value->as.text.size == 0)))
             continue;
         if (one->generated == NULL)
-            one->generated =
-                popoto__arena_zeroed(&it->db->scratch, it->of->field_count, sizeof *one->generated);
-        if (one->generated == NULL)
-            return popoto__fail_memory(&it->db->why);
-        (about->declared->generate == POPOTO_ULID ? generate_ulid
-                                                  : generate_uuid4)(it, &one->generated[i]);
-        *value = popoto_of_id(&one->generated[i]);
+            one->generated = it->ids + (size_t)(one - it->items) * it->of->field_count;
+        bool is_ulid = about->declared->generate == POPOTO_ULID;
+        (is_ulid ? generate_ulid : generate_uuid4)(it, &one->generated[i]);
+        *value = popoto_of_sized_text((popoto_text){ one->generated[i].text, is_ulid ? 26 : 32 });
     }
-    return POPOTO_OK;
 }
 
 /* Defaults where a new record has null, the initial confidence where it has none, and every value in
@@ -173,13 +176,13 @@ static popoto_status choose_kind(batch *it, item *one, write_kind asked) {
         status = check_whole(it, header);
     if (asked == WRITE_CREATE) {
         if (status == POPOTO_OK)
-            status = generate_keys(it, one);
+            generate_keys(it, one);
         if (status == POPOTO_OK && one->generated != NULL && !it->of->has_unique_key)
             one->write.kind = WRITE_FRESH;
         return status;
     }
     if (status == POPOTO_OK && asked == WRITE_STORE)
-        status = generate_keys(it, one);
+        generate_keys(it, one);
     if (status == POPOTO_OK)
         status =
             popoto__key_of_values(it->of, one->values, &it->db->scratch, &current, &it->db->why);
@@ -227,10 +230,7 @@ static popoto_status prepare(batch *it, item *one, write_kind asked) {
     one->write.memory = &it->db->scratch;
     one->write.named = it->named;
     one->write.pinned = it->pinned;
-    one->values = popoto__arena_zeroed(&it->db->scratch, it->of->field_count, sizeof *one->values);
     one->write.values = one->values;
-    if (one->values == NULL)
-        return popoto__fail_memory(&it->db->why);
     popoto_status status = popoto__db_values(it->db, it->of, one->object, one->values);
     if (status == POPOTO_OK)
         status = choose_kind(it, one, asked);
@@ -258,6 +258,46 @@ static popoto_status plan_item(commit_batch *run, commit *one) {
     one->is_transaction = it->write.kind == WRITE_FRESH;
     return status == POPOTO_OK ? popoto__plan_write(&it->write, &one->planned, &run->db->why)
                                : status;
+}
+
+/* A cluster's tenants may be on several nodes, and one alone is not worth telling apart. */
+static size_t render_group(commit_batch *run, popoto_text *expected) {
+    batch *it = (batch *)run;
+    size_t most = 0;
+    for (size_t i = 0; i < run->count; i++)
+        most += it->items[i].write.kind == WRITE_FRESH && it->items[i].done.state == COMMIT_PLANNED;
+    if (most == 0 || popoto__db_is_cluster(it->db))
+        return 0;
+    buffer *out = &it->db->request;
+    size_t size = out->size;
+    bool begun = popoto__fresh_begin(&it->group, it->of, most, &it->db->scratch, out);
+    for (size_t i = 0; begun && i < run->count; i++) {
+        item *one = &it->items[i];
+        size_t place = it->group.count;
+        if (one->write.kind != WRITE_FRESH || one->done.state != COMMIT_PLANNED ||
+            !popoto__fresh_add(&it->group, &one->write))
+            continue;
+        one->place = place;
+        one->done.state = COMMIT_SENT;
+        one->done.is_grouped = true;
+    }
+    size_t replies = begun ? popoto__fresh_end(&it->group, expected) : 0;
+    if (replies > 0 && !out->failed)
+        return replies;
+    /* No memory: each is tried by itself, and says so. */
+    out->size = size;
+    out->failed = false;
+    *expected = (popoto_text){ NULL, 0 };
+    for (size_t i = 0; i < run->count; i++)
+        if (it->items[i].done.is_grouped) {
+            it->items[i].done.is_grouped = false;
+            it->items[i].done.state = COMMIT_PLANNED;
+        }
+    return 0;
+}
+
+static bool concerns(const commit_batch *run, const commit *one, size_t index) {
+    return popoto__fresh_concerns(&((const batch *)run)->group, index, ((const item *)one)->place);
 }
 
 static size_t render_undo(commit_batch *run, commit *one) {
@@ -304,7 +344,11 @@ static popoto_status remember(batch *it, item *one) {
         return POPOTO_OK;
     }
     popoto_text key = one->write.place.key;
-    uint64_t content = content_of(one, it->of, &whole);
+    uint64_t content = 0;
+    if (one->done.is_grouped)
+        content = popoto__fresh_content(&it->group, one->place), whole = true;
+    else
+        content = content_of(one, it->of, &whole);
     uint64_t digest = popoto__digest(key.data, key.size);
     popoto_status status = set_generated(it, one);
     if (status != POPOTO_OK)
@@ -397,8 +441,15 @@ static popoto_status begin_batch(batch *it, void *const *objects, size_t count, 
     popoto_db *db = it->db;
     popoto__arena_reset(&db->scratch);
     it->objects = objects;
-    it->items = popoto__arena_zeroed(&db->scratch, count, sizeof *it->items);
-    it->has_memory = it->items != NULL && popoto__scope_pins(db, it->of, &it->pinned);
+    size_t fields = it->of->field_count;
+    it->items = popoto__arena_allocate(&db->scratch, count * sizeof *it->items);
+    popoto_value *values = popoto__arena_allocate(&db->scratch, count * fields * sizeof *values);
+    it->ids = NULL;
+    if (it->of->has_auto_key)
+        it->ids = popoto__arena_allocate(&db->scratch, count * fields * sizeof *it->ids);
+    it->has_memory = it->items != NULL && values != NULL &&
+                     (it->ids != NULL || !it->of->has_auto_key) &&
+                     popoto__scope_pins(db, it->of, &it->pinned);
     it->run = (commit_batch){
         .db = db,
         .items = it->items,
@@ -408,14 +459,25 @@ static popoto_status begin_batch(batch *it, void *const *objects, size_t count, 
         .doing = asked == WRITE_DELETE ? "deleting a record" : "storing a record",
         .plan = plan_item,
         .undo = render_undo,
+        .render_group = asked == WRITE_DELETE ? NULL : render_group,
+        .concerns = concerns,
     };
+    const record_write *last = NULL;
     for (size_t i = 0; it->has_memory && i < count; i++) {
-        it->items[i].object = objects[i];
-        popoto_status status = prepare(it, &it->items[i], asked);
+        item *one = &it->items[i];
+        memset(one, 0, it->run.stride); /* by the library's function, whose steps are larger */
+        one->object = objects[i];
+        one->values = values + i * fields;
+        for (size_t k = 0; it->ids != NULL && k < fields; k++)
+            it->ids[i * fields + k].text[0] = '\0';
+        one->write.last = last;
+        popoto_status status = prepare(it, one, asked);
         if (status == POPOTO_OK && it->if_unchanged)
             status = check_unchanged(it);
         if (status != POPOTO_OK)
-            popoto__commit_settle(&it->run, &it->items[i].done, status);
+            popoto__commit_settle(&it->run, &one->done, status);
+        else
+            last = &one->write;
     }
     return it->has_memory ? popoto__commit_begin(&it->run) : POPOTO_OK;
 }

@@ -106,6 +106,55 @@ static void test_fresh_records_and_chosen_keys_mix(void **state) {
     server_flush(s);
 }
 
+/* New records go together in one transaction; where one index of some is foreign, the others are stored. */
+static void test_a_foreign_index_concerns_its_records_alone(void **state) {
+    static const char *const keys[] = { "$KeyF:Episode:project_id:a", "$SortedF:Episode:score:a" };
+    server *s = *state;
+    popoto_db *db = popoto_open(server_url(s), NULL);
+    static episode all[MANY];
+    void *each[MANY];
+    for (size_t k = 0; k < 2; k++) {
+        server_command(s, "SET %s foreign", keys[k]);
+        for (int i = 0; i < MANY; i++) {
+            all[i] = (episode){ .project_id = i % 5 == 0 ? "a" : i % 2 ? "b" : "c", .score = i };
+            each[i] = &all[i];
+        }
+        assert_fails(POPOTO_CORRUPT, "WRONGTYPE", db,
+                     popoto_create_many(db, &Episode, each, MANY, statuses));
+        for (int i = 0; i < MANY; i++) {
+            assert_int_equal(i % 5 == 0 ? POPOTO_CORRUPT : POPOTO_OK, statuses[i]);
+            assert_int_equal(i % 5 == 0, all[i].episode_id.text[0] == '\0');
+        }
+        assert_int_equal(MANY - MANY / 5, record_count(s, &Episode));
+        assert_string_equal("foreign", server_command(s, "GET %s", keys[k]));
+        server_command(s, "DEL %s", keys[k]);
+        assert_indexes_match(s, &Episode);
+        server_flush(s);
+    }
+    popoto_close(db);
+}
+
+/* The second time it has a key, whether it was met in the same part of the work or in the one before. */
+static void test_an_object_given_again_is_not_stored_twice(void **state) {
+    server *s = *state;
+    popoto_db *db = popoto_open(server_url(s), NULL);
+    static episode all[MANY];
+    void *each[MANY];
+    for (int i = 0; i < MANY; i++) {
+        all[i] = (episode){ .project_id = "a", .score = i };
+        each[i] = &all[i];
+    }
+    each[300] = &all[100];
+    assert_status(POPOTO_EXISTS, db, popoto_create_many(db, &Episode, each, MANY, statuses));
+    assert_all(POPOTO_OK, 0, 300);
+    assert_all(POPOTO_EXISTS, 300, 301);
+    assert_all(POPOTO_OK, 301, MANY);
+    assert_int_equal(MANY - 1, record_count(s, &Episode));
+    assert_indexes_match(s, &Episode);
+    popoto_close(db);
+    server_flush(s);
+}
+
 static double now(void) {
     struct timespec time;
     clock_gettime(CLOCK_MONOTONIC, &time);
@@ -160,6 +209,8 @@ int main(void) {
         server_test(test_hundreds_are_created_saved_and_deleted),
         server_test(test_each_object_has_its_own_outcome),
         server_test(test_fresh_records_and_chosen_keys_mix),
+        server_test(test_a_foreign_index_concerns_its_records_alone),
+        server_test(test_an_object_given_again_is_not_stored_twice),
         server_test(test_a_stopped_server_costs_one_deadline),
         server_test(test_bulk_calls_without_a_model_or_objects_say_so),
     };

@@ -874,6 +874,114 @@ static void test_a_slow_handler_uses_up_no_deadline(void **state) {
     client_close(&c);
 }
 
+/* ----- posted exchanges ----------------------------------------------------------------------- */
+
+static popoto_status keep_on(void *context, size_t index, const reply *answer) {
+    (void)index;
+    note(context, answer);
+    return POPOTO_OK;
+}
+
+static posted post_of(client *it, size_t count, const char *expected, size_t foreseen) {
+    return (posted){ .what = { .request = &it->request,
+                               .count = count,
+                               .writes = true,
+                               .handle = keep_on,
+                               .context = it },
+                     .expected = { expected, strlen(expected) },
+                     .foreseen = foreseen };
+}
+
+static void post(client *it, posted *one) {
+    popoto__link_post(it->link, one);
+    popoto__buffer_clear(&it->request);
+}
+
+static void test_posted_exchanges_are_answered_in_their_order(void **state) {
+    server *s = *state;
+    client c;
+    client_open(&c, server_socket(s), 2000);
+    for (int round = 0; round < 50; round++) {
+        c.seen[0] = '\0';
+        add(&c, "ECHO a");
+        add(&c, "ECHO b");
+        posted first = post_of(&c, 2, "", 0);
+        post(&c, &first);
+        add(&c, "ECHO c");
+        posted second = post_of(&c, 1, "", 0);
+        post(&c, &second);
+        assert_ok(popoto__link_collect(c.link, &first, &c.why), &c);
+        assert_true(first.is_done && strncmp("$a\n$b\n", c.seen, 6) == 0);
+        assert_ok(popoto__link_collect(c.link, &second, &c.why), &c);
+        assert_string_equal("$a\n$b\n$c\n", c.seen);
+    }
+    /* An ordinary exchange waits for those before it. */
+    c.seen[0] = '\0';
+    add(&c, "ECHO a");
+    posted first = post_of(&c, 1, "", 0);
+    post(&c, &first);
+    add(&c, "ECHO b");
+    exchange what = { .request = &c.request, .count = 1, .writes = true };
+    assert_ok(popoto__link_exchange(c.link, &what, &c.why), &c);
+    assert_true(first.is_done && first.status == POPOTO_OK);
+    assert_string_equal("$a\n", c.seen);
+    client_close(&c);
+}
+
+static void test_replies_that_were_expected_are_not_handed_over(void **state) {
+    static const struct {
+        const char *expected;
+        size_t handed;
+        bool as_expected;
+    } cases[] = {
+        { "+PONG\r\n$1\r\na\r\n", 1, true },
+        { "+PONG\r\n$1\r\nb\r\n", 3, false },
+        { "+PING\r\n$1\r\na\r\n", 3, false },
+        { "+PONG\r\n$2\r\nab\r\n", 3, false },
+        { "", 3, false },
+    };
+    server *s = *state;
+    client c;
+    client_open(&c, server_socket(s), 2000);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        sizes got = { 0 };
+        add(&c, "PING");
+        add(&c, "ECHO a");
+        add(&c, "PING");
+        posted one = post_of(&c, 3, cases[i].expected, 2);
+        one.what.handle = measure;
+        one.what.context = &got;
+        post(&c, &one);
+        assert_ok(popoto__link_collect(c.link, &one, &c.why), &c);
+        assert_int_equal(cases[i].handed, got.count);
+        assert_int_equal(cases[i].as_expected, one.as_expected);
+    }
+    assert_ok(run_one(&c, "ECHO next", false), &c);
+    client_close(&c);
+}
+
+static void test_what_was_posted_is_lost_with_the_connection(void **state) {
+    server *s = *state;
+    client c;
+    client_open(&c, server_socket(s), 300);
+    assert_ok(run_one(&c, "PING", true), &c);
+    server_freeze(s);
+    add(&c, "PING");
+    posted first = post_of(&c, 1, "+PONG\r\n", 1), second = first;
+    post(&c, &first);
+    add(&c, "PING");
+    post(&c, &second);
+    double start = seconds();
+    assert_int_equal(POPOTO_UNKNOWN_OUTCOME, popoto__link_collect(c.link, &first, &c.why));
+    assert_int_equal(POPOTO_UNKNOWN_OUTCOME, popoto__link_collect(c.link, &second, &c.why));
+    assert_true(seconds() - start < 0.5); /* one deadline for both */
+    assert_false(first.as_expected || second.as_expected);
+    server_thaw(s);
+    assert_ok(run_one(&c, "ECHO next", false), &c);
+    assert_string_equal("$next\n", c.seen);
+    client_close(&c);
+}
+
 /* ----- loading -------------------------------------------------------------------------------- */
 
 static void test_loading_is_waited_for_up_to_the_deadline(void **state) {
@@ -1337,6 +1445,9 @@ static void test_out_of_memory_is_a_status(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
+        server_test(test_posted_exchanges_are_answered_in_their_order),
+        server_test(test_replies_that_were_expected_are_not_handed_over),
+        server_test(test_what_was_posted_is_lost_with_the_connection),
         server_test(test_every_kind_of_reply),
         server_test(test_any_bytes_are_an_argument),
         server_test(test_numbers_are_written_in_full),

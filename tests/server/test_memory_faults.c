@@ -90,6 +90,30 @@ static popoto_status create_many(trial *it) {
     return status;
 }
 
+/* More than one part, so that two are under way at a time. */
+static popoto_status create_many_fresh(trial *it) {
+    enum {
+        COUNT = 260
+    };
+    static episode objects[COUNT];
+    static popoto_status statuses[COUNT];
+    void *each[COUNT];
+    popoto_status first = POPOTO_OK;
+    for (int i = 0; i < COUNT; i++) {
+        objects[i] = (episode){ .project_id = i % 2 ? "a" : "b", .score = i };
+        each[i] = &objects[i];
+    }
+    popoto_status status = popoto_create_many(it->db, &Episode, each, COUNT, statuses);
+    for (int i = 0; i < COUNT; i++) {
+        bool is_told = statuses[i] == POPOTO_OK || statuses[i] == POPOTO_UNKNOWN_OUTCOME;
+        assert_true(is_told || statuses[i] == POPOTO_NO_MEMORY);
+        assert_true(is_told == (objects[i].episode_id.text[0] != '\0'));
+        first = first == POPOTO_OK ? statuses[i] : first;
+    }
+    assert_int_equal(first, status);
+    return status == POPOTO_UNKNOWN_OUTCOME ? POPOTO_NO_MEMORY : status;
+}
+
 static popoto_status load(trial *it) {
     popoto_rows *rows = (void *)1;
     popoto_status status = popoto_load(it->db, &Trade, &it->object, &rows);
@@ -210,6 +234,7 @@ static const struct {
     { "delete", delete, true },
     { "create a record with a generated key", create_fresh_record, true },
     { "create many", create_many, true },
+    { "create many with generated keys", create_many_fresh, true },
     { "load", load, false },
     { "query and sort", query_sorted, false },
     { "query records and set one", query_records, false },
@@ -265,7 +290,9 @@ static void run_out_of_memory(server *s, size_t which) {
                      popoto_status_name(it.status), popoto_error(it.db));
         assert_indexes_match(s, &Trade);
         assert_indexes_match(s, &Note);
-        bool is_create_many = attempts[which].run == create_many;
+        assert_indexes_match(s, &Episode);
+        bool is_create_many =
+            attempts[which].run == create_many || attempts[which].run == create_many_fresh;
         if (it.status != POPOTO_OK && attempts[which].writes && !is_create_many &&
             attempts[which].run != create_fresh_record)
             assert_string_equal(before, server_dump(s));

@@ -1,5 +1,6 @@
 /* Reading: whatever is asked, by whichever index, the answer is what a plain loop over the same records
  * gives. Random queries against a model of two hundred records kept in an array. */
+#include "failing_allocator.h"
 #include "index_checker.h"
 #include "server.h"
 #include "test_models.h"
@@ -499,8 +500,117 @@ static void test_a_range_of_about_a_page_comes_whole_and_in_order(void **state) 
     server_flush(s);
 }
 
+/* ----- two indexes that would do ---------------------------------------------------------------- */
+
+/* Tag i has amounts[i] records of 1,000, spread over all scores. What is asked to choose between the set and
+ * the range brings names along, and these may be all of either, some, or none. */
+static const size_t amounts[] = { 0, 1, 15, 16, 17, 32, 33, 64, 150, 672 };
+#define AMOUNTS (sizeof(amounts) / sizeof(*amounts))
+#define CHOICES 1000
+
+static thing choices[CHOICES];
+
+static void make_choices(popoto_db *db) {
+    static const char *const choice_tags[AMOUNTS] = { "0", "1", "2", "3", "4",
+                                                      "5", "6", "7", "8", "9" };
+    void *pointers[CHOICES];
+    size_t left[AMOUNTS], tag = 0;
+    memcpy(left, amounts, sizeof left);
+    for (size_t i = 0; i < CHOICES; i++) {
+        do
+            tag = (tag + 1) % AMOUNTS;
+        while (left[tag] == 0);
+        left[tag]--;
+        choices[i] = (thing){ .tag = choice_tags[tag],
+                              .id = (int64_t)i,
+                              .score = (double)(i * 7 % CHOICES),
+                              .day = { 2020, 1, 1 } };
+        pointers[i] = &choices[i];
+    }
+    assert_int_equal(POPOTO_OK, popoto_create_many(db, &Thing, pointers, CHOICES, NULL));
+}
+
+static popoto_status ask_choice(popoto_db *db, const char *tag, double low, double high,
+                                const char *order, size_t limit, popoto_rows **rows) {
+    return popoto_query(
+        db,
+        &(popoto_query_desc){
+            .model = &Thing,
+            .where = { POPOTO_IS("tag", tag), POPOTO_IS("score__between", POPOTO_LIST(low, high)) },
+            .order_by = order,
+            .limit = limit,
+        },
+        rows);
+}
+
+static void check_choice(popoto_db *db, size_t which, double low, double high, const char *order,
+                         size_t limit) {
+    char tag[2] = { (char)('0' + which), '\0' };
+    popoto_rows *rows;
+    size_t expected = 0;
+    double last = order != NULL && order[0] == '-' ? high : low;
+    for (size_t i = 0; i < CHOICES; i++)
+        expected +=
+            choices[i].tag[0] == tag[0] && choices[i].score >= low && choices[i].score <= high;
+    if (limit > 0 && limit < expected)
+        expected = limit;
+    assert_int_equal(POPOTO_OK, ask_choice(db, tag, low, high, order, limit, &rows));
+    assert_int_equal(expected, popoto_rows_count(rows));
+    for (size_t i = 0; i < expected; i++) {
+        const thing *one = popoto_rows_at(rows, i);
+        assert_string_equal(tag, one->tag);
+        assert_true(one->score >= low && one->score <= high);
+        for (size_t k = 0; k < i; k++)
+            assert_int_not_equal(one->id, ((const thing *)popoto_rows_at(rows, k))->id);
+        if (order == NULL)
+            continue;
+        assert_true(order[0] == '-' ? one->score <= last : one->score >= last);
+        last = one->score;
+    }
+    popoto_rows_free(rows);
+}
+
+static void test_what_comes_with_the_sizes_is_as_good(void **state) {
+    static const double widths[] = { 0, 5, 62, 63, 64, 200, CHOICES };
+    static const char *const orders[] = { NULL, "score", "-score" };
+    static const size_t limits[] = { 0, 1, 20 };
+    server *s = *state;
+    popoto_db *db = popoto_open(server_url(s), NULL);
+    make_choices(db);
+    for (size_t tag = 0; tag < AMOUNTS; tag++)
+        for (size_t i = 0; i < sizeof widths / sizeof *widths; i++)
+            for (size_t o = 0; o < 3; o++)
+                for (size_t l = 0; l < 3; l++)
+                    check_choice(db, tag, 100, 100 + widths[i], orders[o], limits[l]);
+    popoto_close(db);
+    for (size_t n = 1;; n++) { /* without memory for one thing or the other */
+        failing_allocator memory;
+        popoto_rows *rows = NULL;
+        failing_allocator_init(&memory, n);
+        db = popoto_open(server_url(s), &(popoto_options){ .allocator = memory.allocator });
+        bool open = db != NULL && popoto_error_status(db) == POPOTO_OK;
+        popoto_status status =
+            open ? ask_choice(db, "2", 0, CHOICES, NULL, 0, &rows) : POPOTO_NO_MEMORY;
+        popoto_rows_free(rows);
+        rows = NULL;
+        if (open && status == POPOTO_OK)
+            status = ask_choice(db, "9", 100, 120, "score", 0, &rows) == POPOTO_OK
+                         ? status
+                         : POPOTO_NO_MEMORY;
+        popoto_close(db);
+        popoto_rows_free(rows);
+        assert_int_equal(0, memory.live_blocks);
+        /* Names for which there was no room are asked for again. */
+        assert_true(status == POPOTO_OK || (memory.failed && status == POPOTO_NO_MEMORY));
+        if (!memory.failed)
+            break;
+    }
+    server_flush(s);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        server_test(test_what_comes_with_the_sizes_is_as_good),
         server_test(test_a_range_of_about_a_page_comes_whole_and_in_order),
         server_test(test_ties_behind_an_offset_do_not_stop_a_query),
         server_test(test_every_query_answers_what_a_loop_over_the_records_does),

@@ -141,6 +141,51 @@ static void run_call(lab *it, const call *what, readiness how, dice *chance) {
     free(after);
 }
 
+/* ----- Several parts under way ------------------------------------------------------------------ */
+
+#define PARTS_COUNT 600 /* more than two pipelines */
+
+/* What was acknowledged is there, what is known not to have happened is not, and the indexes are right. */
+static void run_parts(lab *it, direction which, size_t byte, size_t *bytes) {
+    static memo all[PARTS_COUNT];
+    static popoto_status statuses[PARTS_COUNT];
+    void *each[PARTS_COUNT];
+    size_t wrong = 0;
+    server_flush(it->server);
+    for (size_t i = 0; i < PARTS_COUNT; i++) {
+        all[i] =
+            (memo){ .tenant = i % 3 ? "t0" : "t1", .room = "r0", .score = (double)i, .trust = 0.5 };
+        each[i] = &all[i];
+    }
+    proxy_arm(it->between, which, byte);
+    popoto_create_many(it->db, &Memo, each, PARTS_COUNT, statuses);
+    *bytes = proxy_bytes(it->between, which);
+    it->cuts += proxy_disarm(it->between);
+    it->rounds++;
+    for (size_t i = 0; i < PARTS_COUNT; i++) {
+        char key[128], value[64];
+        snprintf(key, sizeof key, "Memo:%s:%s", all[i].tenant, all[i].id.text);
+        bool there =
+            all[i].id.text[0] != '\0' && raw_field(it->raw, key, "room", value, sizeof value);
+        wrong += statuses[i] != POPOTO_UNKNOWN_OUTCOME && there != (statuses[i] == POPOTO_OK);
+        it->unknown += statuses[i] == POPOTO_UNKNOWN_OUTCOME;
+        it->after += there;
+        it->before += !there;
+    }
+    stress_check(wrong == 0 && check_indexes(it->raw, checked, CHECKED, NULL) == 0,
+                 "%d records in parts, cut after byte %zu of the %s: %zu statuses are not true",
+                 PARTS_COUNT, byte, which == TO_SERVER ? "request" : "reply", wrong);
+}
+
+static void cut_parts(lab *it, dice *chance) {
+    for (int which = 0; which < 2; which++) {
+        size_t all, ignored;
+        run_parts(it, (direction)which, SIZE_MAX, &all);
+        for (long i = stress_amount(150, 12); i > 0; i--)
+            run_parts(it, (direction)which, dice_below(chance, (unsigned)all), &ignored);
+    }
+}
+
 int main(int argc, char **argv) {
     lab it = { 0 };
     stress_begin(argc, argv, "cut connections");
@@ -154,6 +199,7 @@ int main(int argc, char **argv) {
             /* An object whose key was changed is known to its own db alone. */
             if (how != DB_OPENED || !calls[i].needs_own_db)
                 run_call(&it, &calls[i], (readiness)how, &chance);
+    cut_parts(&it, &chance);
     stress_say(
         "%zu kinds of calls, %zu rounds, %zu cuts: %zu times the state before, %zu times the one "
         "after, %zu unknown outcomes",
