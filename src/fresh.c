@@ -206,11 +206,14 @@ static char *put_argument(char *at, popoto_text text) {
     return put_end(put(put_head(at, '$', text.size), text.data, text.size));
 }
 
+#define NOT_STORED SIZE_MAX
+
 /* The fields that are stored, with the room for each value, or 0 where it is encoded already. False: one cannot be
  * stored, or there is no memory. */
 static bool measure(const fresh_group *it, record_write *write, bool all, size_t *rooms,
                     size_t *count, size_t *size) {
     for (size_t i = 0; i < it->of->field_count; i++) {
+        rooms[i] = NOT_STORED;
         if (!all && !popoto__write_stores(write, i))
             continue;
         size_t room = popoto__codec_scalar_size(&write->values[i]);
@@ -247,7 +250,7 @@ static bool render_record(fresh_group *it, record_write *write, fresh_record *re
     record->content = 0;
     for (size_t i = 0; i < it->of->field_count; i++) {
         const field *about = &it->of->fields[i];
-        if (!all && !popoto__write_stores(write, i))
+        if (rooms[i] == NOT_STORED)
             continue;
         popoto_text value = write->encoded[i];
         at = put(at, about->argument.data, about->argument.size);
@@ -257,9 +260,9 @@ static bool render_record(fresh_group *it, record_write *write, fresh_record *re
         else
             value.size = popoto__codec_write_scalar(at, &write->values[i]);
         value.data = at;
+        at = put_end(at + value.size);
         if (all)
             record->content += popoto__content_digest(i, value);
-        at = put_end(at + value.size);
     }
     if (it->expiry.data != NULL) {
         at = put(at, expire, sizeof expire - 1);
