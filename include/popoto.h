@@ -640,6 +640,13 @@ POPOTO_API popoto_status popoto_delete_many(popoto_db *db, const popoto_model *m
 POPOTO_API popoto_status popoto_key(popoto_db *db, const popoto_model *model, const void *object,
                                     popoto_text *key);
 
+/* Let db know under which key an object's record is stored, as popoto_key gave it before the object's key
+ * members were changed: the next call on db that saves or deletes the object finds the record by it. For
+ * objects that another db loaded or saved, as bindings with several connections have them.
+ * POPOTO_BAD_ARGUMENT: the object was not saved under this key. */
+POPOTO_API popoto_status popoto_remember(popoto_db *db, const popoto_model *model, void *object,
+                                         popoto_text key);
+
 /* ===== 7. Queries ============================================================================ */
 
 /* A condition: "field" or "field__lookup", and the value to compare with.
