@@ -33,7 +33,7 @@ static void *identity_of(core_record *it, core_call *call) {
 
 static void fail(core_call *call, popoto_status status, PyObject *dict) {
     if (status == POPOTO_NOT_FOUND)
-        core_raise(call->state, call->state->not_saved, call->schema, NULL, NULL, status,
+        core_raise(call->state->not_saved, call->schema, NULL, NULL, status,
                    popoto_error(call->db));
     else
         core_call_fail(call, status, false, dict);

@@ -102,9 +102,9 @@ void core_call_end(core_call *it);
 /* Set the exception for the status that the call's last use of its db returned. `dict` is the object's
  * attributes, where the call was about one. Always returns NULL. */
 PyObject *core_call_fail(core_call *it, popoto_status status, bool asks, PyObject *dict);
-/* The same, of any class and with any text. */
-void core_raise(core_state *state, PyObject *class, core_schema *schema, core_field *field,
-                PyObject *value, popoto_status status, const char *text);
+/* The same, of any class and with any text. `field` is a name; it and `value` may be NULL. */
+void core_raise(PyObject *class, core_schema *schema, PyObject *field, PyObject *value,
+                popoto_status status, const char *text);
 
 PyObject *core_configure(PyObject *module, PyObject *arguments);
 PyObject *core_close(PyObject *module, PyObject *unused);
@@ -125,7 +125,7 @@ struct core_field {
     size_t offset; /* in the struct */
     core_fallback how;
     PyObject *fallback; /* the default, or what gives it */
-    Py_ssize_t max_length; /* characters; -1: any */
+    Py_ssize_t max_length; /* characters; -1: any. Of a generated key: exactly so many */
     bool null;
     bool is_key;
     bool identifies; /* part of the key or of a partition */
@@ -166,7 +166,7 @@ struct core_record {
     popoto_object header;
     PyObject **saved; /* what the key fields held when it was saved or loaded; NULL: never was */
     PyObject *few[FEW_KEYS];
-    bool must_be_new; /* the next save is a create */
+    bool must_be_new; /* the next save must not replace another record */
 };
 
 PyTypeObject *core_record_make_type(void);
@@ -187,7 +187,6 @@ extern PyMethodDef core_record_operations[]; /* operations.c */
 
 /* ----- operations.c, query.c, confidence.c: what schemas do ---------------------------------------- */
 
-PyObject *core_schema_create_many(PyObject *self, PyObject *records);
 PyObject *core_schema_save_many(PyObject *self, PyObject *records);
 PyObject *core_schema_delete_many(PyObject *self, PyObject *records);
 PyObject *core_record_save(PyObject *self, PyObject *arguments);
@@ -201,7 +200,7 @@ PyObject *core_schema_load_keys(PyObject *self, PyObject *arguments);
 PyObject *core_schema_stream(PyObject *self, PyObject *arguments);
 PyObject *core_schema_tenants(PyObject *self, PyObject *unused);
 PyTypeObject *core_stream_make_type(void);
-/* {"a": 1, "b__gte": 2} -> filters, in the call's memory. */
+/* {"a": 1, "b__gte": 2} -> filters, in the call's memory. Wrong ones are exceptions with field and value. */
 bool core_filters_from(core_call *call, PyObject *given, popoto_filter **filters, size_t *count);
 
 PyObject *core_record_confidence_update(PyObject *self, PyObject *arguments);

@@ -116,7 +116,7 @@ PyObject *core_record_key(PyObject *self, PyObject *unused) {
 
 /* ----- Many ------------------------------------------------------------------------------------------------ */
 
-typedef enum many { MANY_CREATE, MANY_SAVE, MANY_DELETE } many;
+typedef enum many { MANY_SAVE, MANY_DELETE } many;
 
 typedef struct crowd {
     core_call call;
@@ -193,10 +193,8 @@ static PyObject *with_many(PyObject *self, PyObject *records, many what) {
     popoto_status status = POPOTO_OK;
     if (ok && it.count > 0) {
         Py_BEGIN_ALLOW_THREADS
-        status = (what == MANY_CREATE ? popoto_create_many
-                  : what == MANY_SAVE ? popoto_save_many
-                                      : popoto_delete_many)(it.call.db, schema->model, it.objects,
-                                                            it.count, it.statuses);
+        status = (what == MANY_SAVE ? popoto_save_many : popoto_delete_many)(
+            it.call.db, schema->model, it.objects, it.count, it.statuses);
         Py_END_ALLOW_THREADS
     }
     ok = ok && learn(&it, what, &done, &failed);
@@ -211,10 +209,6 @@ static PyObject *with_many(PyObject *self, PyObject *records, many what) {
     core_call_end(&it.call);
     Py_DECREF(it.records);
     return ok ? PyLong_FromSize_t(it.count == 0 ? 0 : done) : NULL;
-}
-
-PyObject *core_schema_create_many(PyObject *self, PyObject *records) {
-    return with_many(self, records, MANY_CREATE);
 }
 
 PyObject *core_schema_save_many(PyObject *self, PyObject *records) {

@@ -165,9 +165,8 @@ static bool set_detail(PyObject *exception, const char *name, PyObject *value) {
     return value == NULL || PyObject_SetAttrString(exception, name, value) == 0;
 }
 
-void core_raise(core_state *state, PyObject *class, core_schema *schema, core_field *field,
-                PyObject *value, popoto_status status, const char *text) {
-    (void)state;
+void core_raise(PyObject *class, core_schema *schema, PyObject *field, PyObject *value,
+                popoto_status status, const char *text) {
     PyObject *sentence = PyUnicode_DecodeUTF8(text, (Py_ssize_t)strlen(text), "backslashreplace");
     PyObject *exception =
         sentence == NULL ? NULL : PyObject_CallFunctionObjArgs(class, sentence, NULL);
@@ -175,8 +174,8 @@ void core_raise(core_state *state, PyObject *class, core_schema *schema, core_fi
         status == POPOTO_OK ? NULL : PyUnicode_FromString(popoto_status_name(status));
     bool ok = exception != NULL && (status == POPOTO_OK || name != NULL) &&
               set_detail(exception, "model", schema ? schema->class : NULL) &&
-              set_detail(exception, "field", field ? field->name : NULL) &&
-              set_detail(exception, "value", value) && set_detail(exception, "status", name);
+              set_detail(exception, "field", field) && set_detail(exception, "value", value) &&
+              set_detail(exception, "status", name);
     if (ok)
         PyErr_SetObject(class, exception);
     Py_XDECREF(name);
@@ -184,15 +183,46 @@ void core_raise(core_state *state, PyObject *class, core_schema *schema, core_fi
     Py_XDECREF(exception);
 }
 
-/* The library's sentences begin with what they are about: "Episode.score is ...". */
-static core_field *field_in(core_schema *schema, const char *text) {
+/* The library's sentences begin with what they are about: "Episode.score is ...". Borrowed. */
+static PyObject *field_in(core_schema *schema, const char *text) {
     size_t size = strlen(schema->model->name);
     if (strncmp(text, schema->model->name, size) != 0 || text[size] != '.')
         return NULL;
     const char *name = text + size + 1;
     size_t i = core_schema_find(schema, name, strspn(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijkl"
                                                            "mnopqrstuvwxyz0123456789_"));
-    return i < schema->field_count ? &schema->fields[i] : NULL;
+    return i < schema->field_count ? schema->fields[i].name : NULL;
+}
+
+/* Of which filter the sentence speaks: of the field, or of a name that no field has and that it quotes.
+ * *field becomes a new reference. Borrowed; NULL: of none. */
+static PyObject *filter_in(PyObject *filters, const char *text, PyObject **field) {
+    PyObject *lookup, *value;
+    Py_ssize_t at = 0;
+    while (PyDict_Next(filters, &at, &lookup, &value)) {
+        PyObject *parts = PyObject_CallMethod(lookup, "split", "s", "__");
+        PyObject *base = parts == NULL ? NULL : PySequence_GetItem(parts, 0);
+        PyObject *bytes = base == NULL ? NULL : PyUnicode_AsUTF8String(base);
+        bool named = false;
+        if (bytes != NULL && *field != NULL) {
+            named = PyUnicode_Compare(base, *field) == 0;
+        } else if (bytes != NULL) {
+            const char *name = PyBytes_AsString(bytes), *found = strstr(text, name);
+            size_t size = strlen(name);
+            named = found != NULL && found > text && found[-1] == '\'' && found[size] == '\'';
+        }
+        if (named && *field == NULL) {
+            *field = base;
+            Py_INCREF(base);
+        }
+        Py_XDECREF(bytes);
+        Py_XDECREF(base);
+        Py_XDECREF(parts);
+        if (named)
+            return value;
+        PyErr_Clear();
+    }
+    return NULL;
 }
 
 PyObject *core_call_fail(core_call *it, popoto_status status, bool asks, PyObject *dict) {
@@ -203,11 +233,18 @@ PyObject *core_call_fail(core_call *it, popoto_status status, bool asks, PyObjec
         return PyErr_NoMemory();
     PyObject **classes = asks ? it->state->query_errors : it->state->model_errors;
     PyObject *class = (size_t)status < STATUS_COUNT ? classes[status] : it->state->model_exception;
-    core_field *field = it->schema == NULL ? NULL : field_in(it->schema, text);
-    PyObject *value = field == NULL || dict == NULL ? NULL : PyDict_GetItem(dict, field->name);
+    PyObject *field = it->schema == NULL ? NULL : field_in(it->schema, text), *value = NULL;
+    Py_XINCREF(field);
+    if (dict != NULL && asks)
+        value = filter_in(dict, text, &field);
+    else if (dict != NULL && field != NULL)
+        value = PyDict_GetItem(dict, field);
+    if (value == NULL && dict != NULL && field != NULL && !asks)
+        value = Py_None;
     Py_XINCREF(value);
-    core_raise(it->state, class, it->schema, field, value, status, text);
+    core_raise(class, it->schema, field, value, status, text);
     Py_XDECREF(value);
+    Py_XDECREF(field);
     return NULL;
 }
 

@@ -82,6 +82,27 @@ static bool takes_list(const char *lookup) {
     return end != NULL && (strcmp(end, "__in") == 0 || strcmp(end, "__between") == 0);
 }
 
+/* What could not even be put into a filter is a fault of the query. */
+static bool refuse(core_call *call, core_field *field, PyObject *given) {
+    if (!PyErr_ExceptionMatches(PyExc_TypeError) && !PyErr_ExceptionMatches(PyExc_ValueError))
+        return false;
+    PyObject *type, *value, *trace;
+    PyErr_Fetch(&type, &value, &trace);
+    PyObject *text = PyUnicode_FromFormat("%s%s%S: %S", call->schema->model->name, field ? "." : "",
+                                          field ? field->name : type, value ? value : type);
+    PyObject *bytes =
+        text == NULL ? NULL : PyUnicode_AsEncodedString(text, "utf-8", "backslashreplace");
+    if (bytes != NULL)
+        core_raise(call->state->query_exception, call->schema, field ? field->name : NULL, given,
+                   POPOTO_BAD_QUERY, PyBytes_AsString(bytes));
+    Py_XDECREF(bytes);
+    Py_XDECREF(text);
+    Py_XDECREF(type);
+    Py_XDECREF(value);
+    Py_XDECREF(trace);
+    return false;
+}
+
 bool core_filters_from(core_call *call, PyObject *given, popoto_filter **filters, size_t *count) {
     Py_ssize_t at = 0;
     PyObject *lookup, *value;
@@ -106,35 +127,17 @@ bool core_filters_from(core_call *call, PyObject *given, popoto_filter **filters
         filter->lookup = text;
         bool list = takes_list(text) && !PyUnicode_Check(value) && !PyBytes_Check(value);
         if (!(list ? compared_list : compared)(call, field, value, &filter->value))
-            return false;
+            return refuse(call, field, value);
     }
     return true;
-}
-
-/* What could not even be put into a filter is a fault of the query. */
-static void as_query_fault(core_call *call) {
-    if (!PyErr_ExceptionMatches(PyExc_TypeError) && !PyErr_ExceptionMatches(PyExc_ValueError))
-        return;
-    PyObject *type, *value, *trace;
-    PyErr_Fetch(&type, &value, &trace);
-    PyObject *text = PyUnicode_FromFormat("%s: %S", call->schema->model->name, value ? value : type);
-    PyObject *bytes =
-        text == NULL ? NULL : PyUnicode_AsEncodedString(text, "utf-8", "backslashreplace");
-    if (bytes != NULL)
-        core_raise(call->state, call->state->query_exception, call->schema, NULL, NULL,
-                   POPOTO_BAD_QUERY, PyBytes_AsString(bytes));
-    Py_XDECREF(bytes);
-    Py_XDECREF(text);
-    Py_XDECREF(type);
-    Py_XDECREF(value);
-    Py_XDECREF(trace);
 }
 
 /* A query that a call makes: (filters, order_by, limit, offset, all_tenants, allow_scan). */
 typedef struct asked {
     core_call call;
     popoto_query_desc desc;
-    PyObject *values; /* the names to give; NULL: objects */
+    PyObject *values;  /* the names to give; NULL: objects */
+    PyObject *filters; /* as they were given, for exceptions */
 } asked;
 
 static const char *text_from(core_call *call, PyObject *given) {
@@ -175,11 +178,11 @@ static bool ask(asked *it, core_schema *schema, PyObject *arguments, const char 
         it->values = values;
     }
     popoto_filter *given = NULL;
+    it->filters = filters;
     ok = ok && core_filters_from(&it->call, filters, &given, &it->desc.filter_count);
     it->desc.filters = given;
     if (ok)
         return true;
-    as_query_fault(&it->call);
     core_call_end(&it->call);
     return false;
 }
@@ -270,7 +273,7 @@ static PyObject *take_rows(asked *it, popoto_status status, popoto_rows *rows) {
         raise_corrupt(&it->call, rows, out);
         Py_CLEAR(out);
     } else if (status != POPOTO_OK && status != POPOTO_CORRUPT) {
-        core_call_fail(&it->call, status, true, NULL);
+        core_call_fail(&it->call, status, true, it->filters);
     }
     popoto_rows_free(rows);
     core_call_end(&it->call);
@@ -304,7 +307,7 @@ PyObject *core_schema_count(PyObject *self, PyObject *arguments) {
     if (status == POPOTO_OK)
         out = PyLong_FromSize_t(count);
     else
-        core_call_fail(&it.call, status, true, NULL);
+        core_call_fail(&it.call, status, true, it.filters);
     core_call_end(&it.call);
     return out;
 }
@@ -337,7 +340,7 @@ PyObject *core_schema_keys(PyObject *self, PyObject *arguments) {
     if (status == POPOTO_OK)
         out = PyList_New((Py_ssize_t)popoto_rows_count(rows));
     else
-        core_call_fail(&it.call, status, true, NULL);
+        core_call_fail(&it.call, status, true, it.filters);
     for (size_t i = 0; out != NULL && i < popoto_rows_count(rows); i++) {
         PyObject *key = key_of_row(&it.call, popoto_rows_at(rows, i));
         if (key == NULL)
@@ -468,7 +471,7 @@ PyObject *core_schema_stream(PyObject *self, PyObject *arguments) {
     status = popoto_stream_open(it.call.db, &it.desc, &stream);
     Py_END_ALLOW_THREADS
     if (status != POPOTO_OK) {
-        core_call_fail(&it.call, status, true, NULL);
+        core_call_fail(&it.call, status, true, it.filters);
         core_call_end(&it.call);
         return NULL;
     }

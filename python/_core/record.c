@@ -14,7 +14,7 @@ core_schema *core_record_schema(core_record *it, core_state *state) {
     PyObject *schema = PyObject_GetAttrString((PyObject *)Py_TYPE(it), "_core_schema");
     if (schema == NULL)
         return NULL;
-    if (!PyObject_HasAttrString(schema, "create_many") ||
+    if (!PyObject_HasAttrString(schema, "save_many") ||
         (state != NULL && Py_TYPE(schema) != state->schema_type)) {
         Py_DECREF(schema);
         PyErr_Format(PyExc_TypeError, "%R is no model: it has no fields",
@@ -167,7 +167,7 @@ static bool write_id(core_schema *schema, core_field *field, PyObject *value, vo
     Py_ssize_t size;
     bool ok = bytes != NULL && PyBytes_AsStringAndSize(bytes, &text, &size) == 0;
     if (ok && (size >= (Py_ssize_t)sizeof(popoto_id) || strlen(text) != (size_t)size)) {
-        core_raise(schema->state, schema->state->field_value, schema, field, value, POPOTO_BAD_VALUE,
+        core_raise(schema->state->field_value, schema, field->name, value, POPOTO_BAD_VALUE,
                    "a generated key has at most 32 characters, and no NUL");
         ok = false;
     }
@@ -188,7 +188,7 @@ static bool explain(core_schema *schema, core_field *field, PyObject *value) {
     PyObject *bytes =
         text == NULL ? NULL : PyUnicode_AsEncodedString(text, "utf-8", "backslashreplace");
     if (bytes != NULL)
-        core_raise(schema->state, schema->state->field_value, schema, field, value, POPOTO_BAD_VALUE,
+        core_raise(schema->state->field_value, schema, field->name, value, POPOTO_BAD_VALUE,
                    PyBytes_AsString(bytes));
     Py_XDECREF(bytes);
     Py_XDECREF(text);
@@ -271,7 +271,7 @@ static bool refuse_move(core_record *it, size_t key) {
     PyObject *bytes =
         text == NULL ? NULL : PyUnicode_AsEncodedString(text, "utf-8", "backslashreplace");
     if (bytes != NULL)
-        core_raise(schema->state, schema->state->key_mutation, schema, field, now, POPOTO_OK,
+        core_raise(schema->state->key_mutation, schema, field->name, now, POPOTO_OK,
                    PyBytes_AsString(bytes));
     Py_XDECREF(bytes);
     Py_XDECREF(text);

@@ -345,7 +345,6 @@ static void schema_dealloc(PyObject *self) {
 static PyMethodDef schema_methods[] = {
     { "bind", schema_bind, METH_VARARGS, NULL },
     { "check", schema_check, METH_NOARGS, NULL },
-    { "create_many", core_schema_create_many, METH_O, NULL },
     { "save_many", core_schema_save_many, METH_O, NULL },
     { "delete_many", core_schema_delete_many, METH_O, NULL },
     { "query", core_schema_query, METH_VARARGS, NULL },
@@ -402,7 +401,7 @@ static PyObject *refuse(core_schema *it, core_field *field, PyObject *given, con
                                                         value != NULL ? value : field->type);
     PyObject *bytes = text == NULL ? NULL : PyUnicode_AsEncodedString(text, "utf-8", "backslashreplace");
     if (bytes != NULL)
-        core_raise(it->state, it->state->field_value, it, field, given, POPOTO_BAD_VALUE,
+        core_raise(it->state->field_value, it, field->name, given, POPOTO_BAD_VALUE,
                    PyBytes_AsString(bytes));
     Py_XDECREF(bytes);
     Py_XDECREF(text);
@@ -415,12 +414,15 @@ static PyObject *refuse(core_schema *it, core_field *field, PyObject *given, con
 }
 
 static PyObject *check_length(core_schema *it, core_field *field, PyObject *taken) {
-    if (field->max_length < 0 || !PyUnicode_Check(taken) ||
-        PyUnicode_GetLength(taken) <= field->max_length)
+    if (field->max_length < 0 || !PyUnicode_Check(taken))
+        return taken;
+    Py_ssize_t length = PyUnicode_GetLength(taken);
+    bool generated = field->kind == POPOTO_KIND_AUTO_KEY;
+    if (generated ? length == 0 || length == field->max_length : length <= field->max_length)
         return taken;
     char why[80];
-    snprintf(why, sizeof why, "it is longer than %lld characters; the field is ",
-             (long long)field->max_length);
+    snprintf(why, sizeof why, "it has %s than %lld characters; the field is ",
+             generated ? "more or less" : "more", (long long)field->max_length);
     refuse(it, field, taken, why);
     Py_DECREF(taken);
     return NULL;

@@ -6,6 +6,7 @@ from typing import Any, Callable, Dict, Iterable, List, Optional, Tuple
 
 from .._core import KINDS
 from ..exceptions import ModelException, UnsupportedError
+from ..scopes import current_scopes
 from .field import Field
 
 
@@ -70,10 +71,26 @@ class ConfidenceField(Field):
     ) -> Dict[str, Dict[str, Any]]:
         """The figures of all members whose keys match a Redis pattern, by HSCAN.
 
-        Of a partitioned field, those of the partition that is named (`project="atlas"`), or of the
-        unpartitioned hash where none is.
+        Of a partitioned field, those of the partition that is named (`project="atlas"`), by an argument or a
+        scope; where none is, of every partition that the model's records are in.
         """
-        return model_class._core_schema.confidence_scan(field_name, pattern, partition)
+        schema, field = model_class._core_schema, model_class._meta.fields.get(field_name)
+        if not isinstance(field, ConfidenceField):
+            raise TypeError(f"{field_name} is not a ConfidenceField")
+        missing = [name for name in field._divides(model_class) if name not in {**partition, **current_scopes()}]
+        if not missing:
+            return schema.confidence_scan(field_name, pattern, partition)
+        found: Dict[str, Dict[str, Any]] = {}
+        rows = model_class.query.filter(**partition).values(*missing).all()
+        for values in {tuple(row[name] for name in missing) for row in rows}:
+            found.update(schema.confidence_scan(field_name, pattern, {**partition, **dict(zip(missing, values))}))
+        return found
+
+    def _divides(self, model_class: Any) -> List[str]:
+        """The fields of the partition that must be named: a tenant always is."""
+        return [
+            name for name in self.partition_by if model_class._meta.fields[name].kind != KINDS["tenant"]
+        ]
 
     @classmethod
     def migrate_to_partitioned(

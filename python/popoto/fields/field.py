@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from datetime import date, datetime, time
 from decimal import Decimal
-from typing import Any, Optional, Tuple, Union
+from typing import TYPE_CHECKING, Any, Optional, Tuple, Union
 
 from .._core import KINDS
 from ..exceptions import ModelException
@@ -90,12 +90,23 @@ class Field:
             nullable,
             how,
             default,
-            -1 if self.max_length is None or self.type is not str else self.max_length,
+            self._length(),
             ",".join(self.partition_by) or None,
             getattr(self, "initial_confidence", 0.5),
             getattr(self, "evidence_cap", 20),
             getattr(self, "strategy", "uuid4") == "ulid",
         )
+
+
+    def _length(self) -> int:
+        """How long text may be; -1: as it likes."""
+        return -1 if self.max_length is None or self.type is not str else self.max_length
+
+    if TYPE_CHECKING:
+        # An object has the value where its class has the field; there is no descriptor that says so when
+        # the program runs, because attributes are found sooner without.
+        def __get__(self, instance: Any, owner: Any = None) -> Any: ...
+        def __set__(self, instance: Any, value: Any) -> None: ...
 
 
 class _Copy:

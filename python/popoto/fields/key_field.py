@@ -78,6 +78,11 @@ class AutoKeyField(UniqueKeyField):
         if not 1 <= self.auto_uuid_length <= 32:
             raise ModelException("auto_uuid_length is 1 to 32")
         super().__init__(**options)
+        if self.strategy == "uuid4" and self.auto_uuid_length != 32:
+            self.default = self.get_new_auto_key_value  # the library makes whole ones
+
+    def _length(self) -> int:
+        return 26 if self.strategy == "ulid" else int(self.auto_uuid_length)
 
     def get_new_auto_key_value(self) -> str:
         """A fresh key."""

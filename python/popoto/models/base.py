@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from typing import Any, ClassVar, Dict, Iterable, List, Optional, Set, Tuple, Type, TypeVar, Union
 
 from .. import _core
@@ -77,7 +78,7 @@ class ModelOptions:
         self.abstract = bool(getattr(meta, "abstract", False))
         self.order_by = getattr(meta, "order_by", None)
         self.ttl = getattr(meta, "ttl", None)
-        self.dialect = getattr(meta, "dialect", "documented")
+        self.dialect = getattr(meta, "dialect", None) or os.environ.get("POPOTO_DIALECT") or "documented"
         name = self.model_name
         if self.order_by and self.order_by.lstrip("-") not in self.fields:
             raise ModelException(
@@ -139,7 +140,7 @@ class ModelBase(type):
             name, options._described(), options.ttl or 0, _DIALECTS[options.dialect]
         )
         cls._core_schema.bind(cls, _hooks(options))
-        cls._core_plain = cls.save is Model.save
+        cls._core_plain = cls.save is Model.save and cls.pre_save is Model.pre_save
         cls.objects = cls.query = Query(cls)
         return cls
 
@@ -165,7 +166,8 @@ class Model(_core.Record, metaclass=ModelBase):
 
     `class Meta` in it can have `order_by` (of queries without one), `ttl` (seconds until a record expires
     after each save), `abstract`, and `dialect`: "documented" writes the keys that Popoto's manual prints,
-    "popoto" those that Popoto writes, so that both can use one database.
+    "popoto" those that Popoto writes, so that both can use one database. POPOTO_DIALECT in the environment
+    is the dialect of models that name none.
     """
 
     query: ClassVar[Query[Any]]
@@ -273,21 +275,36 @@ class Model(_core.Record, metaclass=ModelBase):
                 return 0
             for name in update_fields:
                 if name not in self._meta.filter_query_params_by_field:
-                    raise ModelException(f"Unknown field '{name}' in update_fields")
+                    raise _about(ModelException(f"Unknown field '{name}' in update_fields"), type(self), name)
         try:
+            if not self._core_plain and not self.pre_save(
+                None, ignore_errors=ignore_errors, skip_auto_now=skip_auto_now, update_fields=update_fields, **kwargs
+            ):
+                return False
             return self._core_save(update_fields, migrate_key, skip_auto_now, if_unchanged)
         except ModelException as problem:
             if not ignore_errors or isinstance(problem, KeyMutationError):
                 raise
             return False
 
+    def pre_save(
+        self,
+        pipeline: Any = None,
+        ignore_errors: bool = False,
+        skip_auto_now: bool = False,
+        update_fields: Optional[List[str]] = None,
+        **kwargs: Any,
+    ) -> bool:
+        """Called by save() before anything else. A class of its own may change the object here, or return
+        False to leave out the save."""
+        return True
+
     @classmethod
     def create(cls: Type[M], pipeline: Any = None, **values: Any) -> M:
-        """Make one and store it. RecordExistsError where there is one with its key."""
+        """Make one and store it, in the place of another with its key: see get_or_create."""
         if pipeline is not None:
             raise UnsupportedError("create(pipeline=...) is not there: bulk_create does many at once")
         instance = cls(**values)
-        instance._core_must_be_new()
         if cls._core_plain:
             instance._core_save(None, False, False, False)
         else:
@@ -306,8 +323,11 @@ class Model(_core.Record, metaclass=ModelBase):
         found = cls.query.get(**lookup)
         if found is not None:
             return found, False
+        instance = cls(**{**lookup, **(defaults or {})})
+        instance._core_must_be_new()
         try:
-            return cls.create(**{**lookup, **(defaults or {})}), True
+            instance.save()
+            return instance, True
         except (RecordExistsError, DuplicateError):
             found = cls.query.get(**lookup)
             if found is None:
@@ -345,11 +365,11 @@ class Model(_core.Record, metaclass=ModelBase):
         itself; all that can be are stored, and the first that cannot is then reported."""
         every = list(instances)
         for batch in _batches(every, batch_size):
-            known = [one._core_is_stored() for one in batch]
-            if any(known):
+            if cls._core_plain:
                 cls._core_schema.save_many(batch)
             else:
-                cls._core_schema.create_many(batch)
+                for one in batch:
+                    one.save()
         return every
 
     @classmethod
@@ -442,6 +462,12 @@ class Model(_core.Record, metaclass=ModelBase):
     async def async_delete_all(cls, batch_size: int = 1000) -> int:
         """delete_all(), on a worker thread."""
         return await asyncio.to_thread(cls.delete_all, batch_size)
+
+
+def _about(problem: ModelException, model: type, field: str) -> ModelException:
+    """The exception, with what it is about."""
+    problem.model, problem.field = model, field
+    return problem
 
 
 def _batches(every: List[Any], size: int) -> Iterable[List[Any]]:

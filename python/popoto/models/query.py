@@ -6,6 +6,7 @@ import asyncio
 from typing import Any, Dict, Generic, Iterable, Iterator, List, Optional, Tuple, Type, TypeVar
 
 from ..exceptions import QueryException
+from ..scopes import current_scopes
 
 __all__ = ["Query", "QueryBuilder", "QueryException"]
 
@@ -90,14 +91,33 @@ class QueryBuilder(Generic[M]):
         order = self._order()
         if order is not None and values and order.lstrip("-") not in values:
             raise QueryException("field must be included in values=(fieldnames) in order to use order_by")
-        return self._query._schema.query(
+        return self._ask(order, limit, values or None)
+
+    def _ask(self, order: Optional[str], limit: Optional[int], values: Optional[Tuple[str, ...]]) -> List[Any]:
+        here = order is not None and self._is_sorted_here(order.lstrip("-"))
+        rows: List[Any] = self._query._schema.query(
             self._filters,
-            order,
-            _NO_LIMIT if limit is None else limit,
-            self._offset_value,
+            None if here else order,
+            _NO_LIMIT if here or limit is None else limit,
+            0 if here else self._offset_value,
             self._all_tenants,
             True,
-            values or None,
+            values,
+        )
+        if here and order is not None:
+            name = order.lstrip("-")
+            nothing = self._query.options.fields[name].type()
+            get = (lambda row: row[name]) if values else (lambda row: getattr(row, name))
+            rows.sort(key=lambda row: get(row) or nothing, reverse=order.startswith("-"))
+            rows = rows[self._offset_value :]
+            rows = rows if limit is None else rows[:limit]
+        return rows
+
+    def _is_sorted_here(self, name: str) -> bool:
+        """Whether no index gives this order: that of a partitioned field is of one partition alone."""
+        field = self._query.options.fields.get(name)
+        return field is not None and any(
+            by not in self._filters and by not in current_scopes() for by in field.partition_by
         )
 
     def stream(self) -> Iterator[M]:
