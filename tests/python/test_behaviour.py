@@ -19,12 +19,22 @@ TABLE = os.path.join(ROOT, "docs", "popoto-compatibility.md")
 # What is known to differ, by scenario: why. Each must differ (a difference that went away is to be
 # deleted), and be told of by the same name in docs/popoto-compatibility.md.
 DIFFERENT = {
+    "filtering_by_what_keys_contain": "Popoto finds nothing",
+    "keys_that_are_not_null": "Popoto finds those of one letter alone",
+    "lookups_that_no_index_answers": "Popoto refuses them",
+    "ordering_by_a_field_that_may_be_null": "Popoto orders null as the type's zero",
+    "what_an_update_returns": "Popoto returns 14 digits of the 17 that it stores",
+    "confidence_by_pattern_within_partitions": "Popoto looks into the unpartitioned hash",
+    "another_database_by_url": "Popoto knows no redis_url=",
+    "a_value_that_cannot_be_read": "Popoto gives the default in its place",
+    "the_querys_own_exception": "Popoto has two classes of this name",
 }
 
 # Differences with dialect="popoto" alone, or with the default dialect alone.
 DIFFERENT_AS_POPOTO = {
 }
 DIFFERENT_AS_DOCUMENTED = {
+    "keys_that_may_be_null": "the documented dialect has no key for null",
 }
 
 
@@ -118,6 +128,7 @@ print(json.dumps(names))
 
     def test_every_difference_is_documented_by_name(self):
         _, text = table()
+        text = text[text.index("### What differs"):]
         documented = set(re.findall(r"^\| `([a-z_0-9]+)` \|", text, re.M))
         self.assertEqual(documented, {*DIFFERENT, *DIFFERENT_AS_POPOTO, *DIFFERENT_AS_DOCUMENTED})
 

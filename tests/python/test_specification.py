@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 import unittest
 
 from support import FOLDER, ROOT, Server
@@ -27,8 +28,11 @@ class Specification(unittest.TestCase):
         self.assertEqual(bare(page), bare("".join(quoted)))
 
     def play(self, url, *arguments):
-        done = subprocess.run([sys.executable, os.path.join(FOLDER, "specification.py"), *arguments],
-                              env={**os.environ, "REDIS_URL": url}, capture_output=True, text=True, timeout=120)
+        # The embedded server keeps its data in this user's folder: not in these tests'.
+        with tempfile.TemporaryDirectory() as folder:
+            done = subprocess.run([sys.executable, os.path.join(FOLDER, "specification.py"), *arguments],
+                                  env={**os.environ, "REDIS_URL": url, "XDG_DATA_HOME": folder}, capture_output=True,
+                                  text=True, timeout=120)
         self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
         return done.stdout
 

@@ -69,8 +69,8 @@ if install "$real" "popoto==$version" ulid-py >"$folder/popoto.log" 2>&1; then
 else
     echo "Popoto $version cannot be installed: what compares with it is left out (log: build/python-tests/popoto.log)"
 fi
-install "$folder/venv" mypy >"$folder/mypy.log" 2>&1 ||
-    echo "mypy cannot be installed: the types are not checked (log: build/python-tests/mypy.log)"
+install "$folder/venv" mypy redis >"$folder/mypy.log" 2>&1 ||
+    echo "mypy and redis cannot be installed: the types are not checked, nor get_redis (log: build/python-tests/mypy.log)"
 exec 8>&-
 
 wheels=("$folder"/wheel/*.whl)
