@@ -91,7 +91,8 @@ typedef struct core_call {
     popoto_db *db;
     unsigned long generation;
     int dialect;
-    size_t scopes; /* entered */
+    PyObject *scoped; /* the scopes, (name, value) each; in the memory */
+    size_t scopes;    /* entered */
     core_memory memory;
 } core_call;
 

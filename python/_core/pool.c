@@ -91,7 +91,8 @@ static bool enter_scopes(core_call *it) {
     if (scopes == NULL)
         return it->state->scopes == NULL;
     Py_ssize_t count = PyTuple_Size(scopes);
-    bool ok = count >= 0;
+    bool ok = core_memory_keep(&it->memory, scopes) && count >= 0;
+    it->scoped = scopes;
     for (Py_ssize_t i = 0; ok && i < count; i++) {
         PyObject *pair = PyTuple_GetItem(scopes, i);
         PyObject *name = pair == NULL ? NULL : PyTuple_GetItem(pair, 0);
@@ -109,7 +110,6 @@ static bool enter_scopes(core_call *it) {
         else
             core_call_fail(it, status, false, NULL);
     }
-    Py_DECREF(scopes);
     return ok;
 }
 
@@ -183,14 +183,18 @@ void core_raise(PyObject *class, core_schema *schema, PyObject *field, PyObject 
     Py_XDECREF(exception);
 }
 
-/* The library's sentences begin with what they are about: "Episode.score is ...". Borrowed. */
+/* The library's sentences begin with what they are about: "Episode.score is ...", or "Episode.score__gte
+ * cannot ...". Borrowed. */
 static PyObject *field_in(core_schema *schema, const char *text) {
     size_t size = strlen(schema->model->name);
     if (strncmp(text, schema->model->name, size) != 0 || text[size] != '.')
         return NULL;
     const char *name = text + size + 1;
-    size_t i = core_schema_find(schema, name, strspn(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijkl"
-                                                           "mnopqrstuvwxyz0123456789_"));
+    size = strspn(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_");
+    const char *lookup = strstr(name, "__"); /* no field's name has it */
+    if (lookup != NULL && lookup < name + size)
+        size = (size_t)(lookup - name);
+    size_t i = core_schema_find(schema, name, size);
     return i < schema->field_count ? schema->fields[i].name : NULL;
 }
 
@@ -225,8 +229,44 @@ static PyObject *filter_in(PyObject *filters, const char *text, PyObject **field
     return NULL;
 }
 
+/* The library speaks of its own calls and macros: here they have other names. */
+static const char *const words[][2] = {
+    { "popoto_save", "save()" },
+    { ".all_tenants = true", "all_tenants()" },
+    { "popoto_confidence_get", "ConfidenceField.get_confidence" },
+    { "popoto_confidence_scan", "get_confidence_filtered" },
+    { "an AUTO_KEY", "an AutoKeyField" },
+    { "a UNIQUE_KEY", "a UniqueKeyField" },
+    { "a KEY", "a KeyField" },
+    { "a SORTED field", "a SortedField" },
+    { "a CONFIDENCE field", "a ConfidenceField" },
+    { "a TENANT", "a TenantField" },
+};
+
+static void translate(const char *text, char *out, size_t size) {
+    size_t at = 0;
+    while (*text != '\0' && at + 1 < size) {
+        size_t taken = 0;
+        for (size_t i = 0; taken == 0 && i < sizeof words / sizeof *words; i++) {
+            size_t length = strlen(words[i][1]);
+            if (strncmp(text, words[i][0], strlen(words[i][0])) != 0 || at + length >= size)
+                continue;
+            memcpy(out + at, words[i][1], length);
+            at += length;
+            taken = strlen(words[i][0]);
+        }
+        if (taken == 0) {
+            out[at++] = *text;
+            taken = 1;
+        }
+        text += taken;
+    }
+    out[at] = '\0';
+}
+
 PyObject *core_call_fail(core_call *it, popoto_status status, bool asks, PyObject *dict) {
-    const char *text = popoto_error(it->db);
+    char text[1024];
+    translate(popoto_error(it->db), text, sizeof text);
     if (PyErr_Occurred()) /* a callback's own comes first */
         return NULL;
     if (status == POPOTO_NO_MEMORY)

@@ -217,9 +217,27 @@ static bool write_field(core_record *it, core_call *call, core_field *field, PyO
     return ok;
 }
 
+/* What a scope says of a field that the object leaves open is the object's from now on. */
+static bool fill_from_scopes(core_record *it, core_call *call) {
+    for (size_t i = call->scopes; i > 0; i--) {
+        PyObject *pair = PyTuple_GetItem(call->scoped, (Py_ssize_t)i - 1);
+        PyObject *name = PyTuple_GetItem(pair, 0);
+        for (size_t k = 0; k < it->schema->field_count; k++) {
+            if (PyUnicode_Compare(it->schema->fields[k].name, name) != 0)
+                continue;
+            PyObject *now = PyDict_GetItemWithError(it->dict, name);
+            if ((now == NULL && PyErr_Occurred()) ||
+                ((now == NULL || now == Py_None) &&
+                 PyDict_SetItem(it->dict, it->schema->fields[k].name, PyTuple_GetItem(pair, 1)) < 0))
+                return false;
+        }
+    }
+    return true;
+}
+
 bool core_record_write(core_record *it, core_call *call, bool identity, void *object) {
     core_schema *schema = it->schema;
-    if (dict_of(it) == NULL)
+    if (dict_of(it) == NULL || !fill_from_scopes(it, call))
         return false;
     for (size_t i = 0; i < schema->field_count; i++) {
         core_field *field = &schema->fields[i];
