@@ -1268,6 +1268,186 @@ def where_names_are_found(client):
     return found + [isinstance(popoto.__version__, str)]
 
 
+# ----- Odds and ends ------------------------------------------------------------------------------------
+
+
+@scenario("Model")
+def fields_of_a_parent(client):
+    class Parent(Model):
+        name = KeyField()
+
+        def loud(self):
+            return "loud"
+
+    class Child(Parent):
+        extra = StringField()
+
+    return [Child(extra="x").loud(), sorted(Child._meta.fields)]
+
+
+@scenario("Model")
+def fields_seen_from_the_class(client):
+    return [User.email is User._meta.fields["email"], type(User.age).__name__, User.age.name, User.age.type.__name__, User.age.null]
+
+
+@scenario("Model")
+def attributes_that_are_no_fields(client):
+    it = User(email="a", nothing=1)
+    it.save()
+    return [show(it.nothing), attempt(lambda: User.query.get(email="a").nothing), attempt(lambda: User("a"))]
+
+
+@scenario("Model.save")
+def lists_that_were_changed_in_place(client):
+    it = Every.create(name="a", items=[1], table={"a": 1}, bag={1})
+    it.items.append(2)
+    it.table["b"] = [3]
+    it.bag.add(4)
+    it.save()
+    again = Every.query.get(name="a")
+    again.items.clear()
+    again.save()
+    last = Every.query.get(name="a")
+    return [show(last.items), show(last.table), show(last.bag), show(it.items)]
+
+
+@scenario("Model.save", "Model.delete")
+def saving_what_was_deleted(client):
+    it = User.create(email="a", name="one")
+    it.delete()
+    it.save()
+    return [show(User.query.get(email="a")), User.query.count()]
+
+
+@scenario("Model.save")
+def saving_what_another_deleted(client):
+    it = User.create(email="a", name="one")
+    User.query.get(email="a").delete()
+    it.name = "two"
+    return [attempt(lambda: bool(it.save())), User.query.count()]
+
+
+@scenario("Model.save")
+def the_last_save_wins(client):
+    User.create(email="a", name="one", age=1)
+    one, two = User.query.get(email="a"), User.query.get(email="a")
+    one.name = "first"
+    one.save()
+    two.age = 2
+    two.save()
+    return show(User.query.get(email="a"))
+
+
+@scenario("Model.save(migrate_key=)")
+def moving_to_a_key_that_is_taken(client):
+    it = User.create(email="a", name="one")
+    User.create(email="b", name="two")
+    it.email = "b"
+    return [attempt(lambda: bool(it.save(migrate_key=True))), unordered(User.query.all(), "email", "name")]
+
+
+@scenario("query.filter", "Lookup: exact")
+def filters_of_other_types(client):
+    class Lane(Model):
+        lane = KeyField(type=int)
+        at = SortedField(type=dt.datetime)
+        price = SortedField(type=float)
+
+    zone = dt.timezone.utc
+    for n in (9, 10):
+        Lane.create(lane=n, at=dt.datetime(2026, 1, n, tzinfo=zone), price=float(n))
+    f = Lane.query.filter
+    return [rows(f(lane="9"), "lane"), rows(f(lane=9), "lane"), rows(f(price__gte=10), "lane"), rows(f(price__gte=Decimal("9.5")), "lane"),
+            rows(f(at__gte=dt.datetime(2026, 1, 10, tzinfo=zone)), "lane"), rows(f(at__gte=dt.datetime(2026, 1, 10)), "lane"),
+            rows(f(at__lt=dt.datetime(2026, 1, 10, 1, tzinfo=dt.timezone(dt.timedelta(hours=2)))), "lane"),
+            rows(f(lane__in=("9", 10)).order_by("price"), "lane")]
+
+
+@scenario("QueryBuilder.order_by")
+def ordering_by_a_number_in_the_key(client):
+    class Lane(Model):
+        lane = KeyField(type=int)
+
+    for n in (9, 10, 100):
+        Lane.create(lane=n)
+    return [rows(Lane.query.all(order_by="lane"), "lane"), rows(Lane.query.filter().order_by("lane").limit(1), "lane"),
+            rows(Lane.query.filter().order_by("-lane").limit(1), "lane")]
+
+
+@scenario("QueryBuilder.limit")
+def limits_of_nothing(client):
+    shop()
+    f = Product.query.filter
+    return [len(f(shop="north").limit(0).all()), len(f(price__gte=0.0).limit(0).all()), len(Product.query.all(limit=0)),
+            f(shop="north").limit(1).first().shop]
+
+
+@scenario("QueryBuilder.values")
+def values_as_a_list(client):
+    shop()
+    return [attempt(lambda: list(Product.query.filter(shop="north", values=["sku"]))), attempt(lambda: Product.query.all(values=["sku"]))]
+
+
+@scenario("QueryBuilder.values")
+def values_of_no_field(client):
+    shop()
+    return attempt(lambda: Product.query.filter(shop="east").values("nothing").all())
+
+
+@scenario("ConfidenceField")
+def confidence_that_is_given(client):
+    it = Belief.create(name="a", trust=0.9)
+    shown = [show(it.trust), show(ConfidenceField.get_confidence(it, "trust")), show(Belief.query.get(name="a").trust)]
+    it.trust = 0.1
+    it.save()
+    shown += [show(ConfidenceField.get_confidence(it, "trust")), show(Belief.query.get(name="a").trust)]
+    ConfidenceField.update_confidence(it, "trust", signal=1.0)
+    return shown + [show(it.trust), show(ConfidenceField.get_confidence(it, "trust"))]
+
+
+@scenario("Model.save(migrate_key=)", "ConfidenceField")
+def confidence_moves_with_its_record(client):
+    it = Belief.create(name="a")
+    ConfidenceField.update_confidence(it, "trust", signal=1.0)
+    it.name = "b"
+    it.save(migrate_key=True)
+    return [show(ConfidenceField.get_confidence(it, "trust")), sorted(ConfidenceField.get_confidence_filtered(Belief, "trust"))]
+
+
+@scenario("Model.create")
+def creating_without_a_key(client):
+    return [attempt(lambda: User.create(name="x").email), User.query.count(), attempt(lambda: Product.create(sku="a", price=1.0, stock=1).shop)]
+
+
+@scenario("Field(type=)")
+def texts_of_every_kind(client):
+    texts = ["", " ", "\0", "\ud7ff", "\U0001f600", "a" * 2000, "{&#58;}", ":", "*", "\r\n", "'\""]
+    for n, text in enumerate(texts):
+        Every.create(name=text or "empty", text=text, number=n)
+    return [[Every.query.get(name=t or "empty").text == t for t in texts], Every.query.count(),
+            [len(Every.query.filter(name=t or "empty")) for t in texts]]
+
+
+@scenario("KeyField")
+def the_text_none_in_a_key(client):
+    return [attempt(lambda: Maybe.create(name="a", group="None").group), Maybe.query.count()]
+
+
+@scenario("IntField")
+def a_bool_in_a_number_field(client):
+    Every.create(name="a", number=True)
+    return show(Every.query.get(name="a").number)
+
+
+@scenario("Field(type=)")
+def numbers_at_the_edges(client):
+    shown = []
+    for n, (number, ratio) in enumerate([(2**63 - 1, 1e308), (-(2**63), 5e-324), (0, -0.0), (1, float("inf"))]):
+        shown.append(attempt(lambda: fields(Every.create(name=str(n), number=number, ratio=ratio))["number"]))
+        shown.append(attempt(lambda: [Every.query.get(name=str(n)).number, Every.query.get(name=str(n)).ratio]))
+    return shown
+
+
 # ----- Running ------------------------------------------------------------------------------------------
 
 
