@@ -606,7 +606,8 @@ POPOTO_API popoto_status popoto_create(popoto_db *db, const popoto_model *model,
  * member changed since, the record moves: its old name disappears from every index in the same
  * step (POPOTO_EXISTS if the new name is taken). An object's former key is known to the rows it was
  * loaded in while they are there, and to the db that saved it for the latest few thousand saves;
- * elsewhere a changed key is refused (POPOTO_BAD_ARGUMENT): load the record, change that, and save. */
+ * elsewhere a changed key is refused (POPOTO_BAD_ARGUMENT): load the record, change that, and save; or
+ * tell the former key to popoto_remember. */
 POPOTO_API popoto_status popoto_save(popoto_db *db, const popoto_model *model, void *object);
 
 typedef struct popoto_save_desc {
