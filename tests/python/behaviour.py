@@ -1448,6 +1448,112 @@ def numbers_at_the_edges(client):
     return shown
 
 
+@scenario("QueryBuilder.order_by", "SortedField(partition_by=)")
+def ordering_by_a_partitioned_day(client):
+    class Visit(Model):
+        name = KeyField()
+        place = KeyField()
+        day = SortedField(type=dt.date, partition_by="place")
+
+    for n, place in enumerate("aba"):
+        Visit.create(name=str(n), place=place, day=dt.date(2026, 1, 9 - n))
+    return [rows(Visit.query.all(order_by="day"), "name"), rows(Visit.query.filter(name__in=["0", "2"]).order_by("-day").limit(1), "name")]
+
+
+@scenario("Model")
+def an_init_of_ones_own(client):
+    calls = []
+
+    class Own(Model):
+        name = KeyField()
+        text = StringField()
+
+        def __init__(self, name=None, **others):
+            calls.append(name)
+            super().__init__(name=name, **others)
+            self.made = True
+
+    it = Own("a", text="x")
+    it.save()
+    again = Own.query.get(name="a")
+    return [it.made, show(again), attempt(lambda: again.made), Own.create(name="b").made]
+
+
+@scenario("Field(type=)")
+def subclasses_of_types(client):
+    import collections
+    import enum
+
+    class Colour(str, enum.Enum):
+        RED = "red"
+
+    class Level(enum.IntEnum):
+        HIGH = 3
+
+    Point = collections.namedtuple("Point", "x y")
+
+    class Day(dt.date):
+        pass
+
+    shown = []
+    for name, value in [("text", Colour.RED), ("number", Level.HIGH), ("table", collections.OrderedDict(a=1)),
+                        ("table", collections.defaultdict(int, b=2)), ("pair", Point(1, 2)), ("bag", frozenset({1})),
+                        ("day", Day(2026, 1, 2)), ("day", dt.datetime(2026, 1, 2, 3)), ("items", [Colour.RED]),
+                        ("raw", bytearray(b"x")), ("raw", memoryview(b"x"))]:
+        client("FLUSHDB")
+
+        def store():
+            Every.create(name="a", **{name: value})
+            return getattr(Every.query.get(name="a"), name)
+
+        shown.append([name, attempt(store)])
+    return shown
+
+
+@scenario("KeyField(type=)")
+def enumerations_as_keys(client):
+    import enum
+
+    class Colour(str, enum.Enum):
+        RED = "red"
+
+    User.create(email=Colour.RED)
+    return [len(User.query.filter(email="red")), len(User.query.filter(email=Colour.RED)), attempt(lambda: User.query.get(email="red").email)]
+
+
+@scenario("SortedField")
+def sorted_values_that_change(client):
+    it = Product.create(sku="a", shop="s", price=1.0, stock=1)
+    shown = []
+    for price in (5.0, -1.0, 5.0):
+        it.price = price
+        it.save()
+        shown.append([len(Product.query.filter(price=price)), len(Product.query.filter(price__lt=0)), Product.query.count(price__gt=4)])
+    it.price = None
+    return shown + [attempt(it.save), rows(Product.query.all(), "price")]
+
+
+@scenario("Model.bulk_create")
+def many_with_one_that_is_wrong(client):
+    class Must(Model):
+        name = KeyField()
+        must = Field(type=int, null=False)
+
+    made = [Must(name="a", must=1), Must(name="b"), Must(name="c", must=3)]
+    first = attempt(lambda: len(Must.bulk_create(made)))
+    return [first, attempt(lambda: len(User.bulk_create(iter([User(email="x")])))), attempt(lambda: len(User.bulk_create([User(email=str(n)) for n in range(25)], batch_size=10))),
+            User.query.count()]
+
+
+@scenario("Meta.order_by")
+def an_order_and_a_chain(client):
+    for n in (2, 3, 1):
+        Latest.create(name=str(n), rank=n)
+    return [Latest.query.filter(rank__gte=0).first().rank, Latest.query.filter(rank__gte=0).last().rank,
+            rows(Latest.query.filter(name__in=["1", "2"]), "rank"), rows(Latest.query.all(limit=2), "rank"),
+            rows(Latest.query.filter(rank__lt=3).limit(1), "rank")]
+
+
 # ----- Running ------------------------------------------------------------------------------------------
 
 

@@ -26,6 +26,8 @@ DIFFERENT = {
     "limits_of_nothing": "Popoto takes 0 for no limit",
     "values_of_no_field": "Popoto gives empty dictionaries",
     "a_bool_in_a_number_field": "Popoto stores the bool",
+    "an_init_of_ones_own": "Popoto's get() runs it, and its filter() does not",
+    "enumerations_as_keys": "Popoto makes a key of the member's name",
     "filtering_by_what_keys_contain": "Popoto finds nothing",
     "keys_that_are_not_null": "Popoto finds those of one letter alone",
     "lookups_that_no_index_answers": "Popoto refuses them",

@@ -116,6 +116,104 @@ class Threads(Case):
         clients = int(re.search(r"connected_clients:(\d+)", out).group(1))
         self.assertLess(clients, 40, "of 200 threads that are gone")
 
+    def test_another_server_is_chosen_while_others_work(self):
+        self.program("""
+            from popoto.redis_db import set_REDIS_DB_settings
+            from urllib.parse import urlsplit
+            at, stop, wrong = urlsplit(os.environ["REDIS_URL"]), False, []
+            def work(me):
+                n = 0
+                while not stop:
+                    n += 1
+                    try:
+                        Row(name=f"{me}-{n}", number=n).save()
+                        list(Row.query.filter(name=f"{me}-{n}"))
+                        for row in Row.query.stream():
+                            break
+                    except BaseException as why:
+                        wrong.append(why)
+                        return
+            threads = [threading.Thread(target=work, args=(me,)) for me in range(6)]
+            [t.start() for t in threads]
+            for n in range(150):
+                set_REDIS_DB_settings(host=at.hostname, port=at.port, db=n % 3)
+                time.sleep(0.002)
+            stop = True
+            [t.join() for t in threads]
+            assert not wrong, wrong
+            set_REDIS_DB_settings(host=at.hostname, port=at.port, db=0)
+            assert Row.query.count() > 0
+            """)
+
+    def test_a_stream_outlives_the_choice_of_another_server(self):
+        self.program("""
+            from popoto.redis_db import set_REDIS_DB_settings
+            from urllib.parse import urlsplit
+            at = urlsplit(os.environ["REDIS_URL"])
+            Row.bulk_create([Row(name=str(n), number=n) for n in range(2000)])
+            stream = Row.query.stream()
+            seen = {next(stream).number}
+            set_REDIS_DB_settings(host=at.hostname, port=at.port, db=1)
+            assert Row.query.count() == 0
+            seen.update(row.number for row in stream)
+            assert seen == set(range(2000)), len(seen)
+            """)
+
+    def test_one_stream_in_many_threads(self):
+        self.program("""
+            Row.bulk_create([Row(name=str(n), number=n) for n in range(2000)])
+            stream, seen = Row.query.stream(), []
+            def work():
+                while True:
+                    try:
+                        seen.append(next(stream).number)
+                    except StopIteration:
+                        return
+                    except ValueError:      # as a generator says that is being run
+                        pass
+            threads = [threading.Thread(target=work) for _ in range(6)]
+            [t.start() for t in threads]; [t.join() for t in threads]
+            assert set(seen) == set(range(2000)), len(seen)
+            """)
+
+    def test_calls_from_within_calls(self):
+        self.program("""
+            class Log(Model):
+                name = KeyField()
+                made = IntField(default=lambda: Row.query.count())
+                at = DatetimeField(auto_now=True)
+                def pre_save(self, *a, **k):
+                    Row.create(name=f"from {self.name}")
+                    return super().pre_save(*a, **k)
+                def __del__(self):
+                    Row.query.count()
+            for n in range(20):
+                Log.create(name=str(n))
+            gc.collect()
+            assert Row.query.count() == 20
+            class Belief(Model):
+                name = KeyField()
+                group = KeyField()
+                trust = ConfidenceField(partition_by="group")
+            calls = []
+            old = type(Model)("Belief", (Model,), {"__module__": "m", "name": KeyField(), "group": KeyField(), "trust": ConfidenceField()})
+            for n in range(5):
+                ConfidenceField.update_confidence(old.create(name=str(n), group="g"), "trust", signal=1.0)
+            report = ConfidenceField.migrate_to_partitioned(Belief, "trust", progress=lambda *a: calls.append((a, Row.query.count())))
+            assert report["migrated"] == 5, report
+            for n in range(5):
+                ConfidenceField.update_confidence(old.query.get(name=str(n), group="g"), "trust", signal=1.0)
+            def fails(*a):
+                raise KeyError("stop")
+            try:
+                ConfidenceField.migrate_to_partitioned(Belief, "trust", progress=fails)
+            except KeyError:
+                pass
+            else:
+                assert not calls, "progress was called before, and its exception lost now"
+            assert Row.query.count() == 20
+            """)
+
     def test_the_gil_is_released_around_every_wait(self):
         # The server stands still; a thread that counts must not.
         for call in ('Row.query.count()', 'Row.create(name="b")', 'list(Row.query.filter(name="a"))', 'Row.query.get(name="a")',
@@ -501,6 +599,69 @@ class Objects(Case):
             del deep
             big = Row.create(name="big", items=["x" * 5_000_000])
             assert len(Row.query.get(name="big").items[0]) == 5_000_000
+            """)
+
+    def test_values_that_change_themselves_while_they_are_stored(self):
+        self.program("""
+            class L(list):
+                def __iter__(self):
+                    table.clear(); outer.clear(); gc.collect()
+                    return super().__iter__()
+            for _ in range(200):
+                table, outer = {}, []
+                table.update({"a": L([1]), "b": "x" * 1000, "c": [object] * 0, "d": b"y" * 1000})
+                outer.extend([table, L([2]), "z" * 1000, [1] * 100])
+                try:
+                    Row(name="a", items=outer).save()
+                except (RuntimeError, ModelException):
+                    pass
+            class Text(str):
+                def __str__(self): table.clear(); return "t"
+                def encode(self, *a): table.clear(); return b"e"
+                def __hash__(self): return 1
+            class Model2(Model):
+                name = KeyField()
+                table = DictField()
+                amount = DecimalField()
+            import decimal
+            class D(decimal.Decimal):
+                def __str__(self):
+                    it.__dict__.clear(); gc.collect()
+                    return "1.5"
+            for _ in range(100):
+                it = Model2(name="a", table={})
+                table = it.table
+                table.update({Text("k"): Text("v"), "n": D("1"), "m": "x" * 100})
+                it.amount = D("2")
+                try:
+                    it.save()
+                except Exception:
+                    pass
+                try:
+                    Model2.query.filter(name=Text("a")).all()
+                except Exception:
+                    pass
+            """)
+
+    def test_keys_whose_comparison_fails_or_runs_code(self):
+        self.program("""
+            class K(str):
+                def __eq__(self, other): it.__dict__.clear(); gc.collect(); return False
+                __hash__ = str.__hash__
+                def __repr__(self): it.__dict__.clear(); gc.collect(); return "k"
+            for _ in range(100):
+                it = Row(name=K("a"), number=1)
+                try:
+                    it.save()
+                    it.name = K("b")
+                    it.save()
+                except Exception:
+                    pass
+                for call in (it.delete, lambda: it == Row(name="a"), lambda: hash(it), lambda: repr(it)):
+                    try:
+                        call()
+                    except Exception:
+                        pass
             """)
 
     def test_a_list_that_changes_while_it_is_stored(self):
