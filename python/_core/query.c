@@ -446,7 +446,7 @@ PyObject *core_schema_load_keys(PyObject *self, PyObject *arguments) {
 typedef struct core_stream {
     PyObject_HEAD
     core_schema *schema;
-    core_call call; /* its db; scopes are for opening alone */
+    core_call call; /* its db, and what its filters point at; scopes are for opening alone */
     popoto_stream *stream;
     bool busy; /* a thread waits in it */
 } core_stream;
@@ -484,8 +484,6 @@ PyObject *core_schema_stream(PyObject *self, PyObject *arguments) {
     }
     for (; it.call.scopes > 0; it.call.scopes--)
         popoto_scope_leave(it.call.db);
-    core_memory_free(&it.call.memory);
-    core_memory_init(&it.call.memory, schema->state);
     out->schema = schema;
     Py_INCREF(schema);
     out->call = it.call;
@@ -525,8 +523,11 @@ static PyObject *stream_close(PyObject *self, PyObject *unused) {
 }
 
 static int stream_traverse(PyObject *self, visitproc visit, void *arg) {
+    const core_memory *memory = &((core_stream *)self)->call.memory;
     Py_VISIT(Py_TYPE(self));
     Py_VISIT(((core_stream *)self)->schema);
+    for (size_t i = 0; i < memory->kept_count; i++)
+        Py_VISIT(memory->kept[i]);
     return 0;
 }
 
