@@ -438,7 +438,7 @@ class Memory(Case):
             bad = []
             for name, text in operations.items():
                 code = compile(text, name, "exec")
-                times = 150 if name == "a model" else 3000
+                times = 150 if name == "a model" else 2000
                 def run(n):
                     for _ in range(n):
                         exec(code)
@@ -607,7 +607,7 @@ class Objects(Case):
                 def __iter__(self):
                     table.clear(); outer.clear(); gc.collect()
                     return super().__iter__()
-            for _ in range(200):
+            for _ in range(40):
                 table, outer = {}, []
                 table.update({"a": L([1]), "b": "x" * 1000, "c": [object] * 0, "d": b"y" * 1000})
                 outer.extend([table, L([2]), "z" * 1000, [1] * 100])
@@ -628,7 +628,7 @@ class Objects(Case):
                 def __str__(self):
                     it.__dict__.clear(); gc.collect()
                     return "1.5"
-            for _ in range(100):
+            for _ in range(30):
                 it = Model2(name="a", table={})
                 table = it.table
                 table.update({Text("k"): Text("v"), "n": D("1"), "m": "x" * 100})
@@ -649,7 +649,7 @@ class Objects(Case):
                 def __eq__(self, other): it.__dict__.clear(); gc.collect(); return False
                 __hash__ = str.__hash__
                 def __repr__(self): it.__dict__.clear(); gc.collect(); return "k"
-            for _ in range(100):
+            for _ in range(30):
                 it = Row(name=K("a"), number=1)
                 try:
                     it.save()
