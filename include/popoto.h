@@ -330,7 +330,8 @@ typedef enum popoto_kind {
     POPOTO_KIND_TENANT,     /* owns the record: begins every key of it; see section 11 */
 } popoto_kind;
 
-/* How a struct's member holds its value. Chosen by the POPOTO_... macros below, never by hand.
+/* How a struct's member holds its value. Chosen by the POPOTO_... macros below; by hand only where a binding
+ * lays out its structs at run time.
  *
  *   member                                  holds         null
  *   const char *, char *                    text          NULL

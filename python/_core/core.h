@@ -107,6 +107,10 @@ PyObject *core_call_fail(core_call *it, popoto_status status, bool asks, PyObjec
 void core_raise(PyObject *class, core_schema *schema, PyObject *field, PyObject *value,
                 popoto_status status, const char *text);
 
+/* For types whose objects only the core makes. */
+PyObject *core_refuse_new(PyTypeObject *type, PyObject *arguments, PyObject *options);
+PyObject *core_make_schema(PyObject *module, PyObject *arguments);
+
 PyObject *core_configure(PyObject *module, PyObject *arguments);
 PyObject *core_close(PyObject *module, PyObject *unused);
 PyObject *core_url(PyObject *module, PyObject *unused);

@@ -3,7 +3,12 @@
 
 #include <string.h>
 
-PyObject *core_make_schema(PyObject *module, PyObject *arguments);
+PyObject *core_refuse_new(PyTypeObject *type, PyObject *arguments, PyObject *options) {
+    (void)arguments;
+    (void)options;
+    PyErr_Format(PyExc_TypeError, "%R is not made by calling it", (PyObject *)type);
+    return NULL;
+}
 
 /* ----- State ----------------------------------------------------------------------------------------------- */
 

@@ -121,6 +121,10 @@ bool core_call_begin(core_call *it, core_state *state, core_schema *schema) {
     it->schema = schema;
     it->dialect = schema == NULL ? POPOTO_DOCUMENTED : schema->dialect;
     core_memory_init(&it->memory, state);
+    if (schema != NULL && schema->class == NULL) {
+        PyErr_SetString(PyExc_TypeError, "the class of this model is gone");
+        return false;
+    }
     size_t *count = &state->idle_count[it->dialect];
     if (*count > 0)
         it->db = state->idle[it->dialect][--*count].db;
@@ -241,6 +245,7 @@ static const char *const words[][2] = {
     { "a SORTED field", "a SortedField" },
     { "a CONFIDENCE field", "a ConfidenceField" },
     { "a TENANT", "a TenantField" },
+    { ", POPOTO_LIST(...)", "" },
 };
 
 static void translate(const char *text, char *out, size_t size) {

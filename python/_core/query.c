@@ -153,10 +153,6 @@ static bool ask(asked *it, core_schema *schema, PyObject *arguments, const char 
     if (!PyArg_ParseTuple(arguments, format, &PyDict_Type, &filters, &order_by, &limit, &offset,
                           &all_tenants, &allow_scan, &values))
         return false;
-    if (schema->class == NULL) {
-        PyErr_SetString(PyExc_TypeError, "a schema without a class has no objects");
-        return false;
-    }
     if (!core_call_begin(&it->call, schema->state, schema))
         return false;
     it->desc = (popoto_query_desc){
@@ -549,6 +545,7 @@ static PyMethodDef stream_methods[] = {
 PyTypeObject *core_stream_make_type(void) {
     static PyType_Slot slots[] = {
         { Py_tp_doc, "The objects of a query, one at a time." },
+        { Py_tp_new, core_refuse_new },
         { Py_tp_iter, PyObject_SelfIter },
         { Py_tp_iternext, stream_next },
         { Py_tp_traverse, stream_traverse },

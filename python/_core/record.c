@@ -367,6 +367,8 @@ bool core_record_learn(core_record *it, core_state *state, const void *object, b
 
 bool core_record_run_hooks(core_record *it, bool skip_auto_now, PyObject *only) {
     PyObject *hooks = it->schema->hooks;
+    if (dict_of(it) == NULL)
+        return false;
     for (Py_ssize_t i = 0; hooks != NULL && i < PyTuple_Size(hooks); i++) {
         PyObject *pair = PyTuple_GetItem(hooks, i);
         PyObject *name = PyTuple_GetItem(pair, 0), *method = PyTuple_GetItem(pair, 1);

@@ -367,7 +367,7 @@ PyTypeObject *core_schema_make_type(void) {
         { Py_tp_clear, schema_clear },
         { Py_tp_dealloc, schema_dealloc },
         { Py_tp_methods, schema_methods },
-        { Py_tp_new, NULL },
+        { Py_tp_new, core_refuse_new },
         { 0, NULL },
     };
     static PyType_Spec spec = {
@@ -389,27 +389,25 @@ size_t core_schema_find(core_schema *it, const char *name, size_t size) {
     return it->field_count;
 }
 
-/* What CPython says of the conversion becomes a sentence that names the field. */
+/* "Episode.score cannot be 'x': ...", with what CPython said of the conversion, or with `why`. */
 static PyObject *refuse(core_schema *it, core_field *field, PyObject *given, const char *why) {
     PyObject *type, *value, *trace;
     PyErr_Fetch(&type, &value, &trace);
     PyObject *shown = PyObject_Repr(given);
     PyObject *cut = shown == NULL ? NULL : PyUnicode_Substring(shown, 0, 100);
-    PyObject *text = cut == NULL ? NULL
-                                 : PyUnicode_FromFormat("%s.%U cannot be %U: %s%S", it->model->name,
-                                                        field->name, cut, why,
-                                                        value != NULL ? value : field->type);
-    PyObject *bytes = text == NULL ? NULL : PyUnicode_AsEncodedString(text, "utf-8", "backslashreplace");
+    PyObject *said = value == NULL ? PyUnicode_FromString(why) : PyObject_Str(value);
+    PyObject *text = cut == NULL || said == NULL
+                         ? NULL
+                         : PyUnicode_FromFormat("%s.%U cannot be %U: %U", it->model->name,
+                                                field->name, cut, said);
+    PyObject *bytes =
+        text == NULL ? NULL : PyUnicode_AsEncodedString(text, "utf-8", "backslashreplace");
     if (bytes != NULL)
         core_raise(it->state->field_value, it, field->name, given, POPOTO_BAD_VALUE,
                    PyBytes_AsString(bytes));
-    Py_XDECREF(bytes);
-    Py_XDECREF(text);
-    Py_XDECREF(cut);
-    Py_XDECREF(shown);
-    Py_XDECREF(type);
-    Py_XDECREF(value);
-    Py_XDECREF(trace);
+    PyObject *owned[] = { bytes, text, said, cut, shown, type, value, trace };
+    for (size_t i = 0; i < sizeof owned / sizeof *owned; i++)
+        Py_XDECREF(owned[i]);
     return NULL;
 }
 
@@ -421,8 +419,8 @@ static PyObject *check_length(core_schema *it, core_field *field, PyObject *take
     if (generated ? length == 0 || length == field->max_length : length <= field->max_length)
         return taken;
     char why[80];
-    snprintf(why, sizeof why, "it has %s than %lld characters; the field is ",
-             generated ? "more or less" : "more", (long long)field->max_length);
+    snprintf(why, sizeof why, "%s %lld characters", generated ? "it has exactly" : "it has at most",
+             (long long)field->max_length);
     refuse(it, field, taken, why);
     Py_DECREF(taken);
     return NULL;

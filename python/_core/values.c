@@ -95,17 +95,13 @@ static bool text_from(core_memory *memory, PyObject *given, popoto_text *out) {
     return true;
 }
 
-/* An integer that the library has no place for becomes a value that it refuses with a sentence. */
 static bool int_from(PyObject *given, popoto_value *out) {
     int overflow;
     long long value = PyLong_AsLongLongAndOverflow(given, &overflow);
-    if (value == -1 && PyErr_Occurred())
-        return false;
     if (overflow != 0)
-        *out = popoto_of_unsigned(UINT64_MAX);
-    else
-        *out = popoto_of_int(value);
-    return true;
+        PyErr_SetString(PyExc_ValueError, "an integer is from -2^63 to 2^63 - 1");
+    *out = popoto_of_int(value);
+    return value != -1 || !PyErr_Occurred();
 }
 
 static bool int_of(PyObject *object, const char *name, long *out) {
@@ -138,26 +134,16 @@ static bool time_from(core_state *state, PyObject *given, popoto_value *out) {
     PyObject *east = PyObject_CallMethod(given, "utcoffset", NULL);
     if (east == NULL)
         return false;
-    bool naive = east == Py_None, ok = naive || delta_from(east, &offset);
+    bool naive = east == Py_None, has_none = true;
+    bool ok = naive ? is_none_attribute(given, "tzinfo", &has_none) : delta_from(east, &offset);
     Py_DECREF(east);
-    if (!ok)
+    if (ok && !has_none) /* what has a tzinfo cannot be subtracted from what has none */
+        PyErr_SetString(PyExc_ValueError, "its tzinfo gives no offset from UTC");
+    if (!ok || !has_none)
         return false;
-    PyObject *plain = given;
-    Py_INCREF(plain);
-    if (naive) {
-        /* A tzinfo that gives no offset would still not be subtracted from. */
-        bool has_none;
-        ok = is_none_attribute(given, "tzinfo", &has_none);
-        if (ok && !has_none) {
-            PyErr_SetString(PyExc_ValueError, "its tzinfo gives no offset from UTC");
-            ok = false;
-        }
-    } else {
+    if (!naive)
         time.offset = (int32_t)(offset / 1000000);
-    }
-    PyObject *since =
-        ok ? PyNumber_Subtract(plain, naive ? state->epoch : state->epoch_utc) : NULL;
-    Py_DECREF(plain);
+    PyObject *since = PyNumber_Subtract(given, naive ? state->epoch : state->epoch_utc);
     ok = since != NULL && delta_from(since, &time.microseconds);
     Py_XDECREF(since);
     *out = popoto_of_time(time);

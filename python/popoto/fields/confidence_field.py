@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Callable, Dict, Iterable, List, Optional, Tuple
 
-from .._core import KINDS
+from .._core import KINDS, Record, Schema
 from ..exceptions import ModelException, UnsupportedError
 from ..scopes import current_scopes
 from .field import Field
@@ -36,7 +36,7 @@ class ConfidenceField(Field):
 
     @classmethod
     def update_confidence(
-        cls, model_instance: Any, field_name: str, signal: float, pipeline: Any = None
+        cls, model_instance: Record, field_name: str, signal: float, pipeline: Any = None
     ) -> float:
         """Move a record's confidence by a signal from 0 (against) to 1 (for), in one step on the server.
 
@@ -53,15 +53,15 @@ class ConfidenceField(Field):
         cls, model_class: Any, field_name: str, signals: Iterable[Tuple[Any, float]]
     ) -> List[float]:
         """The same for many records, (instance, signal) each, in one go. Not in Popoto."""
-        return model_class._core_schema.confidence_update_many(field_name, list(signals))
+        return _schema_of(model_class).confidence_update_many(field_name, list(signals))
 
     @classmethod
-    def get_confidence(cls, model_instance: Any, field_name: str) -> float:
+    def get_confidence(cls, model_instance: Record, field_name: str) -> float:
         """A record's confidence: the initial one where no signal ever came."""
-        return model_instance._core_confidence_figures(field_name)["confidence"]
+        return float(model_instance._core_confidence_figures(field_name)["confidence"])
 
     @classmethod
-    def get_confidence_data(cls, model_instance: Any, field_name: str) -> Dict[str, Any]:
+    def get_confidence_data(cls, model_instance: Record, field_name: str) -> Dict[str, Any]:
         """All four figures of a record."""
         return model_instance._core_confidence_figures(field_name)
 
@@ -74,7 +74,7 @@ class ConfidenceField(Field):
         Of a partitioned field, those of the partition that is named (`project="atlas"`), by an argument or a
         scope; where none is, of every partition that the model's records are in.
         """
-        schema, field = model_class._core_schema, model_class._meta.fields.get(field_name)
+        schema, field = _schema_of(model_class), model_class._meta.fields.get(field_name)
         if not isinstance(field, ConfidenceField):
             raise TypeError(f"{field_name} is not a ConfidenceField")
         missing = [name for name in field._divides(model_class) if name not in {**partition, **current_scopes()}]
@@ -106,9 +106,9 @@ class ConfidenceField(Field):
         in `errors`, and stays. `progress`, if given, is called with how many are done and how many there
         are; where it returns False, the migration stops.
         """
-        return model_class._core_schema.confidence_migrate(field_name, bool(dry_run), progress)
+        return _schema_of(model_class).confidence_migrate(field_name, bool(dry_run), progress)
 
-    def get_data_hash_key(self, model_instance: Any, field_name: str) -> str:
+    def get_data_hash_key(self, model_instance: Record, field_name: str) -> str:
         """The key of the companion hash that has this object's entry."""
         return model_instance._core_confidence_key(field_name)
 
@@ -116,4 +116,10 @@ class ConfidenceField(Field):
         self, model_class: Any, field_name: str, **partition_values: Any
     ) -> str:
         """The key of the companion hash of the partition that these values name."""
-        return model_class._core_schema.confidence_key(field_name, partition_values)
+        return _schema_of(model_class).confidence_key(field_name, partition_values)
+
+
+def _schema_of(model_class: Any) -> Schema:
+    """The model as the core knows it."""
+    schema: Schema = model_class._core_schema
+    return schema

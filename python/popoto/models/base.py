@@ -174,7 +174,7 @@ class Model(_core.Record, metaclass=ModelBase):
     objects: ClassVar[Query[Any]]
     _meta: ClassVar[ModelOptions]
     _options: ClassVar[ModelOptions]
-    _core_schema: ClassVar[Any]
+    _core_schema: ClassVar[_core.Schema] = None  # type: ignore[assignment]
     _core_plain: ClassVar[bool] = True
 
     # -- What it is

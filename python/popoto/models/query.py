@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any, Dict, Generic, Iterable, Iterator, List, Optional, Tuple, Type, TypeVar
+from operator import attrgetter, itemgetter
+from typing import Any, Callable, Dict, Generic, Iterable, Iterator, List, Optional, Tuple, Type, TypeVar
 
+from .._core import Schema
 from ..exceptions import QueryException
 from ..scopes import current_scopes
 
@@ -106,8 +108,8 @@ class QueryBuilder(Generic[M]):
         )
         if here and order is not None:
             name = order.lstrip("-")
-            nothing = self._query.options.fields[name].type()
-            get = (lambda row: row[name]) if values else (lambda row: getattr(row, name))
+            nothing: Any = self._query.options.fields[name].type()
+            get: Callable[[Any], Any] = itemgetter(name) if values else attrgetter(name)
             rows.sort(key=lambda row: get(row) or nothing, reverse=order.startswith("-"))
             rows = rows[self._offset_value :]
             rows = rows if limit is None else rows[:limit]
@@ -222,7 +224,7 @@ class Query(Generic[M]):
     def __init__(self, model_class: Type[M]) -> None:
         self.model_class = model_class
         self.options: Any = model_class._meta  # type: ignore[attr-defined]
-        self._schema: Any = model_class._core_schema  # type: ignore[attr-defined]
+        self._schema: Schema = model_class._core_schema  # type: ignore[attr-defined]
 
     def filter(self, *args: Any, **filters: Any) -> QueryBuilder[M]:
         """The records for which all of these hold: `field=value` or `field__lookup=value`.
@@ -243,7 +245,8 @@ class Query(Generic[M]):
         """
         key = redis_key or getattr(db_key, "redis_key", db_key)
         if key:
-            return self._schema.load_keys([key])[0]
+            one: Optional[M] = self._schema.load_keys([key])[0]
+            return one
         filters.pop("limit", None)
         keys = self.options.key_field_names
         if keys <= filters.keys():
