@@ -116,6 +116,35 @@ class Threads(Case):
         clients = int(re.search(r"connected_clients:(\d+)", out).group(1))
         self.assertLess(clients, 40, "of 200 threads that are gone")
 
+    def test_one_of_many_creates(self):
+        self.program("""
+            class Unique(Model):
+                key = UniqueKeyField()
+                name = KeyField()
+            made, wrong = [], []
+            def work(me):
+                for n in range(40):
+                    try:
+                        made.append((n, Row.get_or_create(name=f"r{n}", defaults={"number": me})))
+                        try:
+                            Unique(key=f"k{n}", name=str(me)).save()
+                            made.append((f"k{n}", (None, True)))
+                        except ModelException:
+                            pass
+                    except BaseException as why:
+                        wrong.append(why)
+            threads = [threading.Thread(target=work, args=(me,)) for me in range(8)]
+            [t.start() for t in threads]; [t.join() for t in threads]
+            assert not wrong, wrong
+            for n in range(40):
+                found = [it for k, it in made if k == n]
+                creators = [it.number for it, created in found if created]
+                assert len(found) == 8 and len(creators) == 1, (n, creators)
+                assert {it.number for it, _ in found} == set(creators), n
+                assert [k for k, _ in made].count(f"k{n}") == 1
+            assert Row.query.count() == Unique.query.count() == 40
+            """)
+
     def test_another_server_is_chosen_while_others_work(self):
         self.program("""
             from popoto.redis_db import set_REDIS_DB_settings
