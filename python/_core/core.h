@@ -153,6 +153,7 @@ struct core_schema {
 };
 
 PyTypeObject *core_schema_make_type(void);
+bool core_is_schema(PyObject *object);
 /* The number of the field of this name, or field_count. No exception. */
 size_t core_schema_find(core_schema *it, const char *name, size_t size);
 /* What a field's value must be: a new reference to it, or to what it was converted to. NULL with an

@@ -14,8 +14,7 @@ core_schema *core_record_schema(core_record *it, core_state *state) {
     PyObject *schema = PyObject_GetAttrString((PyObject *)Py_TYPE(it), "_core_schema");
     if (schema == NULL)
         return NULL;
-    if (!PyObject_HasAttrString(schema, "save_many") ||
-        (state != NULL && Py_TYPE(schema) != state->schema_type)) {
+    if (!core_is_schema(schema) || (state != NULL && Py_TYPE(schema) != state->schema_type)) {
         Py_DECREF(schema);
         PyErr_Format(PyExc_TypeError, "%R is no model: it has no fields",
                      (PyObject *)Py_TYPE(it));

@@ -379,6 +379,12 @@ PyTypeObject *core_schema_make_type(void) {
     return (PyTypeObject *)PyType_FromSpec(&spec);
 }
 
+bool core_is_schema(PyObject *object) {
+    PyTypeObject *type = Py_TYPE(object);
+    return (PyType_GetFlags(type) & Py_TPFLAGS_HEAPTYPE) != 0 &&
+           PyType_GetSlot(type, Py_tp_dealloc) == (void *)schema_dealloc;
+}
+
 /* ----- Fields ------------------------------------------------------------------------------------------ */
 
 size_t core_schema_find(core_schema *it, const char *name, size_t size) {
