@@ -108,9 +108,8 @@ class QueryBuilder(Generic[M]):
         )
         if here and order is not None:
             name = order.lstrip("-")
-            nothing: Any = self._query.options.fields[name].type()
             get: Callable[[Any], Any] = itemgetter(name) if values else attrgetter(name)
-            rows.sort(key=lambda row: get(row) or nothing, reverse=order.startswith("-"))
+            rows.sort(key=lambda row: (get(row) is not None, get(row)), reverse=order.startswith("-"))
             rows = rows[self._offset_value :]
             rows = rows if limit is None else rows[:limit]
         return rows
