@@ -630,6 +630,60 @@ class Objects(Case):
             assert len(Row.query.get(name="big").items[0]) == 5_000_000
             """)
 
+    def test_arguments_of_every_kind_to_every_method(self):
+        # Whatever is passed: an exception or an answer, never a crash. The parts in C, too, that no program calls.
+        self.program("""
+            import random
+            from popoto import _core, redis_db
+            seed = random.SystemRandom().randrange(10**9)
+            print("seed", seed, flush=True)
+            r = random.Random(seed)
+            class Bad:
+                def __getattr__(self, name): raise KeyError(name)
+                def __len__(self): return -1
+                def __iter__(self): raise OSError
+                __hash__ = None
+            it = Row.create(name="a", number=1, items=[1])
+            episode = Episode.create(project_id="p", score=1.0)
+            values = [None, True, 0, -1, 2**70, 1.5, float("nan"), "", "a", "name", "\\0", "\\ud800", "x" * 10000, b"", b"\\xff", [], [1],
+                      ["name"], [None], (), ("number",), {}, {"name": "a"}, {1: 2}, {"name__in": 5}, set(), object(), Bad(), int, Row, it,
+                      episode, Row.query, Row._meta.fields["name"], [it], [it, episode], [it] * 3, lambda *a: None, range(3), it.db_key]
+            targets = [Row, it, episode, Row.query, Row.query.filter(), Row._core_schema, Episode._core_schema, Episode._meta.fields["certainty"],
+                       Row._meta, _core, ConfidenceField, redis_db, Row(name="new"), _core.Record.__new__(_core.Record) if True else None]
+            never = {"close", "configure", "set_REDIS_DB_settings", "set_scopes", "mro"}
+            called = 0
+            for target in targets:
+                for name in dir(target):
+                    if name in never or name.startswith("__") and name not in ("__init__", "__eq__", "__getitem__", "__contains__", "__hash__",
+                                                                                "__reduce__", "__repr__", "__len__", "__bool__", "__lt__"):
+                        continue
+                    try:
+                        method = getattr(target, name)
+                    except Exception:
+                        continue
+                    if not callable(method) or isinstance(method, type) and not issubclass(method, popoto.Field):
+                        continue
+                    for _ in range(25):
+                        arguments = [r.choice(values) for _ in range(r.randint(0, 8 if name in ("query", "schema", "stream") else 4))]
+                        named = {r.choice(["name", "field_name", "signal", "limit", "order_by", "values", "redis_key", "x"]): r.choice(values)
+                                 for _ in range(r.choice([0, 0, 1, 2]))}
+                        called += 1
+                        try:
+                            answer = method(*arguments, **named)
+                            if hasattr(answer, "close") and type(answer).__name__ == "coroutine":
+                                answer.close()
+                        except Exception:
+                            pass
+            gc.collect()
+            assert called > 3000, called
+            # Other models work as ever. (Of these the parts may be those of others by now.)
+            class Fresh(Model):
+                name = KeyField()
+                number = IntField()
+            Fresh.create(name="b", number=5)
+            assert Fresh.query.get(name="b").number == 5 and Fresh.query.count() == 1
+            """)
+
     def test_values_that_change_themselves_while_they_are_stored(self):
         self.program("""
             class L(list):
