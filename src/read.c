@@ -135,12 +135,24 @@ static popoto_status plan_first(reading *it) {
     return status == POPOTO_OK ? next_tenant(it) : status;
 }
 
+/* A stream outlives what its filters and its scopes point at. */
+static popoto_status keep_values(reading *it, arena *memory) {
+    for (size_t i = 0; i < it->what.condition_count; i++) {
+        popoto_value *value = &it->what.conditions[i].value;
+        if (!popoto__value_copy(memory, value, value))
+            return popoto__fail_memory(&it->db->why);
+    }
+    return POPOTO_OK;
+}
+
 static popoto_status start(reading *it, popoto_db *db, const popoto_query_desc *desc,
                            const model *of, arena *memory, bool is_stream) {
     *it = (reading){ .db = db, .page = is_stream ? STREAM_PAGE : PAGE };
     popoto__buffer_init(&it->cursor, &db->allocator);
     popoto__buffer_init(&it->last, &db->allocator);
     popoto_status status = popoto__query_parse(db, of, desc, memory, &it->what);
+    if (status == POPOTO_OK && is_stream)
+        status = keep_values(it, memory);
     if (status == POPOTO_OK)
         status = plan_first(it);
     if (status != POPOTO_OK)
