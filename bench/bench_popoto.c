@@ -2,7 +2,7 @@
  * how the cost of operations grows. `./run bench` builds and runs it; docs/performance.md tells what
  * came out.
  *
- *     bench_popoto [--quick] [--rounds N] [--popoto PYTHON SCRIPT] [--out FOLDER] [NAME]
+ *     bench_popoto [--quick] [--rounds N] [--popoto PYTHON SCRIPT] [--package PYTHON] [--out FOLDER] [NAME]
  *
  * NAME chooses the cases whose name contains it. --quick does every case once, small, checks that both
  * sides did the same work, and times nothing. Each side has a database of its own on one private
@@ -58,14 +58,14 @@ double server_cpu_seconds(const server *it) {
 }
 
 static _Noreturn void usage(void) {
-    fputs("usage: bench_popoto [--quick] [--rounds N] [--popoto PYTHON SCRIPT] [--out FOLDER] "
-          "[NAME]\n",
+    fputs("usage: bench_popoto [--quick] [--rounds N] [--popoto PYTHON SCRIPT] [--package PYTHON] "
+          "[--out FOLDER] [NAME]\n",
           stderr);
     exit(2);
 }
 
 typedef struct choices {
-    const char *python, *script;
+    const char *python, *script, *package;
 } choices;
 
 static void read_arguments(bench *it, choices *chosen, int count, char **arguments) {
@@ -80,6 +80,8 @@ static void read_arguments(bench *it, choices *chosen, int count, char **argumen
         } else if (strcmp(word, "--popoto") == 0 && i + 2 < count) {
             chosen->python = arguments[++i];
             chosen->script = arguments[++i];
+        } else if (strcmp(word, "--package") == 0 && i + 1 < count) {
+            chosen->package = arguments[++i];
         } else if (word[0] == '-' || it->only != NULL) {
             usage();
         } else {
@@ -99,11 +101,15 @@ static void start(bench *it, const choices *chosen) {
     it->theirs = hand_open(server_socket(it->server), HAND_DATABASE);
     if (chosen->python != NULL && !it->quick)
         it->popoto = python_start(chosen->python, chosen->script, server_socket(it->server),
-                                  POPOTO_DATABASE);
+                                  POPOTO_DATABASE, "Popoto 1.10.1");
+    if (it->popoto != NULL && chosen->package != NULL)
+        it->package = python_start(chosen->package, chosen->script, server_socket(it->server),
+                                   PACKAGE_DATABASE, "libpopoto ");
 }
 
 static void stop(bench *it) {
     python_stop(it->popoto);
+    python_stop(it->package);
     hand_close(it->theirs);
     popoto_close(it->ours);
     redisFree(it->admin);
@@ -124,7 +130,7 @@ static void write_report(const bench *it) {
 
 int main(int count, char **arguments) {
     bench it = { .rounds = 9, .program = arguments[0], .folder = "." };
-    choices chosen = { NULL, NULL };
+    choices chosen = { NULL, NULL, NULL };
     if (count == 6 && strcmp(arguments[1], "--work") == 0)
         return bench_work(arguments[2], arguments[3], strtoul(arguments[4], NULL, 10),
                           arguments[5]);
@@ -132,6 +138,7 @@ int main(int count, char **arguments) {
     data_prepare(DATA_TITLES);
     start(&it, &chosen);
     bench_cases(&it);
+    bench_python(&it);
     bench_counts(&it);
     bench_growth(&it);
     stop(&it);

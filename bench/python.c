@@ -1,6 +1,7 @@
-/* python - Popoto in a process of its own, that does what it is told line by line. See bench.h. */
+/* python - Popoto, or our package, in a process of its own, that does what it is told line by line. See bench.h. */
 #include "bench.h"
 
+#include <fcntl.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -15,13 +16,17 @@ struct python {
     char answer[256];
 };
 
-python *python_start(const char *program, const char *script, const char *socket, int database) {
+python *python_start(const char *program, const char *script, const char *socket, int database,
+                     const char *calls) {
     int to[2], from[2];
     char number[12];
     python *it = calloc(1, sizeof(*it));
     snprintf(number, sizeof(number), "%d", database);
     if (it == NULL || pipe(to) != 0 || pipe(from) != 0)
         give_up("cannot start %s", program);
+    /* Another one that is started later must not hold this one's input open. */
+    fcntl(to[1], F_SETFD, FD_CLOEXEC);
+    fcntl(from[0], F_SETFD, FD_CLOEXEC);
     fflush(NULL);
     it->pid = fork();
     if (it->pid == 0) {
@@ -39,8 +44,8 @@ python *python_start(const char *program, const char *script, const char *socket
     signal(SIGPIPE, SIG_IGN);
     if (it->pid < 0 || it->to == NULL || it->from == NULL)
         give_up("cannot start %s", program);
-    if (strncmp(python_ask(it, "hello"), "Popoto 1.10.1", 13) != 0)
-        give_up("%s has another Popoto: %s", program, it->answer);
+    if (strncmp(python_ask(it, "hello"), calls, strlen(calls)) != 0)
+        give_up("%s has %s in the place of %s", program, it->answer, calls);
     return it;
 }
 

@@ -58,13 +58,10 @@ PyObject *core_record_confidence_update(PyObject *self, PyObject *arguments) {
     void *object = identity_of(it, &call);
     if (object != NULL) {
         popoto_status status;
-        Py_BEGIN_ALLOW_THREADS
-        status = popoto_confidence_update(call.db, schema->model, object, field, signal, &after);
-        Py_END_ALLOW_THREADS
-        if (status == POPOTO_OK)
-            out = PyFloat_FromDouble(after.confidence);
-        else
-            fail(&call, status, it->dict);
+        Py_BEGIN_ALLOW_THREADS status =
+            popoto_confidence_update(call.db, schema->model, object, field, signal, &after);
+        Py_END_ALLOW_THREADS if (status == POPOTO_OK) out = PyFloat_FromDouble(after.confidence);
+        else fail(&call, status, it->dict);
     }
     core_call_end(&call);
     if (out != NULL && PyDict_SetItem(it->dict, name, out) < 0)
@@ -84,13 +81,10 @@ PyObject *core_record_confidence_figures(PyObject *self, PyObject *name) {
     void *object = identity_of(it, &call);
     if (object != NULL) {
         popoto_status status;
-        Py_BEGIN_ALLOW_THREADS
-        status = popoto_confidence_figures(call.db, schema->model, object, field, &figures);
-        Py_END_ALLOW_THREADS
-        if (status == POPOTO_OK)
-            out = figures_to(&figures);
-        else
-            fail(&call, status, it->dict);
+        Py_BEGIN_ALLOW_THREADS status =
+            popoto_confidence_figures(call.db, schema->model, object, field, &figures);
+        Py_END_ALLOW_THREADS if (status == POPOTO_OK) out = figures_to(&figures);
+        else fail(&call, status, it->dict);
     }
     core_call_end(&call);
     return out;
@@ -156,17 +150,17 @@ PyObject *core_schema_confidence_update_many(PyObject *self, PyObject *arguments
     bool ok = signals != NULL && signals_from(&call, list, signals, count);
     if (ok && count > 0) {
         popoto_status status;
-        Py_BEGIN_ALLOW_THREADS
-        status = popoto_confidence_update_many(call.db, schema->model, field, signals, count);
-        Py_END_ALLOW_THREADS
-        ok = status == POPOTO_OK;
+        Py_BEGIN_ALLOW_THREADS status =
+            popoto_confidence_update_many(call.db, schema->model, field, signals, count);
+        Py_END_ALLOW_THREADS ok = status == POPOTO_OK;
         if (!ok)
             fail(&call, status, NULL);
     }
     PyObject *out = ok ? PyList_New((Py_ssize_t)count) : NULL;
     for (size_t i = 0; out != NULL && i < count; i++) {
         PyObject *after = PyFloat_FromDouble(signals[i].after.confidence);
-        PyObject *pair = after == NULL ? NULL : PySequence_Tuple(PyList_GetItem(list, (Py_ssize_t)i));
+        PyObject *pair =
+            after == NULL ? NULL : PySequence_Tuple(PyList_GetItem(list, (Py_ssize_t)i));
         core_record *record = pair == NULL ? NULL : (core_record *)PyTuple_GetItem(pair, 0);
         ok = record != NULL && PyDict_SetItem(record->dict, name, after) == 0;
         Py_XDECREF(pair);
@@ -225,10 +219,8 @@ PyObject *core_schema_confidence_scan(PyObject *self, PyObject *arguments) {
     if (ok) {
         popoto_status status;
         memcpy(desc.where, filters, count * sizeof *filters);
-        Py_BEGIN_ALLOW_THREADS
-        status = popoto_confidence_scan(call.db, &desc);
-        Py_END_ALLOW_THREADS
-        ok = status == POPOTO_OK;
+        Py_BEGIN_ALLOW_THREADS status = popoto_confidence_scan(call.db, &desc);
+        Py_END_ALLOW_THREADS ok = status == POPOTO_OK;
         if (!ok)
             core_call_fail(&call, status, true, NULL);
     }
@@ -246,14 +238,15 @@ PyObject *core_schema_confidence_key(PyObject *self, PyObject *arguments) {
     popoto_filter *filters;
     popoto_text key;
     size_t count;
-    if (!PyArg_ParseTuple(arguments, "OO!:get_data_hash_key_from_values", &name, &PyDict_Type, &partition))
+    if (!PyArg_ParseTuple(arguments, "OO!:get_data_hash_key_from_values", &name, &PyDict_Type,
+                          &partition))
         return NULL;
     const char *field = field_name(schema, name, false);
     if (field == NULL || !core_call_begin(&call, schema->state, schema))
         return NULL;
     if (core_filters_from(&call, partition, &filters, &count)) {
-        popoto_status status = popoto_confidence_key_from_values(call.db, schema->model, field,
-                                                                 filters, count, &key);
+        popoto_status status =
+            popoto_confidence_key_from_values(call.db, schema->model, field, filters, count, &key);
         if (status == POPOTO_OK) {
             out = PyUnicode_DecodeUTF8(key.data, (Py_ssize_t)key.size, "surrogateescape");
             popoto_free(call.db, key.data);
@@ -338,10 +331,9 @@ PyObject *core_schema_confidence_migrate(PyObject *self, PyObject *arguments) {
     }
     popoto_migration_report *report;
     popoto_status status;
-    Py_BEGIN_ALLOW_THREADS
-    status = popoto_confidence_migrate(call.db, schema->model, field, &desc, &report);
-    Py_END_ALLOW_THREADS
-    PyObject *out = NULL;
+    Py_BEGIN_ALLOW_THREADS status =
+        popoto_confidence_migrate(call.db, schema->model, field, &desc, &report);
+    Py_END_ALLOW_THREADS PyObject *out = NULL;
     if (PyErr_Occurred())
         out = NULL;
     else if ((status == POPOTO_OK || status == POPOTO_STOPPED) && report != NULL)

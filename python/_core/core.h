@@ -17,11 +17,11 @@
 #include <popoto.h>
 
 /* Not of the stable ABI, but made of it. */
-#define CORE_SET(place, value)        \
-    do {                              \
-        PyObject *former_ = (place);  \
-        (place) = (value);            \
-        Py_XDECREF(former_);          \
+#define CORE_SET(place, value)       \
+    do {                             \
+        PyObject *former_ = (place); \
+        (place) = (value);           \
+        Py_XDECREF(former_);         \
     } while (0)
 
 #define STATUS_COUNT ((size_t)POPOTO_NO_MEMORY + 1)
@@ -48,8 +48,8 @@ struct core_state {
     PyObject *decimal, *datetime, *date, *time, *timezone, *timedelta, *utc, *epoch, *epoch_utc;
     PyObject *schema_name; /* "_core_schema" */
     PyTypeObject *schema_type, *record_type, *stream_type;
-    PyObject *scopes;      /* what gives the current scopes: ContextVar.get */
-    PyObject *url;         /* NULL: not yet chosen */
+    PyObject *scopes;         /* what gives the current scopes: ContextVar.get */
+    PyObject *url;            /* NULL: not yet chosen */
     unsigned long generation; /* of the choice: connections of an older one are closed */
     core_idle idle[DIALECT_COUNT][IDLE_MAX];
     size_t idle_count[DIALECT_COUNT];
@@ -120,7 +120,11 @@ void core_close_idle(core_state *state);
 
 /* ----- schema.c: models --------------------------------------------------------------------------- */
 
-typedef enum core_fallback { FALLBACK_NONE, FALLBACK_VALUE, FALLBACK_CALL } core_fallback;
+typedef enum core_fallback {
+    FALLBACK_NONE,
+    FALLBACK_VALUE,
+    FALLBACK_CALL
+} core_fallback;
 
 struct core_field {
     PyObject *name; /* interned */
@@ -129,7 +133,7 @@ struct core_field {
     popoto_kind kind;
     size_t offset; /* in the struct */
     core_fallback how;
-    PyObject *fallback; /* the default, or what gives it */
+    PyObject *fallback;    /* the default, or what gives it */
     Py_ssize_t max_length; /* characters; -1: any. Of a generated key: exactly so many */
     bool null;
     bool is_key;
@@ -137,12 +141,11 @@ struct core_field {
 };
 
 struct core_schema {
-    PyObject_HEAD
-    core_state *state;
+    PyObject_HEAD core_state *state;
     PyObject *module; /* whose state it is */
     const popoto_model *model;
     int dialect;
-    PyObject *class;   /* the Python class; NULL until it is there */
+    PyObject *class; /* the Python class; NULL until it is there */
     allocfunc allocate;
     PyObject *hooks;   /* (name, method): what changes values before a save; NULL: none */
     PyObject *lookups; /* "score__gte": the number of its field, of those that were asked */
@@ -165,8 +168,7 @@ PyObject *core_field_accept(core_schema *it, core_field *field, PyObject *given)
 #define FEW_KEYS 3
 
 struct core_record {
-    PyObject_HEAD
-    PyObject *dict;
+    PyObject_HEAD PyObject *dict;
     PyObject *weak;
     core_schema *schema; /* NULL: not yet asked for */
     popoto_object header;

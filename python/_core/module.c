@@ -65,12 +65,11 @@ static bool take_exceptions(core_state *state) {
 static bool take_times(core_state *state) {
     PyObject *decimal = PyImport_ImportModule("decimal");
     PyObject *datetime = PyImport_ImportModule("datetime");
-    bool ok = decimal != NULL && datetime != NULL && take(decimal, "Decimal", &state->decimal) &&
-              take(datetime, "datetime", &state->datetime) && take(datetime, "date", &state->date) &&
-              take(datetime, "time", &state->time) &&
-              take(datetime, "timezone", &state->timezone) &&
-              take(datetime, "timedelta", &state->timedelta) &&
-              take(state->timezone, "utc", &state->utc);
+    bool ok =
+        decimal != NULL && datetime != NULL && take(decimal, "Decimal", &state->decimal) &&
+        take(datetime, "datetime", &state->datetime) && take(datetime, "date", &state->date) &&
+        take(datetime, "time", &state->time) && take(datetime, "timezone", &state->timezone) &&
+        take(datetime, "timedelta", &state->timedelta) && take(state->timezone, "utc", &state->utc);
     Py_XDECREF(decimal);
     Py_XDECREF(datetime);
     if (!ok)
@@ -87,9 +86,9 @@ static bool add_kinds(PyObject *module) {
         const char *name;
         popoto_kind kind;
     } kinds[] = {
-        { "field", POPOTO_KIND_FIELD },           { "key", POPOTO_KIND_KEY },
-        { "auto_key", POPOTO_KIND_AUTO_KEY },     { "unique_key", POPOTO_KIND_UNIQUE_KEY },
-        { "sorted", POPOTO_KIND_SORTED },         { "confidence", POPOTO_KIND_CONFIDENCE },
+        { "field", POPOTO_KIND_FIELD },       { "key", POPOTO_KIND_KEY },
+        { "auto_key", POPOTO_KIND_AUTO_KEY }, { "unique_key", POPOTO_KIND_UNIQUE_KEY },
+        { "sorted", POPOTO_KIND_SORTED },     { "confidence", POPOTO_KIND_CONFIDENCE },
         { "tenant", POPOTO_KIND_TENANT },
     };
     PyObject *dict = PyDict_New();
@@ -149,11 +148,24 @@ static int module_clear(PyObject *module) {
         Py_CLEAR(state->query_errors[i]);
     }
     PyObject **owned[] = {
-        &state->model_exception, &state->query_exception, &state->key_mutation, &state->corrupt,
-        &state->not_saved,       &state->field_value,     &state->decimal,      &state->datetime,
-        &state->date,            &state->time,            &state->timezone,     &state->timedelta,
-        &state->utc,             &state->epoch,           &state->epoch_utc,    &state->scopes,
-        &state->url,             &state->models,
+        &state->model_exception,
+        &state->query_exception,
+        &state->key_mutation,
+        &state->corrupt,
+        &state->not_saved,
+        &state->field_value,
+        &state->decimal,
+        &state->datetime,
+        &state->date,
+        &state->time,
+        &state->timezone,
+        &state->timedelta,
+        &state->utc,
+        &state->epoch,
+        &state->epoch_utc,
+        &state->scopes,
+        &state->url,
+        &state->models,
     };
     for (size_t i = 0; i < sizeof owned / sizeof *owned; i++)
         Py_CLEAR(*owned[i]);

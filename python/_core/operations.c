@@ -22,12 +22,11 @@ static popoto_status store(core_call *call, core_record *it, void *object,
     popoto_status status;
     *is_new = it->header.key == 0;
     bool creates = *is_new && it->must_be_new && how->only == NULL;
-    Py_BEGIN_ALLOW_THREADS
-    status = creates ? popoto_create(db, model, object)
-             : how->only != NULL || how->if_unchanged ? popoto_save_with(db, model, object, how)
-                                                      : popoto_save(db, model, object);
-    Py_END_ALLOW_THREADS
-    return status;
+    Py_BEGIN_ALLOW_THREADS status = creates ? popoto_create(db, model, object)
+                                    : how->only != NULL || how->if_unchanged
+                                        ? popoto_save_with(db, model, object, how)
+                                        : popoto_save(db, model, object);
+    Py_END_ALLOW_THREADS return status;
 }
 
 /* _core_save(update_fields or None, migrate_key, skip_auto_now, if_unchanged) */
@@ -37,8 +36,8 @@ PyObject *core_record_save(PyObject *self, PyObject *arguments) {
     PyObject *only;
     int moves, skip_auto_now, if_unchanged;
     core_call call;
-    if (schema == NULL ||
-        !PyArg_ParseTuple(arguments, "Oppp:_core_save", &only, &moves, &skip_auto_now, &if_unchanged))
+    if (schema == NULL || !PyArg_ParseTuple(arguments, "Oppp:_core_save", &only, &moves,
+                                            &skip_auto_now, &if_unchanged))
         return NULL;
     if (!core_record_run_hooks(it, skip_auto_now, only == Py_None ? NULL : only) ||
         !core_call_begin(&call, schema->state, schema))
@@ -78,13 +77,10 @@ PyObject *core_record_delete(PyObject *self, PyObject *unused) {
     bool ok = object != NULL && core_record_write(it, &call, true, object) &&
               core_record_settle_key(it, &call, true, object);
     if (ok) {
-        Py_BEGIN_ALLOW_THREADS
-        status = popoto_delete(call.db, schema->model, object);
-        Py_END_ALLOW_THREADS
-        if (status == POPOTO_OK || status == POPOTO_NOT_FOUND)
+        Py_BEGIN_ALLOW_THREADS status = popoto_delete(call.db, schema->model, object);
+        Py_END_ALLOW_THREADS if (status == POPOTO_OK || status == POPOTO_NOT_FOUND)
             core_record_forget(it);
-        else
-            core_call_fail(&call, status, false, it->dict);
+        else core_call_fail(&call, status, false, it->dict);
     }
     core_call_end(&call);
     return PyErr_Occurred() ? NULL : PyBool_FromLong(status == POPOTO_OK);
@@ -116,7 +112,10 @@ PyObject *core_record_key(PyObject *self, PyObject *unused) {
 
 /* ----- Many ------------------------------------------------------------------------------------------------ */
 
-typedef enum many { MANY_SAVE, MANY_DELETE } many;
+typedef enum many {
+    MANY_SAVE,
+    MANY_DELETE
+} many;
 
 typedef struct crowd {
     core_call call;
@@ -192,8 +191,7 @@ static PyObject *with_many(PyObject *self, PyObject *records, many what) {
     bool ok = gather(&it, what);
     popoto_status status = POPOTO_OK;
     if (ok && it.count > 0) {
-        Py_BEGIN_ALLOW_THREADS
-        status = (what == MANY_SAVE ? popoto_save_many : popoto_delete_many)(
+        Py_BEGIN_ALLOW_THREADS status = (what == MANY_SAVE ? popoto_save_many : popoto_delete_many)(
             it.call.db, schema->model, it.objects, it.count, it.statuses);
         Py_END_ALLOW_THREADS
     }

@@ -27,8 +27,7 @@ void core_close_idle(core_state *state) {
     for (int dialect = 0; dialect < DIALECT_COUNT; dialect++)
         while (state->idle_count[dialect] > 0) {
             popoto_db *db = state->idle[dialect][--state->idle_count[dialect]].db;
-            Py_BEGIN_ALLOW_THREADS
-            popoto_close(db);
+            Py_BEGIN_ALLOW_THREADS popoto_close(db);
             Py_END_ALLOW_THREADS
         }
 }
@@ -72,10 +71,9 @@ static popoto_db *open_db(core_state *state, int dialect) {
         return NULL;
     }
     popoto_db *db;
-    Py_BEGIN_ALLOW_THREADS
-    db = popoto_open(text, &(popoto_options){ .dialect = (popoto_dialect)dialect });
-    Py_END_ALLOW_THREADS
-    Py_DECREF(bytes);
+    Py_BEGIN_ALLOW_THREADS db =
+        popoto_open(text, &(popoto_options){ .dialect = (popoto_dialect)dialect });
+    Py_END_ALLOW_THREADS Py_DECREF(bytes);
     if (db == NULL)
         PyErr_NoMemory();
     return db;
@@ -85,9 +83,8 @@ static popoto_db *open_db(core_state *state, int dialect) {
 
 /* The context has a tuple of (field, value) pairs, the innermost last. */
 static bool enter_scopes(core_call *it) {
-    PyObject *scopes = it->state->scopes == NULL
-                           ? NULL
-                           : PyObject_CallFunctionObjArgs(it->state->scopes, NULL);
+    PyObject *scopes =
+        it->state->scopes == NULL ? NULL : PyObject_CallFunctionObjArgs(it->state->scopes, NULL);
     if (scopes == NULL)
         return it->state->scopes == NULL;
     Py_ssize_t count = PyTuple_Size(scopes);
@@ -157,10 +154,8 @@ void core_call_end(core_call *it) {
     }
     PyObject *type, *value, *trace; /* closing must not lose an exception that is under way */
     PyErr_Fetch(&type, &value, &trace);
-    Py_BEGIN_ALLOW_THREADS
-    popoto_close(db);
-    Py_END_ALLOW_THREADS
-    PyErr_Restore(type, value, trace);
+    Py_BEGIN_ALLOW_THREADS popoto_close(db);
+    Py_END_ALLOW_THREADS PyErr_Restore(type, value, trace);
 }
 
 /* ----- What went wrong ---------------------------------------------------------------------------------- */
@@ -174,8 +169,7 @@ void core_raise(PyObject *class, core_schema *schema, PyObject *field, PyObject 
     PyObject *sentence = PyUnicode_DecodeUTF8(text, (Py_ssize_t)strlen(text), "backslashreplace");
     PyObject *exception =
         sentence == NULL ? NULL : PyObject_CallFunctionObjArgs(class, sentence, NULL);
-    PyObject *name =
-        status == POPOTO_OK ? NULL : PyUnicode_FromString(popoto_status_name(status));
+    PyObject *name = status == POPOTO_OK ? NULL : PyUnicode_FromString(popoto_status_name(status));
     bool ok = exception != NULL && (status == POPOTO_OK || name != NULL) &&
               set_detail(exception, "model", schema ? schema->class : NULL) &&
               set_detail(exception, "field", field) && set_detail(exception, "value", value) &&
@@ -301,10 +295,8 @@ PyObject *core_ping(PyObject *module, PyObject *unused) {
     (void)unused;
     if (!core_call_begin(&call, PyModule_GetState(module), NULL))
         return NULL;
-    Py_BEGIN_ALLOW_THREADS
-    status = popoto_ping(call.db);
-    Py_END_ALLOW_THREADS
-    PyObject *out = NULL;
+    Py_BEGIN_ALLOW_THREADS status = popoto_ping(call.db);
+    Py_END_ALLOW_THREADS PyObject *out = NULL;
     if (status == POPOTO_OK)
         out = Py_True;
     else
@@ -319,10 +311,9 @@ PyObject *core_socket(PyObject *module, PyObject *unused) {
     (void)unused;
     if (!core_call_begin(&call, PyModule_GetState(module), NULL))
         return NULL;
-    Py_BEGIN_ALLOW_THREADS
-    popoto_ping(call.db); /* an embedded server is started by its first use */
-    Py_END_ALLOW_THREADS
-    const char *path = popoto_socket(call.db);
+    Py_BEGIN_ALLOW_THREADS popoto_ping(
+        call.db); /* an embedded server is started by its first use */
+    Py_END_ALLOW_THREADS const char *path = popoto_socket(call.db);
     PyObject *out = path == NULL ? Py_None : PyUnicode_DecodeFSDefault(path);
     if (out == Py_None)
         Py_INCREF(out);

@@ -14,7 +14,8 @@ static core_field *field_of_lookup(core_schema *it, PyObject *lookup, const char
         const char *end = strstr(text, "__");
         size_t size = end == NULL ? strlen(text) : (size_t)(end - text);
         size_t found = core_schema_find(it, text, size);
-        static const char *const texts[] = { "__isnull", "__startswith", "__endswith", "__contains" };
+        static const char *const texts[] = { "__isnull", "__startswith", "__endswith",
+                                             "__contains" };
         for (size_t i = 0; end != NULL && i < sizeof texts / sizeof *texts; i++)
             if (strcmp(end, texts[i]) == 0)
                 found = it->field_count;
@@ -192,9 +193,10 @@ static PyObject *chosen_from_row(core_schema *schema, const size_t *chosen, size
     for (size_t i = 0; out != NULL && i < count; i++) {
         core_field *field = &schema->fields[chosen[i]];
         const char *member = (const char *)row + field->offset;
-        PyObject *value = field->kind == POPOTO_KIND_AUTO_KEY
-                              ? PyUnicode_FromString(((const popoto_id *)(const void *)member)->text)
-                              : core_value_to(schema->state, (const popoto_value *)(const void *)member);
+        PyObject *value =
+            field->kind == POPOTO_KIND_AUTO_KEY
+                ? PyUnicode_FromString(((const popoto_id *)(const void *)member)->text)
+                : core_value_to(schema->state, (const popoto_value *)(const void *)member);
         if (value == NULL || PyDict_SetItem(out, field->name, value) < 0)
             Py_CLEAR(out);
         Py_XDECREF(value);
@@ -283,10 +285,8 @@ PyObject *core_schema_query(PyObject *self, PyObject *arguments) {
     popoto_status status;
     if (!ask(&it, (core_schema *)self, arguments, "O!OnnppO:query"))
         return NULL;
-    Py_BEGIN_ALLOW_THREADS
-    status = popoto_query(it.call.db, &it.desc, &rows);
-    Py_END_ALLOW_THREADS
-    return take_rows(&it, status, rows);
+    Py_BEGIN_ALLOW_THREADS status = popoto_query(it.call.db, &it.desc, &rows);
+    Py_END_ALLOW_THREADS return take_rows(&it, status, rows);
 }
 
 /* count(filters, order_by, limit, offset, all_tenants, allow_scan) */
@@ -296,10 +296,8 @@ PyObject *core_schema_count(PyObject *self, PyObject *arguments) {
     popoto_status status;
     if (!ask(&it, (core_schema *)self, arguments, "O!Onnpp:count"))
         return NULL;
-    Py_BEGIN_ALLOW_THREADS
-    status = popoto_count(it.call.db, &it.desc, &count);
-    Py_END_ALLOW_THREADS
-    PyObject *out = NULL;
+    Py_BEGIN_ALLOW_THREADS status = popoto_count(it.call.db, &it.desc, &count);
+    Py_END_ALLOW_THREADS PyObject *out = NULL;
     if (status == POPOTO_OK)
         out = PyLong_FromSize_t(count);
     else
@@ -329,10 +327,8 @@ PyObject *core_schema_keys(PyObject *self, PyObject *arguments) {
     if (!ask(&it, schema, arguments, "O!Onnpp:keys"))
         return NULL;
     it.desc.fields = schema->model->fields[schema->keys[0]].name;
-    Py_BEGIN_ALLOW_THREADS
-    status = popoto_query(it.call.db, &it.desc, &rows);
-    Py_END_ALLOW_THREADS
-    PyObject *out = NULL;
+    Py_BEGIN_ALLOW_THREADS status = popoto_query(it.call.db, &it.desc, &rows);
+    Py_END_ALLOW_THREADS PyObject *out = NULL;
     if (status == POPOTO_OK)
         out = PyList_New((Py_ssize_t)popoto_rows_count(rows));
     else
@@ -373,7 +369,8 @@ static bool keys_from(core_call *call, PyObject *given, popoto_text **keys, size
 }
 
 /* In the place of every key its object, or None where there is none. */
-static PyObject *in_places(core_call *call, popoto_rows *rows, const popoto_text *keys, size_t count) {
+static PyObject *in_places(core_call *call, popoto_rows *rows, const popoto_text *keys,
+                           size_t count) {
     PyObject *out = PyList_New((Py_ssize_t)count);
     size_t at = 0, there = popoto_rows_count(rows);
     for (size_t i = 0; out != NULL && i < count; i++) {
@@ -419,11 +416,10 @@ PyObject *core_schema_load_keys(PyObject *self, PyObject *arguments) {
     if (keys_from(&call, given, &keys, &count)) {
         popoto_rows *rows = NULL;
         popoto_status status;
-        Py_BEGIN_ALLOW_THREADS
-        status = popoto_load_keys(call.db, schema->model, keys, count, &rows);
-        Py_END_ALLOW_THREADS
-        if (status == POPOTO_OK || status == POPOTO_CORRUPT)
-            out = in_places(&call, rows, keys, count);
+        Py_BEGIN_ALLOW_THREADS status =
+            popoto_load_keys(call.db, schema->model, keys, count, &rows);
+        Py_END_ALLOW_THREADS if (status == POPOTO_OK || status == POPOTO_CORRUPT) out =
+            in_places(&call, rows, keys, count);
         if (status == POPOTO_CORRUPT && out != NULL) {
             raise_corrupt(&call, rows, out);
             Py_CLEAR(out);
@@ -440,8 +436,7 @@ PyObject *core_schema_load_keys(PyObject *self, PyObject *arguments) {
 
 /* An iterator over a query of any size. It keeps a connection until it ends. */
 typedef struct core_stream {
-    PyObject_HEAD
-    core_schema *schema;
+    PyObject_HEAD core_schema *schema;
     core_call call; /* its db, and what its filters point at; scopes are for opening alone */
     popoto_stream *stream;
     bool busy; /* a thread waits in it */
@@ -463,10 +458,8 @@ PyObject *core_schema_stream(PyObject *self, PyObject *arguments) {
     popoto_status status;
     if (!ask(&it, schema, arguments, "O!Onnpp:stream"))
         return NULL;
-    Py_BEGIN_ALLOW_THREADS
-    status = popoto_stream_open(it.call.db, &it.desc, &stream);
-    Py_END_ALLOW_THREADS
-    if (status != POPOTO_OK) {
+    Py_BEGIN_ALLOW_THREADS status = popoto_stream_open(it.call.db, &it.desc, &stream);
+    Py_END_ALLOW_THREADS if (status != POPOTO_OK) {
         core_call_fail(&it.call, status, true, it.filters);
         core_call_end(&it.call);
         return NULL;
@@ -498,10 +491,8 @@ static PyObject *stream_next(PyObject *self) {
         return NULL;
     }
     it->busy = true;
-    Py_BEGIN_ALLOW_THREADS
-    status = popoto_stream_next(it->stream, &row);
-    Py_END_ALLOW_THREADS
-    it->busy = false;
+    Py_BEGIN_ALLOW_THREADS status = popoto_stream_next(it->stream, &row);
+    Py_END_ALLOW_THREADS it->busy = false;
     if (status == POPOTO_OK && row != NULL)
         return core_record_from_row(it->schema, row);
     if (status != POPOTO_OK)
@@ -591,10 +582,8 @@ PyObject *core_schema_tenants(PyObject *self, PyObject *unused) {
         Py_XDECREF(it.list);
         return NULL;
     }
-    Py_BEGIN_ALLOW_THREADS
-    status = popoto_tenants(call.db, schema->model, add_tenant, &it);
-    Py_END_ALLOW_THREADS
-    if (status != POPOTO_OK) {
+    Py_BEGIN_ALLOW_THREADS status = popoto_tenants(call.db, schema->model, add_tenant, &it);
+    Py_END_ALLOW_THREADS if (status != POPOTO_OK) {
         Py_CLEAR(it.list);
         core_call_fail(&call, status, true, NULL);
     }

@@ -16,8 +16,7 @@ core_schema *core_record_schema(core_record *it, core_state *state) {
         return NULL;
     if (!core_is_schema(schema) || (state != NULL && Py_TYPE(schema) != state->schema_type)) {
         Py_DECREF(schema);
-        PyErr_Format(PyExc_TypeError, "%R is no model: it has no fields",
-                     (PyObject *)Py_TYPE(it));
+        PyErr_Format(PyExc_TypeError, "%R is no model: it has no fields", (PyObject *)Py_TYPE(it));
         return NULL;
     }
     it->schema = (core_schema *)schema;
@@ -209,8 +208,8 @@ static bool write_field(core_record *it, core_call *call, core_field *field, PyO
         ok = true;
     else if (ok && field->kind == POPOTO_KIND_AUTO_KEY)
         ok = write_id(schema, field, taken, member);
-    else if (ok && !core_value_typed(&call->memory, field->code, taken,
-                                     (popoto_value *)(void *)member))
+    else if (ok &&
+             !core_value_typed(&call->memory, field->code, taken, (popoto_value *)(void *)member))
         ok = explain(schema, field, taken);
     Py_DECREF(taken);
     return ok;
@@ -227,7 +226,8 @@ static bool fill_from_scopes(core_record *it, core_call *call) {
             PyObject *now = PyDict_GetItemWithError(it->dict, name);
             if ((now == NULL && PyErr_Occurred()) ||
                 ((now == NULL || now == Py_None) &&
-                 PyDict_SetItem(it->dict, it->schema->fields[k].name, PyTuple_GetItem(pair, 1)) < 0))
+                 PyDict_SetItem(it->dict, it->schema->fields[k].name, PyTuple_GetItem(pair, 1)) <
+                     0))
                 return false;
         }
     }
@@ -280,11 +280,10 @@ static bool refuse_move(core_record *it, size_t key) {
     core_schema *schema = it->schema;
     core_field *field = &schema->fields[schema->keys[key]];
     PyObject *now = PyDict_GetItemWithError(it->dict, field->name);
-    PyObject *text =
-        PyUnicode_FromFormat("%s.%U was changed from %R to %R, and it is part of the record's key: "
-                             "save(migrate_key=True) moves the record",
-                             schema->model->name, field->name, it->saved[key],
-                             now == NULL ? Py_None : now);
+    PyObject *text = PyUnicode_FromFormat(
+        "%s.%U was changed from %R to %R, and it is part of the record's key: "
+        "save(migrate_key=True) moves the record",
+        schema->model->name, field->name, it->saved[key], now == NULL ? Py_None : now);
     PyObject *bytes =
         text == NULL ? NULL : PyUnicode_AsEncodedString(text, "utf-8", "backslashreplace");
     if (bytes != NULL)
@@ -315,7 +314,8 @@ bool core_record_settle_key(core_record *it, core_call *call, bool moves, void *
         core_field *field = &schema->fields[schema->keys[i]];
         char *member = former + field->offset;
         bool ok = true;
-        memset(member, 0, field->kind == POPOTO_KIND_AUTO_KEY ? sizeof(popoto_id) : sizeof(popoto_value));
+        memset(member, 0,
+               field->kind == POPOTO_KIND_AUTO_KEY ? sizeof(popoto_id) : sizeof(popoto_value));
         if (it->saved[i] != NULL && it->saved[i] != Py_None)
             ok = field->kind == POPOTO_KIND_AUTO_KEY
                      ? write_id(schema, field, it->saved[i], member)
@@ -341,8 +341,8 @@ bool core_record_learn(core_record *it, core_state *state, const void *object, b
     for (size_t i = 0; i < schema->field_count; i++) {
         core_field *field = &schema->fields[i];
         bool generated = field->kind == POPOTO_KIND_AUTO_KEY;
-        bool defaulted = (is_new && field->how == FALLBACK_VALUE) ||
-                         field->kind == POPOTO_KIND_CONFIDENCE;
+        bool defaulted =
+            (is_new && field->how == FALLBACK_VALUE) || field->kind == POPOTO_KIND_CONFIDENCE;
         if (!generated && !defaulted)
             continue;
         PyObject *now = PyDict_GetItemWithError(it->dict, field->name);
@@ -352,9 +352,11 @@ bool core_record_learn(core_record *it, core_state *state, const void *object, b
             continue;
         /* null was stored as what it stands for. */
         PyObject *value =
-            generated ? PyUnicode_FromString(
-                            ((const popoto_id *)(const void *)((const char *)object + field->offset))->text)
-                      : fallback_of(field);
+            generated
+                ? PyUnicode_FromString(
+                      ((const popoto_id *)(const void *)((const char *)object + field->offset))
+                          ->text)
+                : fallback_of(field);
         bool ok = value != NULL && PyDict_SetItem(it->dict, field->name, value) == 0;
         Py_XDECREF(value);
         if (!ok)
@@ -382,9 +384,8 @@ bool core_record_run_hooks(core_record *it, bool skip_auto_now, PyObject *only) 
         PyObject *now = PyDict_GetItemWithError(it->dict, name);
         if (now == NULL && PyErr_Occurred())
             return false;
-        PyObject *value =
-            PyObject_CallFunction(method, "OO", now == NULL ? Py_None : now,
-                                  skip_auto_now ? Py_True : Py_False);
+        PyObject *value = PyObject_CallFunction(method, "OO", now == NULL ? Py_None : now,
+                                                skip_auto_now ? Py_True : Py_False);
         bool ok = value != NULL && PyDict_SetItem(it->dict, name, value) == 0;
         Py_XDECREF(value);
         if (!ok)
@@ -404,7 +405,8 @@ static PyObject *key_values(core_record *it) {
     size_t there = 0;
     for (size_t i = 0; out != NULL && i < schema->key_count; i++) {
         PyObject *name = schema->fields[schema->keys[i]].name;
-        PyObject *value = PyObject_GenericGetAttr((PyObject *)it, name); /* generates what is missing */
+        PyObject *value =
+            PyObject_GenericGetAttr((PyObject *)it, name); /* generates what is missing */
         if (value == NULL) {
             Py_DECREF(out);
             return NULL;
@@ -418,16 +420,14 @@ static PyObject *key_values(core_record *it) {
 }
 
 static PyObject *record_compare(PyObject *self, PyObject *other, int operation) {
-    if ((operation != Py_EQ && operation != Py_NE) ||
-        !PyObject_TypeCheck(other, Py_TYPE(self))) {
+    if ((operation != Py_EQ && operation != Py_NE) || !PyObject_TypeCheck(other, Py_TYPE(self))) {
         if (operation == Py_EQ || operation == Py_NE)
             return PyBool_FromLong(operation == Py_NE);
         Py_INCREF(Py_NotImplemented);
         return Py_NotImplemented;
     }
     PyObject *mine = key_values((core_record *)self);
-    PyObject *theirs =
-        mine == NULL && PyErr_Occurred() ? NULL : key_values((core_record *)other);
+    PyObject *theirs = mine == NULL && PyErr_Occurred() ? NULL : key_values((core_record *)other);
     PyObject *out = NULL;
     if (mine != NULL && theirs != NULL)
         out = PyObject_RichCompare(mine, theirs, operation);

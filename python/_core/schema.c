@@ -76,7 +76,8 @@ static bool set_default(popoto_field *it, core_state *state, PyObject *value) {
 
 /* (name, kind, type, nullable, how, default, max_length, partition_by, initial, cap, ulid), as
  * Field._described gives it. */
-static bool describe_field(core_state *state, PyObject *given, popoto_field *it, core_field *field) {
+static bool describe_field(core_state *state, PyObject *given, popoto_field *it,
+                           core_field *field) {
     PyObject *name, *type, *fallback, *partition;
     int kind, null, how, ulid;
     Py_ssize_t max_length;
@@ -170,10 +171,11 @@ static PyObject *describing(const core_schema *it, const popoto_model *model, Py
         const popoto_field *field = &model->fields[i];
         PyObject *fallback =
             field->default_value.type == POPOTO_NULL ? Py_None : it->fields[i].fallback;
-        PyObject *one = Py_BuildValue("(OiiizdLiOO)", it->fields[i].name, (int)field->kind,
-                                      (int)field->type, (int)field->null, field->partition_by,
-                                      field->initial_confidence, (long long)field->evidence_cap,
-                                      (int)field->generate, (PyObject *)Py_TYPE(fallback), fallback);
+        PyObject *one =
+            Py_BuildValue("(OiiizdLiOO)", it->fields[i].name, (int)field->kind, (int)field->type,
+                          (int)field->null, field->partition_by, field->initial_confidence,
+                          (long long)field->evidence_cap, (int)field->generate,
+                          (PyObject *)Py_TYPE(fallback), fallback);
         if (one == NULL) {
             Py_DECREF(out);
             return NULL;
@@ -441,7 +443,8 @@ PyObject *core_field_accept(core_schema *it, core_field *field, PyObject *given)
     if (is < 0)
         return NULL;
     /* A moment is an instance of date, too, and would lose nothing but its time. */
-    if (is == 1 && field->code == POPOTO_DAY && PyObject_IsInstance(given, it->state->datetime) == 1)
+    if (is == 1 && field->code == POPOTO_DAY &&
+        PyObject_IsInstance(given, it->state->datetime) == 1)
         return PyObject_CallMethod(given, "date", NULL);
     if (is == 1) {
         Py_INCREF(given);

@@ -68,13 +68,20 @@ popoto_type core_type_of(core_state *state, PyObject *type) {
         PyObject *type;
         popoto_type code;
     } types[] = {
-        { (PyObject *)&PyUnicode_Type, POPOTO_TEXT },  { (PyObject *)&PyLong_Type, POPOTO_INT },
-        { (PyObject *)&PyFloat_Type, POPOTO_FLOAT },   { (PyObject *)&PyBool_Type, POPOTO_BOOL },
-        { (PyObject *)&PyBytes_Type, POPOTO_BYTES },   { state->datetime, POPOTO_TIME },
-        { state->date, POPOTO_DAY },                   { state->time, POPOTO_CLOCK },
-        { state->decimal, POPOTO_DECIMAL },            { (PyObject *)&PyList_Type, POPOTO_LIST },
-        { (PyObject *)&PyTuple_Type, POPOTO_TUPLE },   { (PyObject *)&PySet_Type, POPOTO_SET },
-        { (PyObject *)&PyFrozenSet_Type, POPOTO_SET }, { (PyObject *)&PyDict_Type, POPOTO_MAP },
+        { (PyObject *)&PyUnicode_Type, POPOTO_TEXT },
+        { (PyObject *)&PyLong_Type, POPOTO_INT },
+        { (PyObject *)&PyFloat_Type, POPOTO_FLOAT },
+        { (PyObject *)&PyBool_Type, POPOTO_BOOL },
+        { (PyObject *)&PyBytes_Type, POPOTO_BYTES },
+        { state->datetime, POPOTO_TIME },
+        { state->date, POPOTO_DAY },
+        { state->time, POPOTO_CLOCK },
+        { state->decimal, POPOTO_DECIMAL },
+        { (PyObject *)&PyList_Type, POPOTO_LIST },
+        { (PyObject *)&PyTuple_Type, POPOTO_TUPLE },
+        { (PyObject *)&PySet_Type, POPOTO_SET },
+        { (PyObject *)&PyFrozenSet_Type, POPOTO_SET },
+        { (PyObject *)&PyDict_Type, POPOTO_MAP },
     };
     for (size_t i = 0; i < sizeof types / sizeof *types; i++)
         if (types[i].type == type)
@@ -171,8 +178,8 @@ static bool clock_from(PyObject *given, popoto_value *out) {
     if (!int_of(given, "hour", &hour) || !int_of(given, "minute", &minute) ||
         !int_of(given, "second", &second) || !int_of(given, "microsecond", &microsecond))
         return false;
-    *out = popoto_of_clock((popoto_clock){ (uint8_t)hour, (uint8_t)minute, (uint8_t)second,
-                                           (uint32_t)microsecond });
+    *out = popoto_of_clock(
+        (popoto_clock){ (uint8_t)hour, (uint8_t)minute, (uint8_t)second, (uint32_t)microsecond });
     return true;
 }
 
@@ -231,12 +238,18 @@ static popoto_type type_of_value(core_state *state, PyObject *given) {
         PyObject *type;
         popoto_type code;
     } types[] = {
-        { (PyObject *)&PyUnicode_Type, POPOTO_TEXT }, { (PyObject *)&PyLong_Type, POPOTO_INT },
-        { (PyObject *)&PyFloat_Type, POPOTO_FLOAT },  { (PyObject *)&PyBytes_Type, POPOTO_BYTES },
-        { (PyObject *)&PyList_Type, POPOTO_LIST },    { (PyObject *)&PyTuple_Type, POPOTO_TUPLE },
-        { (PyObject *)&PySet_Type, POPOTO_SET },      { (PyObject *)&PyDict_Type, POPOTO_MAP },
-        { state->datetime, POPOTO_TIME },             { state->date, POPOTO_DAY },
-        { state->time, POPOTO_CLOCK },                { state->decimal, POPOTO_DECIMAL },
+        { (PyObject *)&PyUnicode_Type, POPOTO_TEXT },
+        { (PyObject *)&PyLong_Type, POPOTO_INT },
+        { (PyObject *)&PyFloat_Type, POPOTO_FLOAT },
+        { (PyObject *)&PyBytes_Type, POPOTO_BYTES },
+        { (PyObject *)&PyList_Type, POPOTO_LIST },
+        { (PyObject *)&PyTuple_Type, POPOTO_TUPLE },
+        { (PyObject *)&PySet_Type, POPOTO_SET },
+        { (PyObject *)&PyDict_Type, POPOTO_MAP },
+        { state->datetime, POPOTO_TIME },
+        { state->date, POPOTO_DAY },
+        { state->time, POPOTO_CLOCK },
+        { state->decimal, POPOTO_DECIMAL },
     };
     for (size_t i = 0; i < sizeof types / sizeof *types; i++) {
         int is = PyObject_IsInstance(given, types[i].type);
@@ -323,7 +336,8 @@ static PyObject *zone_to(core_state *state, int32_t offset) {
         return state->utc;
     }
     PyObject *east = delta_to(state, (int64_t)offset * 1000000);
-    PyObject *zone = east == NULL ? NULL : PyObject_CallFunctionObjArgs(state->timezone, east, NULL);
+    PyObject *zone =
+        east == NULL ? NULL : PyObject_CallFunctionObjArgs(state->timezone, east, NULL);
     Py_XDECREF(east);
     return zone;
 }
