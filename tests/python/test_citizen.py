@@ -335,15 +335,163 @@ class Tasks(Case):
             assert Episode.query.count() == 2
             """)
 
-    def test_a_query_belongs_to_the_scope_it_is_run_in(self):
+    def test_a_scope_as_a_decorator(self):
+        # Also of coroutines, whose body runs later; and at once in many threads and tasks, for it is one object.
         self.program("""
             for p in "ab":
                 Episode.create(project_id=p, title=p, score=1.0)
+            def titles():
+                return sorted(e.title for e in Episode.query.all())
+            of_a = popoto.scope(project_id="a")
+            @of_a
+            def plain(depth=3):
+                return plain(depth - 1) if depth else titles()
+            @of_a
+            async def later():
+                await asyncio.sleep(0.001)
+                return titles() + [e.title for e in await Episode.query.async_all()]
+            assert plain() == ["a"] and plain.__name__ == "plain"
+            assert asyncio.run(later()) == ["a", "a"]
+            async def both():
+                return await asyncio.gather(*(later() for _ in range(20)))
+            assert asyncio.run(both()) == [["a", "a"]] * 20
+            def generator():
+                yield titles()
+            async def agenerator():
+                yield titles()
+            async def coroutine():
+                return titles()
+            # What would run after the call, out of its scope, is refused.
+            for call in (lambda: of_a(generator), lambda: of_a(agenerator), lambda: of_a(Episode), lambda: of_a(lambda: coroutine())(),
+                         lambda: of_a(lambda: generator())()):
+                try:
+                    call()
+                except TypeError:
+                    continue
+                raise AssertionError("not refused")
+            wrong = []
+            def work():
+                try:
+                    for _ in range(100):
+                        assert plain() == ["a"]
+                        with of_a:
+                            assert titles() == ["a"]
+                        assert titles() == ["a", "b"]
+                except BaseException as why:
+                    wrong.append(why)
+            threads = [threading.Thread(target=work) for _ in range(6)]
+            [t.start() for t in threads]; [t.join() for t in threads]
+            assert not wrong, wrong
+            async def one():
+                with of_a:
+                    await asyncio.sleep(0.001)
+                    return titles()
+            async def many():
+                return await asyncio.gather(*(one() for _ in range(20)))
+            assert asyncio.run(many()) == [["a"]] * 20
+            assert titles() == ["a", "b"]
+            """)
+
+    def test_streams_in_scopes(self):
+        # A stream is of the scope it was opened in, also when that is left before it is read.
+        self.program("""
+            Episode.bulk_create([Episode(project_id="ab"[n % 2], title=str(n), score=float(n)) for n in range(2000)])
             with popoto.scope(project_id="a"):
-                query = Episode.query.filter(score__gte=0.0)
+                assert {e.project_id for e in Episode.query.stream()} == {"a"}
+                assert len(list(Episode.query.filter(score__gte=1000.0).stream())) == 500
+                later, ordered = Episode.query.stream(), Episode.query.filter(score__gte=0.0).order_by("-score").stream()
             with popoto.scope(project_id="b"):
-                titles = [e.title for e in query]
-            assert titles == ["b"], titles
+                assert [e.score for e in ordered] == [float(n) for n in range(1998, -1, -2)]
+            assert sorted(int(e.title) for e in later) == list(range(0, 2000, 2))
+            """)
+
+    def test_nothing_of_another_tenant_within_a_scope(self):
+        # Every call that is given another tenant's object, key or value: refused, or answered with nothing.
+        self.program("""
+            class Note(Model):          # the tenant is a plain field here
+                name = KeyField()
+                project_id = Field(type=str)
+                rank = SortedField(type=int)
+                trust = ConfidenceField()
+            own, other = (Episode.create(project_id=p, title=p, score=1.0) for p in "ab")
+            for p in "ab":
+                Note.create(name=p, project_id=p, rank=1)
+            field, f = Episode._meta.fields["certainty"], Episode.query.filter
+            ConfidenceField.update_confidence(other, "certainty", signal=1.0)
+            refused = [
+                lambda: Episode.query.get(redis_key=other.pk), lambda: Episode.query.get(other.db_key),
+                lambda: Episode.query.get_many([own.pk, other.pk]), lambda: Episode.exists(other.pk),
+                lambda: Episode.load(project_id="b", episode_id=other.episode_id), lambda: list(f(project_id="b")),
+                lambda: list(f(project_id__in=["b"])), other.save, lambda: other.save(update_fields=["title"]), other.delete,
+                lambda: Episode.bulk_update([other], title="x"), lambda: Episode.bulk_delete([other]),
+                lambda: Episode.bulk_create([Episode(project_id="b", score=1.0)]), lambda: f(project_id="b").count(),
+                lambda: ConfidenceField.update_confidence(other, "certainty", signal=1.0),
+                lambda: ConfidenceField.get_confidence(other, "certainty"), lambda: f(project_id="b").stream(),
+                lambda: ConfidenceField.get_confidence_filtered(Episode, "certainty", project_id="b"),
+                lambda: field.get_data_hash_key(other, "certainty"),
+                lambda: field.get_data_hash_key_from_values(Episode, "certainty", project_id="b"),
+                lambda: Episode.create(project_id="b", title="x", score=1.0), lambda: Note.get_or_create(name="b", defaults={"rank": 3}),
+            ]
+            answered = {
+                "query.get": (lambda: Episode.query.get(episode_id=other.episode_id), None),
+                "keys": (lambda: [k.split(b":")[1] for k in Episode.query.keys()], [b"a"]),
+                "count": (lambda: Episode.query.count(), 1),
+                "values": (lambda: f().values("title").all(), [{"title": "a"}]),
+                "order": (lambda: [e.title for e in Episode.query.all(order_by="-score")], ["a"]),
+                "range": (lambda: [e.title for e in f(score__gte=0.0)], ["a"]),
+                "filtered": (lambda: [k.split(":")[1] for k in ConfidenceField.get_confidence_filtered(Episode, "certainty")], ["a"]),
+                "notes": (lambda: [n.name for n in Note.query.all()], ["a"]),
+                "a note": (lambda: Note.query.get(name="b"), None),
+                "notes by rank": (lambda: [n.name for n in Note.query.filter(rank__gte=0)], ["a"]),
+                "delete_all": (lambda: Note.delete_all() + Episode.delete_all(), 2),
+            }
+            with popoto.scope(project_id="a"):
+                for n, call in enumerate(refused):
+                    try:
+                        answer = call()
+                    except (ModelException, QueryException):
+                        continue
+                    raise AssertionError((n, answer))
+                for name, (call, expected) in answered.items():
+                    answer = call()
+                    assert answer == expected, (name, answer)
+            assert [e.title for e in Episode.query.all()] == ["b"] and [n.name for n in Note.query.all()] == ["b"]
+            assert ConfidenceField.get_confidence_data(other, "certainty")["evidence_count"] == 1
+            """)
+
+    def test_a_query_stays_in_the_scope_it_was_made_in(self):
+        # It asks when it is read, and that may be after the scope, or in another one.
+        self.program("""
+            for p in "ab":
+                Episode.create(project_id=p, title=p, score=1.0)
+            of_a = popoto.scope(project_id="a")
+            @of_a
+            def episodes():
+                return Episode.query.filter(score__gte=0.0)
+            def look(query):
+                return [[e.title for e in query], query.count(), len(query), [e.title for e in query.stream()], query.first().title,
+                        query.last().title, [e.title for e in query.filter(score__lt=5.0)], query.values("title").all(),
+                        asyncio.run(query.async_count()), bool(query), query[0]["title"]]
+            only_a = [["a"], 1, 1, ["a"], "a", "a", ["a"], [{"title": "a"}], 1, True, "a"]
+            assert look(episodes()) == only_a, look(episodes())
+            with of_a:
+                query, chained = Episode.query.filter(), Episode.query.order_by("-score").limit(5)
+            assert look(query) == only_a and [e.title for e in chained] == ["a"]
+            with popoto.scope(project_id="b"):
+                try:
+                    titles = [e.title for e in episodes()]
+                except (ModelException, QueryException):
+                    titles = ["a"]
+                assert titles == ["a"], titles
+                assert [e.title for e in Episode.query.filter()] == ["b"]
+            assert Episode.query.count() == 2
+            # Made outside of any, it is of the scope that it is read in.
+            query = Episode.query.filter()
+            with popoto.scope(project_id="b"):
+                assert [e.title for e in query] == ["b"] and query.count() == 1
+            assert len(query) == 2
+            assert episodes().delete() == 1
+            assert [e.title for e in Episode.query.all()] == ["b"]
             """)
 
     def test_many_tasks_at_once(self):

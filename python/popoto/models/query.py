@@ -8,11 +8,12 @@ from typing import Any, Callable, Dict, Generic, Iterable, Iterator, List, Optio
 
 from .._core import Schema
 from ..exceptions import QueryException
-from ..scopes import current_scopes
+from ..scopes import _scopes
 
 __all__ = ["Query", "QueryBuilder", "QueryException"]
 
 M = TypeVar("M")
+R = TypeVar("R")
 
 _NO_LIMIT = -1
 _RESERVED = ("limit", "order_by", "values")
@@ -23,7 +24,7 @@ class QueryBuilder(Generic[M]):
 
     It asks the server when it is iterated, measured, indexed or compared, each time anew, as Popoto's does;
     keep `list(query)` to look at the same results twice. `filter` makes another query; the other methods
-    change this one and return it.
+    change this one and return it. One that is made in a scope stays in it, wherever it is asked.
     """
 
     def __init__(self, query: "Query[M]", filters: Dict[str, Any]) -> None:
@@ -35,6 +36,7 @@ class QueryBuilder(Generic[M]):
         self._values_tuple: Optional[Tuple[str, ...]] = None
         self._all_tenants = False
         self._parked: Optional[Tuple[Any, List[Any]]] = None
+        self._scopes = _scopes.get()
 
     # -- Shaping it
 
@@ -48,6 +50,8 @@ class QueryBuilder(Generic[M]):
         new._values_tuple = options.get("values", self._values_tuple)
         new._offset_value = self._offset_value
         new._all_tenants = self._all_tenants
+        if self._scopes and self._scopes is not new._scopes:
+            new._scopes = new._scopes + self._scopes
         return new
 
     def limit(self, n: int) -> "QueryBuilder[M]":
@@ -84,6 +88,20 @@ class QueryBuilder(Generic[M]):
 
     def all(self) -> List[M]:
         """The results, as a list."""
+        return self._within(self._all)
+
+    def _within(self, call: Callable[[], R]) -> R:
+        """What it gives in the scopes that this query was made in, which those of now are around."""
+        own, now = self._scopes, _scopes.get()
+        if own is now or not own:
+            return call()
+        token = _scopes.set(now + own)
+        try:
+            return call()
+        finally:
+            _scopes.reset(token)
+
+    def _all(self) -> List[M]:
         limit = self._limit_value
         if limit is not None and limit <= 0:
             return []
@@ -118,7 +136,7 @@ class QueryBuilder(Generic[M]):
         """Whether no index gives this order: that of a partitioned field is of one partition alone."""
         field = self._query.options.fields.get(name)
         return field is not None and any(
-            by not in self._filters and by not in current_scopes() for by in field.partition_by
+            by not in self._filters and by not in dict(_scopes.get()) for by in field.partition_by
         )
 
     def stream(self) -> Iterator[M]:
@@ -131,20 +149,24 @@ class QueryBuilder(Generic[M]):
         limit = self._limit_value
         if limit is not None and limit <= 0:
             return iter(())
-        return self._query._schema.stream(
-            self._filters,
-            self._order_by_value,
-            _NO_LIMIT if limit is None else limit,
-            self._offset_value,
-            self._all_tenants,
-            True,
+        return self._within(
+            lambda: self._query._schema.stream(
+                self._filters,
+                self._order_by_value,
+                _NO_LIMIT if limit is None else limit,
+                self._offset_value,
+                self._all_tenants,
+                True,
+            )
         )
 
     iterator = stream
 
     def count(self) -> int:
         """How many records match, whatever limit() says."""
-        return self._query._schema.count(self._filters, None, _NO_LIMIT, 0, self._all_tenants, True)
+        return self._within(
+            lambda: self._query._schema.count(self._filters, None, _NO_LIMIT, 0, self._all_tenants, True)
+        )
 
     def first(self) -> Optional[M]:
         """The first result, or None."""
@@ -158,7 +180,7 @@ class QueryBuilder(Generic[M]):
 
     def delete(self) -> int:
         """Delete all results; how many there were. Not in Popoto."""
-        return self._query._schema.delete_many(self.all())
+        return self._within(lambda: self._query._schema.delete_many(self._all()))
 
     def _order(self) -> Optional[str]:
         order = self._order_by_value or self._query.options.order_by
