@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, Callable, Dict, Iterable, List, Optional, Tuple
 
 from .._core import KINDS, Record, Schema
@@ -71,13 +72,16 @@ class ConfidenceField(Field):
     ) -> Dict[str, Dict[str, Any]]:
         """The figures of all members whose keys match a Redis pattern, by HSCAN.
 
-        Of a partitioned field, those of the partition that is named (`project="atlas"`), by an argument or a
-        scope; where none is, of every partition that the model's records are in.
+        Of a partitioned field, those of the partition that is named: by an argument (`project="atlas"`), a
+        scope, or the pattern ("Memory:atlas:*"); where none is, of every partition that the model's records
+        are in.
         """
         schema, field = _schema_of(model_class), model_class._meta.fields.get(field_name)
         if not isinstance(field, ConfidenceField):
             raise TypeError(f"{field_name} is not a ConfidenceField")
-        missing = [name for name in field._divides(model_class) if name not in {**partition, **current_scopes()}]
+        named = {**_named_by(model_class, pattern), **current_scopes(), **partition}
+        partition.update({name: named[name] for name in field._divides(model_class) if name in named})
+        missing = [name for name in field._divides(model_class) if name not in named]
         if not missing:
             return schema.confidence_scan(field_name, pattern, partition)
         found: Dict[str, Dict[str, Any]] = {}
@@ -123,3 +127,22 @@ def _schema_of(model_class: Any) -> Schema:
     """The model as the core knows it."""
     schema: Schema = model_class._core_schema
     return schema
+
+
+def _named_by(model_class: Any, pattern: str) -> Dict[str, str]:
+    """The key fields that a pattern for keys begins with as plain text: {"project": "atlas"}.
+
+    What comes behind the first * tells no more: it can stand for several fields.
+    """
+    options, found = model_class._meta, {}
+    names = [name for name, field in options.fields.items() if field.key]
+    if options.dialect == "popoto":
+        names.sort()
+    model, *segments = pattern.split(":")
+    if model != options.model_name:
+        return {}
+    for name, segment in zip(names, segments):
+        if options.fields[name].type is not str or not re.fullmatch(r"[^][*?\\/{}'^]+", segment):
+            break
+        found[name] = segment
+    return found
