@@ -120,7 +120,7 @@ static int record_init(PyObject *self, PyObject *arguments, PyObject *options) {
     Py_ssize_t at = 0;
     while (PyDict_Next(options, &at, &name, &value)) {
         int known = PyDict_Contains(it->dict, name);
-        if (known < 0 || (known == 0 && PyDict_SetItem(it->dict, name, value) < 0))
+        if (known < 0 || (known == 0 && PyObject_SetAttr(self, name, value) < 0))
             return -1;
     }
     return 0;

@@ -720,6 +720,20 @@ def records_that_expire(client):
     return [4990 < first <= 5000, 4990 < client("TTL", stored) <= 5000]
 
 
+@scenario("Model._ttl", "Model._expire_at")
+def a_time_to_live_of_ones_own(client):
+    def expires(change):
+        it = User(email="a")
+        change(it)
+        it.save()
+        return client("PTTL", client("KEYS", "User:a")[0]) > 0
+
+    soon = dt.datetime.now() + dt.timedelta(hours=1)
+    return [attempt(expires, lambda it: setattr(it, "_ttl", 60)), attempt(expires, lambda it: setattr(it, "_expire_at", soon)),
+            attempt(lambda: bool(User(email="a", _ttl=60).save())), show(Brief(name="a")._ttl), show(User(email="a")._ttl),
+            show(User(email="a")._expire_at)]
+
+
 @scenario("Meta.ttl")
 def an_expired_record_is_gone(client):
     class Flash(Model):

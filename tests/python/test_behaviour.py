@@ -26,6 +26,7 @@ DIFFERENT = {
     "limits_of_nothing": "Popoto takes 0 for no limit",
     "values_of_no_field": "Popoto gives empty dictionaries",
     "a_bool_in_a_number_field": "Popoto stores the bool",
+    "a_time_to_live_of_ones_own": "times to live are the model's, and others refused",
     "an_init_of_ones_own": "Popoto's get() runs it, and its filter() does not",
     "enumerations_as_keys": "Popoto makes a key of the member's name",
     "filtering_by_what_keys_contain": "Popoto finds nothing",

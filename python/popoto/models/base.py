@@ -215,6 +215,29 @@ class Model(_core.Record, metaclass=ModelBase):
     def _is_persisted(self) -> bool:
         return self._core_is_stored()
 
+    @property
+    def _ttl(self) -> Optional[int]:
+        return self._meta.ttl
+
+    @_ttl.setter
+    def _ttl(self, seconds: Optional[int]) -> None:
+        self._refuse_time_to_live("_ttl", seconds != self._meta.ttl)
+
+    @property
+    def _expire_at(self) -> None:
+        return None
+
+    @_expire_at.setter
+    def _expire_at(self, moment: Any) -> None:
+        self._refuse_time_to_live("_expire_at", moment is not None)
+
+    def _refuse_time_to_live(self, name: str, differs: bool) -> None:
+        """A record that was to expire and does not is worse than an error."""
+        if differs:
+            raise UnsupportedError(
+                f"{type(self).__name__}.{name} of one object is not there: the time to live is the model's, Meta.ttl"
+            )
+
     def to_dict(
         self,
         include: Optional[Iterable[str]] = None,
