@@ -8,9 +8,10 @@
 #include "hiredis_side.h"
 #include "server.h"
 
-#define OUR_DATABASE    0
-#define HAND_DATABASE   1
-#define POPOTO_DATABASE 2
+#define OUR_DATABASE     0
+#define HAND_DATABASE    1
+#define POPOTO_DATABASE  2
+#define PACKAGE_DATABASE 3
 
 typedef struct python python;
 
@@ -19,9 +20,11 @@ typedef struct bench {
     redisContext *admin; /* to look at what both sides made */
     popoto_db *ours;
     hand *theirs;
-    python *popoto;   /* NULL: not measured */
-    bool quick;       /* every case once, small: nothing is timed */
-    const char *only; /* cases whose name contains this; NULL: all */
+    python *popoto;      /* NULL: not measured */
+    const char *package; /* the interpreter that has our Python package; NULL: not measured */
+    const char *script;  /* what both run */
+    bool quick;          /* every case once, small: nothing is timed */
+    const char *only;    /* cases whose name contains this; NULL: all */
     size_t rounds;
     const char *program; /* ours, to be run again for what is counted apart */
     const char *folder;  /* for results and plots */
@@ -29,8 +32,9 @@ typedef struct bench {
 
 bool bench_wants(const bench *it, const char *name);
 
-/* ----- cases.c, counts.c, growth.c: the three parts ----- */
+/* ----- cases.c, cases_python.c, counts.c, growth.c: the parts ----- */
 void bench_cases(bench *it);
+void bench_python(bench *it);
 void bench_counts(bench *it);
 void bench_growth(bench *it);
 /* What a child that counts.c starts does; returns the program's status. */
@@ -51,8 +55,9 @@ bool rows_same(const episode *one, size_t one_count, const episode *other, size_
 /* A copy of the result of a query of ours as an array; texts stay where they are. To be freed. */
 episode *rows_copy(popoto_rows *rows);
 
-/* ----- python.c: Popoto in a process of its own ----- */
-python *python_start(const char *program, const char *script, const char *socket, int database);
+/* ----- python.c: a Python package called popoto, ours or the other, in a process of its own ----- */
+python *python_start(const char *program, const char *script, const char *socket, int database,
+                     const char *dialect);
 void python_stop(python *it);
 /* Sends a line and waits for the one that answers; the answer holds until the next call. */
 const char *python_ask(python *it, const char *format, ...);

@@ -2,9 +2,11 @@
  * how the cost of operations grows. `./run bench` builds and runs it; docs/performance.md tells what
  * came out.
  *
- *     bench_popoto [--quick] [--rounds N] [--popoto PYTHON SCRIPT] [--out FOLDER] [NAME]
+ *     bench_popoto [--quick] [--rounds N] [--out FOLDER]
+ *                  [--script FILE [--popoto PYTHON] [--package PYTHON]] [NAME]
  *
- * NAME chooses the cases whose name contains it. --quick does every case once, small, checks that both
+ * NAME chooses the cases whose name contains it. FILE is run by the interpreters that have Popoto and our own
+ * Python package. --quick does every case once, small, checks that both
  * sides did the same work, and times nothing. Each side has a database of its own on one private
  * redis-server on a Unix socket. */
 #include "bench.h"
@@ -58,17 +60,13 @@ double server_cpu_seconds(const server *it) {
 }
 
 static _Noreturn void usage(void) {
-    fputs("usage: bench_popoto [--quick] [--rounds N] [--popoto PYTHON SCRIPT] [--out FOLDER] "
-          "[NAME]\n",
+    fputs("usage: bench_popoto [--quick] [--rounds N] [--out FOLDER] [--script FILE "
+          "[--popoto PYTHON] [--package PYTHON]] [NAME]\n",
           stderr);
     exit(2);
 }
 
-typedef struct choices {
-    const char *python, *script;
-} choices;
-
-static void read_arguments(bench *it, choices *chosen, int count, char **arguments) {
+static void read_arguments(bench *it, const char **popoto, int count, char **arguments) {
     for (int i = 1; i < count; i++) {
         const char *word = arguments[i];
         if (strcmp(word, "--quick") == 0) {
@@ -77,29 +75,37 @@ static void read_arguments(bench *it, choices *chosen, int count, char **argumen
             it->rounds = strtoul(arguments[++i], NULL, 10);
         } else if (strcmp(word, "--out") == 0 && i + 1 < count) {
             it->folder = arguments[++i];
-        } else if (strcmp(word, "--popoto") == 0 && i + 2 < count) {
-            chosen->python = arguments[++i];
-            chosen->script = arguments[++i];
+        } else if (strcmp(word, "--script") == 0 && i + 1 < count) {
+            it->script = arguments[++i];
+        } else if (strcmp(word, "--popoto") == 0 && i + 1 < count) {
+            *popoto = arguments[++i];
+        } else if (strcmp(word, "--package") == 0 && i + 1 < count) {
+            it->package = arguments[++i];
         } else if (word[0] == '-' || it->only != NULL) {
             usage();
         } else {
             it->only = word;
         }
     }
-    if (it->rounds < 1 || it->rounds > MOST_ROUNDS)
+    if (it->rounds < 1 || it->rounds > MOST_ROUNDS ||
+        (it->script == NULL && (*popoto != NULL || it->package != NULL)))
         usage();
 }
 
-static void start(bench *it, const choices *chosen) {
+static void start(bench *it, const char *popoto) {
     it->server = server_start(NULL);
     it->admin = redisConnectUnix(server_socket(it->server));
     if (it->admin == NULL || it->admin->err != 0)
         give_up("cannot connect to %s", server_socket(it->server));
     it->ours = open_ours(server_socket(it->server), OUR_DATABASE, NULL);
     it->theirs = hand_open(server_socket(it->server), HAND_DATABASE);
-    if (chosen->python != NULL && !it->quick)
-        it->popoto = python_start(chosen->python, chosen->script, server_socket(it->server),
-                                  POPOTO_DATABASE);
+    if (popoto == NULL)
+        return;
+    it->popoto =
+        python_start(popoto, it->script, server_socket(it->server), POPOTO_DATABASE, "popoto");
+    const char *version = python_ask(it->popoto, "package");
+    if (strcmp(version, "popoto-1.10.1") != 0)
+        give_up("%s has another Popoto: %s", popoto, version);
 }
 
 static void stop(bench *it) {
@@ -124,14 +130,15 @@ static void write_report(const bench *it) {
 
 int main(int count, char **arguments) {
     bench it = { .rounds = 9, .program = arguments[0], .folder = "." };
-    choices chosen = { NULL, NULL };
+    const char *popoto = NULL;
     if (count == 6 && strcmp(arguments[1], "--work") == 0)
         return bench_work(arguments[2], arguments[3], strtoul(arguments[4], NULL, 10),
                           arguments[5]);
-    read_arguments(&it, &chosen, count, arguments);
+    read_arguments(&it, &popoto, count, arguments);
     data_prepare(DATA_TITLES);
-    start(&it, &chosen);
+    start(&it, popoto);
     bench_cases(&it);
+    bench_python(&it);
     bench_counts(&it);
     bench_growth(&it);
     stop(&it);

@@ -113,14 +113,14 @@ static const char *number_text(double value, char text[24]) {
 }
 
 void harness_heading(const char *text) {
-    printf("\n%s\n  %-20s %-38s %10s %10s  %-14s %7s  %s\n", text, "case", "against", "ours",
+    printf("\n%s\n  %-21s %-38s %10s %10s  %-14s %7s  %s\n", text, "case", "against", "ours",
            "theirs", "unit", "ratio", "goal");
     fflush(stdout);
 }
 
 void harness_report(const result *line) {
     char ours[24], theirs[24], ratio[24], goal[24];
-    printf("  %-20s %-38s %10s %10s  %-14s %7s", line->name, line->against,
+    printf("  %-21s %-38s %10s %10s  %-14s %7s", line->name, line->against,
            number_text(line->ours, ours), number_text(line->theirs, theirs), line->unit,
            isnan(line->theirs) ? "" : number_text(line->ratio, ratio));
     snprintf(goal, sizeof(goal), "%.4g", line->goal);

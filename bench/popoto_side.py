@@ -1,28 +1,31 @@
-"""The other rival: Popoto 1.10.1, told line by line what to do.
+"""Popoto 1.10.1, the other rival, or our own Python package: told line by line what to do.
 
-Arguments: the server's socket, the number of a database. Each line on the standard input is an
-operation and how often to do it; each answer is one line. Every operation is done in the fastest way
-that we found in Popoto's sources for the same result, model instances:
+Both packages are called popoto, and this script is run by two interpreters of one version, each of which
+has one of them. Arguments: the server's socket, the number of a database, and the dialect that our package
+is to write. Each line on the standard input is an operation and how often to do it; each answer is one
+line. Every operation is done in the fastest way that we found in Popoto's sources for the same result,
+model instances, which is also how a user of our package would write it:
 
   create_one    Episode.create
   create_many   Episode.bulk_create
   save_one      instance.save(update_fields=["score"])
   load_one      Episode.query.get(redis_key=...), by the key
   query         Episode.query.filter, which fetches by one pipeline (get_many, given keys, is no faster)
+  query_read    the same, and every field of every instance is read: Popoto decodes it only then
   confidence    ConfidenceField.update_confidence, alone and queued on a pipeline
 """
 
 import os
 import sys
 
-socket, database = sys.argv[1], sys.argv[2]
+socket, database, dialect = sys.argv[1:4]
 os.environ["REDIS_URL"] = f"unix://{socket}?db={database}"
+os.environ["POPOTO_DIALECT"] = dialect
 
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 
 from popoto import AutoKeyField, Field, KeyField, Model, SortedField, StringField, UniqueKeyField
 from popoto.fields.confidence_field import ConfidenceField
-from popoto.redis_db import POPOTO_REDIS_DB as redis
 
 
 class Episode(Model):
@@ -53,12 +56,18 @@ class Side:
         self.rows = []
         self.memories = []
 
-    def hello(self):
-        return "Popoto " + version("popoto")
+    def package(self):
+        for name in "popoto", "libpopoto":
+            try:
+                return f"{name}-{version(name)}"
+            except PackageNotFoundError:
+                pass
+
+    def interpreter(self):
+        return sys.version
 
     def flush(self):
-        redis.flushdb()
-        self.at = 0
+        self.at = 0  # the benchmark emptied the database
 
     def create_one(self, count, project):
         for i in range(self.at, self.at + count):
@@ -92,6 +101,10 @@ class Side:
                 raise LookupError("a record is gone")
         self.at += count
 
+    def lowest(self, count, project):
+        """The score from which on `count` of the project's records lie."""
+        return "%.4f" % sorted(row.score for row in Episode.query.filter(project_id=project))[-count]
+
     def query(self, count, project, low):
         for _ in range(count):
             rows = list(Episode.query.filter(project_id=project, score__gte=low))
@@ -101,6 +114,11 @@ class Side:
             sum(row.score for row in rows),
             sum(sum(row.title.encode()) for row in rows),
         )
+
+    def query_read(self, count, project, low):
+        for _ in range(count):
+            for row in Episode.query.filter(project_id=project, score__gte=low):
+                row.project_id, row.episode_id, row.title, row.score
 
     def query_values(self, count, project, low):
         names = ("project_id", "episode_id", "title", "score")
@@ -115,12 +133,16 @@ class Side:
         self.at = 0
 
     def confidence_one(self, count):
+        after = 0.0
         for i in range(self.at, self.at + count):
             memory = self.memories[i % len(self.memories)]
-            ConfidenceField.update_confidence(memory, "certainty", signal=0.9)
+            after += ConfidenceField.update_confidence(memory, "certainty", signal=0.9)
         self.at += count
+        return "%.12f" % after
 
     def confidence_many(self, count):
+        from popoto.redis_db import POPOTO_REDIS_DB as redis
+
         pipeline = redis.pipeline(transaction=False)
         for i in range(count):
             memory = self.memories[i % len(self.memories)]
@@ -143,5 +165,5 @@ for line in sys.stdin:
     try:
         answer = getattr(side, name)(*map(number, arguments)) or "ok"
     except Exception as problem:  # the benchmark tells it and ends
-        answer = f"error {type(problem).__name__} {problem}".replace("\n", " ")[:200]
-    print(answer, flush=True)
+        answer = f"error {type(problem).__name__} {problem}"
+    print(answer.replace("\n", " ")[:200], flush=True)

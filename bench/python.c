@@ -1,6 +1,8 @@
-/* python - Popoto in a process of its own, that does what it is told line by line. See bench.h. */
+/* python - a Python package called popoto, ours or the other, in a process of its own that does what it is
+ * told line by line. See bench.h. */
 #include "bench.h"
 
+#include <fcntl.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -15,13 +17,17 @@ struct python {
     char answer[256];
 };
 
-python *python_start(const char *program, const char *script, const char *socket, int database) {
+python *python_start(const char *program, const char *script, const char *socket, int database,
+                     const char *dialect) {
     int to[2], from[2];
     char number[12];
     python *it = calloc(1, sizeof(*it));
     snprintf(number, sizeof(number), "%d", database);
     if (it == NULL || pipe(to) != 0 || pipe(from) != 0)
         give_up("cannot start %s", program);
+    /* One that is started later must not hold this one's input open. */
+    fcntl(to[1], F_SETFD, FD_CLOEXEC);
+    fcntl(from[0], F_SETFD, FD_CLOEXEC);
     fflush(NULL);
     it->pid = fork();
     if (it->pid == 0) {
@@ -29,7 +35,7 @@ python *python_start(const char *program, const char *script, const char *socket
         dup2(from[1], 1);
         close(to[1]);
         close(from[0]);
-        execlp(program, program, script, socket, number, (char *)NULL);
+        execlp(program, program, script, socket, number, dialect, (char *)NULL);
         _exit(127);
     }
     close(to[0]);
@@ -39,8 +45,6 @@ python *python_start(const char *program, const char *script, const char *socket
     signal(SIGPIPE, SIG_IGN);
     if (it->pid < 0 || it->to == NULL || it->from == NULL)
         give_up("cannot start %s", program);
-    if (strncmp(python_ask(it, "hello"), "Popoto 1.10.1", 13) != 0)
-        give_up("%s has another Popoto: %s", program, it->answer);
     return it;
 }
 
@@ -61,9 +65,9 @@ const char *python_ask(python *it, const char *format, ...) {
     fputc('\n', it->to);
     fflush(it->to);
     if (fgets(it->answer, sizeof(it->answer), it->from) == NULL)
-        give_up("Popoto's process ended");
+        give_up("a Python process ended");
     it->answer[strcspn(it->answer, "\n")] = '\0';
     if (strncmp(it->answer, "error", 5) == 0)
-        give_up("Popoto's process: %s", it->answer);
+        give_up("a Python process: %s", it->answer);
     return it->answer;
 }

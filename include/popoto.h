@@ -330,7 +330,8 @@ typedef enum popoto_kind {
     POPOTO_KIND_TENANT,     /* owns the record: begins every key of it; see section 11 */
 } popoto_kind;
 
-/* How a struct's member holds its value. Chosen by the POPOTO_... macros below, never by hand.
+/* How a struct's member holds its value. Chosen by the POPOTO_... macros below; by hand only where a binding
+ * lays out its structs at run time.
  *
  *   member                                  holds         null
  *   const char *, char *                    text          NULL
@@ -606,7 +607,8 @@ POPOTO_API popoto_status popoto_create(popoto_db *db, const popoto_model *model,
  * member changed since, the record moves: its old name disappears from every index in the same
  * step (POPOTO_EXISTS if the new name is taken). An object's former key is known to the rows it was
  * loaded in while they are there, and to the db that saved it for the latest few thousand saves;
- * elsewhere a changed key is refused (POPOTO_BAD_ARGUMENT): load the record, change that, and save. */
+ * elsewhere a changed key is refused (POPOTO_BAD_ARGUMENT): load the record, change that, and save; or
+ * tell the former key to popoto_remember. */
 POPOTO_API popoto_status popoto_save(popoto_db *db, const popoto_model *model, void *object);
 
 typedef struct popoto_save_desc {
@@ -639,6 +641,13 @@ POPOTO_API popoto_status popoto_delete_many(popoto_db *db, const popoto_model *m
  * popoto_free. */
 POPOTO_API popoto_status popoto_key(popoto_db *db, const popoto_model *model, const void *object,
                                     popoto_text *key);
+
+/* Let db know under which key an object's record is stored, as popoto_key gave it before the object's key
+ * members were changed: the next call on db that saves or deletes the object finds the record by it. For
+ * objects that another db loaded or saved, as bindings with several connections have them.
+ * POPOTO_BAD_ARGUMENT: the object was not saved under this key. */
+POPOTO_API popoto_status popoto_remember(popoto_db *db, const popoto_model *model, void *object,
+                                         popoto_text key);
 
 /* ===== 7. Queries ============================================================================ */
 

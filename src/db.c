@@ -602,6 +602,30 @@ static bool recall(popoto_db *db, const popoto_object *header, popoto_text *key)
     return found && popoto__digest(key->data, key->size) == header->key;
 }
 
+popoto_status popoto_remember(popoto_db *db, const popoto_model *declared, void *object,
+                              popoto_text key) {
+    const model *of;
+    popoto_status status = popoto__db_begin(db, declared, &of);
+    if (status == POPOTO_OK && (object == NULL || key.data == NULL))
+        status = popoto__fail(&db->why, POPOTO_BAD_ARGUMENT,
+                              "an object and its key are needed, and NULL was given");
+    if (status != POPOTO_OK)
+        return status;
+    shown room;
+    popoto_object *header = popoto__object_header(of, object);
+    if (header->key != popoto__digest(key.data, key.size))
+        return popoto__fail(&db->why, POPOTO_BAD_ARGUMENT, "%s is not what this %s was saved under",
+                            popoto__show(&room, key.data, key.size), of->name.data);
+    uint64_t origin = popoto__db_remember(db, key);
+    if (origin == 0)
+        return key.size > KEY_LOG_SIZE / 4
+                   ? popoto__fail(&db->why, POPOTO_BAD_ARGUMENT, "%s is too long to be remembered",
+                                  popoto__show(&room, key.data, key.size))
+                   : popoto__fail_memory(&db->why);
+    header->origin = origin;
+    return POPOTO_OK;
+}
+
 bool popoto__db_recalls(popoto_db *db, const popoto_object *header) {
     popoto_text key;
     return recall(db, header, &key);

@@ -966,6 +966,16 @@ struct popoto_stream {
     size_t given;      /* rows handed out */
 };
 
+/* A stream outlives what its filters and its scopes point at. */
+static popoto_status keep_values(reading *it, arena *memory) {
+    for (size_t i = 0; i < it->what.condition_count; i++) {
+        popoto_value *value = &it->what.conditions[i].value;
+        if (!popoto__value_copy(memory, value, value))
+            return popoto__fail_memory(&it->db->why);
+    }
+    return POPOTO_OK;
+}
+
 popoto_status popoto_stream_open(popoto_db *db, const popoto_query_desc *desc,
                                  popoto_stream **stream) {
     const model *of;
@@ -982,6 +992,8 @@ popoto_status popoto_stream_open(popoto_db *db, const popoto_query_desc *desc,
     prepare(&it->it, db);
     it->it.page = STREAM_PAGE;
     status = popoto__query_parse(db, of, desc, &it->memory, &it->it.what);
+    if (status == POPOTO_OK)
+        status = keep_values(&it->it, &it->memory);
     if (status == POPOTO_OK)
         status = start(&it->it);
     if (status == POPOTO_OK)

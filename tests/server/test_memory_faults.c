@@ -193,6 +193,16 @@ static popoto_status key(trial *it) {
     return status;
 }
 
+static popoto_status remember(trial *it) {
+    popoto_text text;
+    trade moved = it->object;
+    popoto_status status = popoto_key(it->db, &Trade, &moved, &text);
+    if (status == POPOTO_OK)
+        status = popoto_remember(it->db, &Trade, &moved, text);
+    popoto_free(it->db, text.data);
+    return status;
+}
+
 static popoto_status scope(trial *it) {
     popoto_status status = popoto_scope_enter(it->db, "exchange", "nyse");
     if (status != POPOTO_OK)
@@ -242,6 +252,7 @@ static const struct {
     { "count", count, false },
     { "stream", stream, false },
     { "key", key, false },
+    { "remember a key", remember, false },
     { "scope", scope, false },
     { "update confidence", update, true },
     { "check a model", check, false },

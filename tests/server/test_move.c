@@ -48,6 +48,34 @@ static void test_an_object_created_changed_and_saved_moves(void **state) {
     popoto_close(db);
 }
 
+/* Bindings have several connections: what one loaded, another saves under a new key. */
+static void test_another_db_moves_what_it_is_told_of(void **state) {
+    server *s = *state;
+    popoto_db *db = popoto_open(server_url(s), NULL), *other = popoto_open(server_url(s), NULL);
+    fact it = { .project = "atlas", .key = "fact1", .content = "x" }, never = { .key = "k" };
+    popoto_text key;
+    assert_ok(db, popoto_create(db, &Memory, &it));
+    assert_ok(other, popoto_key(other, &Memory, &it, &key));
+    it.project = "hermes";
+    it.object.origin = 0; /* that of another db means nothing here */
+    assert_fails(POPOTO_BAD_ARGUMENT, "no longer remembers", other,
+                 popoto_save(other, &Memory, &it));
+    assert_fails(POPOTO_BAD_ARGUMENT, "is not what this Memory was saved under", other,
+                 popoto_remember(other, &Memory, &it, (popoto_text){ "Memory:atlas:fact", 17 }));
+    assert_fails(POPOTO_BAD_ARGUMENT, "is not what this Memory was saved under", other,
+                 popoto_remember(other, &Memory, &never, key));
+    assert_fails(POPOTO_BAD_ARGUMENT, "NULL was given", other,
+                 popoto_remember(other, &Memory, NULL, key));
+    assert_fails(POPOTO_BAD_ARGUMENT, "NULL was given", other,
+                 popoto_remember(other, &Memory, &it, (popoto_text){ NULL, 0 }));
+    assert_ok(other, popoto_remember(other, &Memory, &it, key));
+    assert_ok(other, popoto_save(other, &Memory, &it));
+    popoto_free(other, key.data);
+    assert_as_if_created(s, other, &Memory, &it);
+    popoto_close(db);
+    popoto_close(other);
+}
+
 static void test_a_row_changed_in_place_and_saved_moves(void **state) {
     server *s = *state;
     popoto_db *db = popoto_open(server_url(s), NULL);
@@ -289,6 +317,7 @@ static void test_unique_values_have_one_holder_after_two_clients_raced(void **st
 int main(void) {
     const struct CMUnitTest tests[] = {
         server_test(test_an_object_created_changed_and_saved_moves),
+        server_test(test_another_db_moves_what_it_is_told_of),
         server_test(test_a_row_changed_in_place_and_saved_moves),
         server_test(test_a_struct_copy_moves_its_record),
         server_test(test_a_copy_of_a_row_that_was_saved_is_known_without_its_rows),

@@ -226,6 +226,40 @@ static void test_a_stream_without_a_server_says_so_and_goes_on_later(void **stat
     popoto_close(db);
 }
 
+/* A stream belongs to the scope that it was opened in, and to the values it was asked for, as long as it
+ * lives: the scope may be left, and those values released, before the first row is asked for. */
+static void test_a_stream_keeps_its_scope_and_its_values(void **state) {
+    static const char *const orders[] = { NULL, "volume" };
+    server *s = *state;
+    popoto_db *db = popoto_open(server_url(s), NULL);
+    for (int i = 0; i < 40; i++) {
+        trade one = { .number = i, .symbol = i % 4 < 2 ? "ibm" : "dec", .volume = i };
+        one.exchange = i % 2 ? "lse" : "nyse";
+        assert_ok(db, popoto_create(db, &Trade, &one));
+    }
+    for (int i = 0; i < 2; i++) {
+        char exchange[] = "lse", symbol[] = "ibm";
+        popoto_stream *stream;
+        popoto_query_desc desc = { .model = &Trade, .order_by = orders[i], .allow_scan = true };
+        desc.where[0] = (popoto_filter)POPOTO_IS("symbol", symbol);
+        assert_ok(db, popoto_scope_enter(db, "exchange", exchange));
+        assert_ok(db, popoto_stream_open(db, &desc, &stream));
+        assert_ok(db, popoto_scope_leave(db));
+        memset(exchange, 'x', 3);
+        memset(symbol, 'x', 3);
+        assert_ok(db, popoto_scope_enter(db, "exchange", "nyse"));
+        memset(seen, 0, sizeof(seen));
+        for (trade *row = next(db, stream); row != NULL; row = next(db, stream))
+            assert_string_equal("ibm", row->symbol);
+        assert_ok(db, popoto_scope_leave(db));
+        for (int k = 0; k < 40; k++)
+            assert_int_equal(k % 4 == 1, seen[k]);
+        popoto_stream_free(stream);
+    }
+    popoto_close(db);
+    server_flush(s);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         server_test(test_every_row_comes_once_with_or_without_order),
@@ -235,6 +269,7 @@ int main(void) {
         server_test(test_other_calls_and_other_streams_in_between_are_fine),
         server_test(test_a_corrupt_record_is_told_and_passed_over),
         server_test(test_an_order_that_no_index_gives_is_refused),
+        server_test(test_a_stream_keeps_its_scope_and_its_values),
         server_test(test_a_stream_without_a_server_says_so_and_goes_on_later),
     };
     return cmocka_run_group_tests(tests, server_group_start, server_group_stop);

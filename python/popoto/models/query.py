@@ -1,0 +1,346 @@
+"""Query and QueryBuilder: what `Model.query` is, and the list-like thing that `filter` gives."""
+
+from __future__ import annotations
+
+import asyncio
+from operator import attrgetter, itemgetter
+from typing import Any, Callable, Dict, Generic, Iterable, Iterator, List, Optional, Tuple, Type, TypeVar
+
+from .._core import Schema
+from ..exceptions import QueryException
+from ..scopes import _scopes
+
+__all__ = ["Query", "QueryBuilder", "QueryException"]
+
+M = TypeVar("M")
+R = TypeVar("R")
+
+_NO_LIMIT = -1
+_RESERVED = ("limit", "order_by", "values")
+
+
+class QueryBuilder(Generic[M]):
+    """A query that behaves like the list of its results.
+
+    It asks the server when it is iterated, measured, indexed or compared, each time anew, as Popoto's does;
+    keep `list(query)` to look at the same results twice. `filter` makes another query; the other methods
+    change this one and return it. One that is made in a scope stays in it, wherever it is asked.
+    """
+
+    def __init__(self, query: "Query[M]", filters: Dict[str, Any]) -> None:
+        self._query = query
+        self._filters = filters
+        self._limit_value: Optional[int] = None
+        self._offset_value = 0
+        self._order_by_value: Optional[str] = None
+        self._values_tuple: Optional[Tuple[str, ...]] = None
+        self._all_tenants = False
+        self._parked: Optional[Tuple[Any, List[Any]]] = None
+        self._scopes = _scopes.get()
+
+    # -- Shaping it
+
+    def filter(self, *args: Any, **filters: Any) -> "QueryBuilder[M]":
+        """A narrower query: all of these must hold, too."""
+        _refuse_expressions(args)
+        options = {name: filters.pop(name) for name in _RESERVED if name in filters}
+        new = QueryBuilder(self._query, {**self._filters, **filters})
+        new._limit_value = options.get("limit", self._limit_value)
+        new._order_by_value = options.get("order_by", self._order_by_value)
+        new._values_tuple = options.get("values", self._values_tuple)
+        new._offset_value = self._offset_value
+        new._all_tenants = self._all_tenants
+        if self._scopes and self._scopes is not new._scopes:
+            new._scopes = new._scopes + self._scopes
+        return new
+
+    def limit(self, n: int) -> "QueryBuilder[M]":
+        """At most so many results."""
+        self._limit_value = n
+        self._parked = None
+        return self
+
+    def offset(self, n: int) -> "QueryBuilder[M]":
+        """Leave out so many first. Not in Popoto."""
+        self._offset_value = n
+        self._parked = None
+        return self
+
+    def order_by(self, field: str) -> "QueryBuilder[M]":
+        """In the order of a field; of "-field", the highest first."""
+        self._order_by_value = field
+        self._parked = None
+        return self
+
+    def values(self, *fields: str) -> "QueryBuilder[Dict[str, Any]]":
+        """Dictionaries of these fields in the place of objects."""
+        self._values_tuple = fields
+        self._parked = None
+        return self  # type: ignore[return-value]
+
+    def all_tenants(self) -> "QueryBuilder[M]":
+        """Of a model with a TenantField: the records of all tenants, for operators. Not in Popoto."""
+        self._all_tenants = True
+        self._parked = None
+        return self
+
+    # -- Asking
+
+    def all(self) -> List[M]:
+        """The results, as a list."""
+        return self._within(self._all)
+
+    def _within(self, call: Callable[[], R]) -> R:
+        """What it gives in the scopes that this query was made in, which those of now are around."""
+        own, now = self._scopes, _scopes.get()
+        if own is now or not own:
+            return call()
+        token = _scopes.set(now + own)
+        try:
+            return call()
+        finally:
+            _scopes.reset(token)
+
+    def _all(self) -> List[M]:
+        limit = self._limit_value
+        if limit is not None and limit <= 0:
+            return []
+        values = self._values_tuple
+        if values is not None and not isinstance(values, tuple):
+            raise QueryException("values takes a tuple. eg. query.filter(values=('name',))")
+        order = self._order()
+        if order is not None and values and order.lstrip("-") not in values:
+            raise QueryException("field must be included in values=(fieldnames) in order to use order_by")
+        return self._ask(order, limit, values or None)
+
+    def _ask(self, order: Optional[str], limit: Optional[int], values: Optional[Tuple[str, ...]]) -> List[Any]:
+        here = order is not None and self._is_sorted_here(order.lstrip("-"))
+        rows: List[Any] = self._query._schema.query(
+            self._filters,
+            None if here else order,
+            _NO_LIMIT if here or limit is None else limit,
+            0 if here else self._offset_value,
+            self._all_tenants,
+            True,
+            values,
+        )
+        if here and order is not None:
+            name = order.lstrip("-")
+            get: Callable[[Any], Any] = itemgetter(name) if values else attrgetter(name)
+            rows.sort(key=lambda row: (get(row) is not None, get(row)), reverse=order.startswith("-"))
+            rows = rows[self._offset_value :]
+            rows = rows if limit is None else rows[:limit]
+        return rows
+
+    def _is_sorted_here(self, name: str) -> bool:
+        """Whether no index gives this order: that of a partitioned field is of one partition alone."""
+        field = self._query.options.fields.get(name)
+        return field is not None and any(
+            by not in self._filters and by not in dict(_scopes.get()) for by in field.partition_by
+        )
+
+    def stream(self) -> Iterator[M]:
+        """The results one by one, with bounded memory, however many there are. Not in Popoto.
+
+        In no order, or in that of a SortedField whose index answers the query.
+        """
+        if self._values_tuple:
+            raise QueryException("a stream has objects: leave out values()")
+        limit = self._limit_value
+        if limit is not None and limit <= 0:
+            return iter(())
+        return self._within(
+            lambda: self._query._schema.stream(
+                self._filters,
+                self._order_by_value,
+                _NO_LIMIT if limit is None else limit,
+                self._offset_value,
+                self._all_tenants,
+                True,
+            )
+        )
+
+    iterator = stream
+
+    def count(self) -> int:
+        """How many records match, whatever limit() says."""
+        return self._within(
+            lambda: self._query._schema.count(self._filters, None, _NO_LIMIT, 0, self._all_tenants, True)
+        )
+
+    def first(self) -> Optional[M]:
+        """The first result, or None."""
+        found = self.limit(1).all()
+        return found[0] if found else None
+
+    def last(self) -> Optional[M]:
+        """The last result, or None."""
+        found = self.all()
+        return found[-1] if found else None
+
+    def delete(self) -> int:
+        """Delete all results; how many there were. Not in Popoto."""
+        return self._within(lambda: self._query._schema.delete_many(self._all()))
+
+    def _order(self) -> Optional[str]:
+        order = self._order_by_value or self._query.options.order_by
+        if order is not None and not isinstance(order, str):
+            raise QueryException(f"order_by={order} must be a field name (str)")
+        return order
+
+    # -- Being a list
+
+    def __iter__(self) -> Iterator[M]:
+        rows = self.all()
+        iterator = iter(rows)
+        self._parked = (iterator, rows)
+        return iterator
+
+    def __len__(self) -> int:
+        # list(query) asks for the length of what it has just begun to iterate.
+        parked, self._parked = self._parked, None
+        if parked is not None and parked[0].__length_hint__() == len(parked[1]):
+            return len(parked[1])
+        return len(self.all())
+
+    def __getitem__(self, index: Any) -> Any:
+        return self.all()[index]
+
+    def __bool__(self) -> bool:
+        return len(self.all()) > 0
+
+    def __eq__(self, other: object) -> bool:
+        if isinstance(other, QueryBuilder):
+            return bool(self.all() == other.all())
+        if isinstance(other, list):
+            return bool(self.all() == other)
+        return NotImplemented
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __contains__(self, item: object) -> bool:
+        return item in self.all()
+
+    def __repr__(self) -> str:
+        return f"<QueryBuilder for {self._query.model_class.__name__} filters={self._filters}>"
+
+    # -- For coroutines
+
+    async def async_all(self) -> List[M]:
+        """all(), on a worker thread."""
+        return await asyncio.to_thread(self.all)
+
+    async def async_count(self) -> int:
+        """count(), on a worker thread."""
+        return await asyncio.to_thread(self.count)
+
+    async def async_first(self) -> Optional[M]:
+        """first(), on a worker thread."""
+        return await asyncio.to_thread(self.first)
+
+
+class Query(Generic[M]):
+    """The queries of a model: `Model.query`."""
+
+    def __init__(self, model_class: Type[M]) -> None:
+        self.model_class = model_class
+        self.options: Any = model_class._meta  # type: ignore[attr-defined]
+        self._schema: Schema = model_class._core_schema  # type: ignore[attr-defined]
+
+    def filter(self, *args: Any, **filters: Any) -> QueryBuilder[M]:
+        """The records for which all of these hold: `field=value` or `field__lookup=value`.
+
+        limit, order_by and values can be given here, too.
+        """
+        if args:
+            _refuse_expressions(args)
+        for name in _RESERVED:
+            if name in filters:
+                return QueryBuilder(self, {}).filter(**filters)
+        return QueryBuilder(self, filters)
+
+    def get(self, db_key: Any = None, redis_key: Any = None, **filters: Any) -> Optional[M]:
+        """The one record with this key, or with these values; None where there is none.
+
+        QueryException where several match.
+        """
+        key = redis_key or getattr(db_key, "redis_key", db_key)
+        if key:
+            one: Optional[M] = self._schema.load_keys([key])[0]
+            return one
+        filters.pop("limit", None)
+        keys = self.options.key_field_names
+        if keys <= filters.keys():
+            filters = {name: filters[name] for name in keys}
+        found = self._schema.query(filters, None, 2, 0, False, True, None)
+        if len(found) > 1:
+            raise QueryException(
+                f"{self.model_class.__name__} found more than one unique instance. Use `query.filter()`"
+            )
+        return found[0] if found else None
+
+    def get_many(self, redis_keys: Iterable[Any], skip_none: bool = False) -> List[Optional[M]]:
+        """The records under these keys, in their order; None for one that is not there."""
+        found = self._schema.load_keys(list(redis_keys))
+        return [one for one in found if one is not None] if skip_none else found
+
+    def all(self, **options: Any) -> List[M]:
+        """Every record."""
+        return self.filter(**options).all()
+
+    def stream(self, **filters: Any) -> Iterator[M]:
+        """filter(...).stream()"""
+        return self.filter(**filters).stream()
+
+    def count(self, **filters: Any) -> int:
+        """How many records match."""
+        return self.filter(**filters).count()
+
+    def first(self) -> Optional[M]:
+        """One record, the first in the model's order; None where there is none."""
+        return self.filter().first()
+
+    def keys(self, catchall: bool = False, clean: bool = False, **filters: Any) -> List[bytes]:
+        """The keys that the records are stored under, as the server has them. (Filters: not in Popoto.)"""
+        if catchall or clean:
+            raise QueryException("keys(catchall=...) and keys(clean=...) look through the whole server: not there")
+        return self._schema.keys(filters, None, _NO_LIMIT, 0, False, True)
+
+    def order_by(self, field: str) -> QueryBuilder[M]:
+        """filter().order_by(field)"""
+        return self.filter().order_by(field)
+
+    def limit(self, n: int) -> QueryBuilder[M]:
+        """filter().limit(n)"""
+        return self.filter().limit(n)
+
+    async def async_get(self, db_key: Any = None, redis_key: Any = None, **filters: Any) -> Optional[M]:
+        """get(), on a worker thread."""
+        return await asyncio.to_thread(self.get, db_key, redis_key, **filters)
+
+    async def async_get_many(self, redis_keys: Iterable[Any], skip_none: bool = False) -> List[Optional[M]]:
+        """get_many(), on a worker thread."""
+        return await asyncio.to_thread(self.get_many, redis_keys, skip_none)
+
+    async def async_filter(self, *args: Any, **filters: Any) -> List[M]:
+        """filter(...).all(), on a worker thread."""
+        return await asyncio.to_thread(lambda: self.filter(*args, **filters).all())
+
+    async def async_all(self, **options: Any) -> List[M]:
+        """all(), on a worker thread."""
+        return await asyncio.to_thread(self.all, **options)
+
+    async def async_count(self, **filters: Any) -> int:
+        """count(), on a worker thread."""
+        return await asyncio.to_thread(self.count, **filters)
+
+    async def async_keys(self, catchall: bool = False, clean: bool = False, **filters: Any) -> List[bytes]:
+        """keys(), on a worker thread."""
+        return await asyncio.to_thread(self.keys, catchall, clean, **filters)
+
+
+def _refuse_expressions(args: Tuple[Any, ...]) -> None:
+    if args:
+        raise QueryException(
+            "filter() takes its conditions by name: filter(score__gte=0.5). Popoto's Q and expressions are not there"
+        )
