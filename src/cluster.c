@@ -9,6 +9,9 @@
 /* A node that does not answer must leave time to ask others: it gets this share of the timeouts. */
 #define SHARE 4
 
+/* And no less than so many milliseconds, however many there are. */
+#define LEAST_SHARE 50
+
 /* Between two tries, in milliseconds: so little first, then more and more. */
 #define FIRST_PAUSE 5
 #define LAST_PAUSE  100
@@ -40,8 +43,9 @@ typedef struct node {
 
 struct cluster {
     const popoto_allocator *allocator;
-    link_options options;
-    arena texts; /* of the address */
+    link_options options; /* of a node */
+    int connect_timeout;  /* of all together */
+    arena texts;          /* of the address */
     address to;
     node **nodes; /* once here, a node stays where it is */
     size_t node_count;
@@ -72,6 +76,7 @@ popoto_status popoto__cluster_new(const address *to, const link_options *options
         return popoto__fail_memory(why);
     it->allocator = options->allocator;
     it->options = *options;
+    it->connect_timeout = options->connect_timeout;
     if (options->connect_timeout > 0)
         it->options.connect_timeout = (options->connect_timeout + SHARE - 1) / SHARE;
     popoto__arena_init(&it->texts, it->allocator);
@@ -321,10 +326,21 @@ static popoto_status ask_for_map(cluster *it, node *one, int64_t deadline, failu
     return part.status != POPOTO_OK ? part.status : about.status;
 }
 
-static int64_t share_of_timeout(const cluster *it, int64_t deadline) {
+/* Of those that are still to be asked, each gets as much of what is left. */
+static int64_t share_of_timeout(const cluster *it, int64_t deadline, size_t nodes) {
     int timeout = it->options.command_timeout;
-    return popoto__clock_earlier(deadline,
-                                 popoto__clock_in(timeout < 0 ? -1 : timeout / SHARE + 1));
+    int64_t share =
+        popoto__clock_earlier(deadline, popoto__clock_in(timeout < 0 ? -1 : timeout / SHARE + 1));
+    if (deadline == NO_DEADLINE)
+        return share;
+    size_t left = (size_t)popoto__clock_left(deadline), each = left / nodes;
+    return popoto__clock_earlier(share,
+                                 popoto__clock_in(each < LEAST_SHARE ? LEAST_SHARE : (int)each));
+}
+
+/* Where nothing is known yet there is no command under way, and no more than the time to connect. */
+static int64_t first_deadline(const cluster *it) {
+    return it->connect_timeout > 0 ? popoto__clock_in(it->connect_timeout) : NO_DEADLINE;
 }
 
 /* Ask one node after the other for the map, those on the old one first, each time another to begin
@@ -340,7 +356,8 @@ static popoto_status survey_cluster(cluster *it, int64_t deadline, failure *why)
             return popoto__fail_memory(why);
         if (i < known && !one->listed)
             continue;
-        status = ask_for_map(it, one, share_of_timeout(it, deadline), &last);
+        status = ask_for_map(it, one, share_of_timeout(it, deadline, known + it->to.seed_count - i),
+                             &last);
         if (status == POPOTO_OK)
             return status;
         if (status == POPOTO_NO_MEMORY)
@@ -356,7 +373,7 @@ popoto_status popoto__cluster_connect(cluster *it, failure *why) {
     if (it->has_map)
         return POPOTO_OK;
     popoto__arena_reset(&it->memory);
-    return survey_cluster(it, NO_DEADLINE, why);
+    return survey_cluster(it, first_deadline(it), why);
 }
 
 void popoto__cluster_drop(cluster *it) {
@@ -976,7 +993,7 @@ popoto_status popoto__cluster_exchange(cluster *it, const exchange *what, failur
     if (what->count == 0)
         return POPOTO_OK;
     popoto__arena_reset(&it->memory);
-    popoto_status status = it->has_map ? POPOTO_OK : survey_cluster(it, NO_DEADLINE, why);
+    popoto_status status = it->has_map ? POPOTO_OK : survey_cluster(it, first_deadline(it), why);
     if (status == POPOTO_OK)
         status = popoto__route_request(what->request, what->count, &it->memory, &run.routes,
                                        &run.route_count, why);

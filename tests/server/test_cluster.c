@@ -6,12 +6,15 @@
 #include "route.h"
 #include "server.h"
 
+#include <arpa/inet.h>
+#include <netinet/in.h>
 #include <popoto.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -633,6 +636,48 @@ static void test_a_lost_node_leaves_the_others_statuses_true(void **state) {
     popoto_close(db);
 }
 
+/* Seeds that take connections and never answer leave time for the one that does. */
+static void test_mute_seeds_are_passed_by(void **state) {
+    (void)state;
+    enum {
+        MUTE = 10
+    };
+    int sockets[MUTE];
+    char url[600] = "redis+cluster://";
+    for (int i = 0; i < MUTE; i++) {
+        struct sockaddr_in at = { .sin_family = AF_INET };
+        socklen_t size = sizeof(at);
+        at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+        sockets[i] = socket(AF_INET, SOCK_STREAM, 0);
+        assert_true(sockets[i] >= 0);
+        assert_int_equal(0, bind(sockets[i], (struct sockaddr *)&at, sizeof(at)));
+        assert_int_equal(0, listen(sockets[i], 8));
+        assert_int_equal(0, getsockname(sockets[i], (struct sockaddr *)&at, &size));
+        snprintf(url + strlen(url), sizeof(url) - strlen(url), "127.0.0.1:%d,",
+                 (int)ntohs(at.sin_port));
+    }
+    snprintf(url + strlen(url), sizeof(url) - strlen(url), "127.0.0.1:%d", nodes_port(nodes, 0));
+    popoto_options hasty = { .connect_timeout = 2000 };
+    struct timespec from, to;
+    clock_gettime(CLOCK_MONOTONIC, &from);
+    popoto_db *db = popoto_open(url, &hasty);
+    clock_gettime(CLOCK_MONOTONIC, &to);
+    assert_int_equal(POPOTO_OK, popoto_error_status(db));
+    assert_ok(db, popoto_ping(db));
+    popoto_close(db);
+    /* Where none answers, the time to connect is that of all together. */
+    *strrchr(url, ',') = '\0';
+    hasty.connect_timeout = 1000;
+    clock_gettime(CLOCK_MONOTONIC, &from);
+    db = popoto_open(url, &hasty);
+    clock_gettime(CLOCK_MONOTONIC, &to);
+    assert_int_equal(POPOTO_TIMED_OUT, popoto_error_status(db));
+    assert_true(to.tv_sec - from.tv_sec <= 2);
+    popoto_close(db);
+    for (int i = 0; i < MUTE; i++)
+        close(sockets[i]);
+}
+
 /* ----- Memory ------------------------------------------------------------------------------------ */
 
 /* Each allocation fails in turn: a status, nothing leaked, and a create that is said to have failed with
@@ -1169,6 +1214,7 @@ int main(void) {
         cmocka_unit_test_setup(test_a_single_server_is_no_cluster, empty_nodes),
         cmocka_unit_test_setup(test_a_tenants_user_works_on_a_cluster, empty_nodes),
         cmocka_unit_test_setup(test_a_lost_node_leaves_the_others_statuses_true, empty_nodes),
+        cmocka_unit_test_setup(test_mute_seeds_are_passed_by, empty_nodes),
         cmocka_unit_test_setup(test_out_of_memory_is_a_status, empty_nodes),
         cmocka_unit_test_setup(test_a_slot_is_followed_while_it_moves, empty_nodes),
         cmocka_unit_test_setup(test_a_scan_begins_anew_when_slots_move, empty_nodes),
