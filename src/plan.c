@@ -89,20 +89,33 @@
     "    a[2] + b[2], a[3] + b[3], a[4] + b[4]})\n"                                               \
     "end\n"
 
+/* Whether this user may run a command on a key. A server that answers at all wants to be asked with as many
+ * arguments as the command takes (Redis 8). */
+#define SCRIPT_MAY                                               \
+    "local check, more = redis.acl_check_cmd,\n"                 \
+    "  {DEL = 0, PERSIST = 0, HSET = 2, HSETNX = 2, ZADD = 2}\n" \
+    "local function may(name, key)\n"                            \
+    "  local count = more[name] or 1\n"                          \
+    "  if count == 0 then return check(name, key) end\n"         \
+    "  if count == 1 then return check(name, key, key) end\n"    \
+    "  return check(name, key, key, key)\n"                      \
+    "end\n"
+
 /* What stands before the commands for a user who may not do everything: each command is asked about before
  * the first one runs. It costs a fifth of the script's time, so that only those pay it who need it. */
-#define SCRIPT_PERMISSIONS                                      \
-    "local may, asked, reason = redis.acl_check_cmd, {}, nil\n" \
-    "local function denied(name, key)\n"                        \
-    "  if asked[name] or not may then return end\n"             \
-    "  asked[name] = true\n"                                    \
-    "  if name == 'MOVE' then\n"                                \
-    "    denied('HGET', key)\n"                                 \
-    "    denied('HSET', key)\n"                                 \
-    "    denied('HDEL', key)\n"                                 \
-    "  elseif not may(name, key, key, key) then\n"              \
-    "    reason = 'NOPERM this user may not run ' .. name\n"    \
-    "  end\n"                                                   \
+#define SCRIPT_PERMISSIONS                                   \
+    SCRIPT_MAY                                               \
+    "local asked, reason = {}, nil\n"                        \
+    "local function denied(name, key)\n"                     \
+    "  if asked[name] or not check then return end\n"        \
+    "  asked[name] = true\n"                                 \
+    "  if name == 'MOVE' then\n"                             \
+    "    denied('HGET', key)\n"                              \
+    "    denied('HSET', key)\n"                              \
+    "    denied('HDEL', key)\n"                              \
+    "  elseif not may(name, key) then\n"                     \
+    "    reason = 'NOPERM this user may not run ' .. name\n" \
+    "  end\n"                                                \
     "end\n"
 #define SCRIPT_NO_PERMISSIONS "local denied, reason\n"
 
@@ -173,14 +186,15 @@ static const char *const scripts[SCRIPT_COUNT] = {
 
     /* Which of the above a user needs; and whether MULTI and EXEC are theirs. Before Redis 7.0 nobody
      * can say, and all is believed to be allowed. */
-    [SCRIPT_PERMITTED] = "local may, all, key = redis.acl_check_cmd, 1, 'x'\n"
-                         "if not may then return 3 end\n"
-                         "for _, name in ipairs({'HGET', 'HSET', 'HSETNX', 'HDEL', 'SADD', 'SREM', "
-                         "'ZADD', 'ZREM', 'DEL',\n"
-                         "    'RENAME', 'EXPIRE'}) do\n"
-                         "  if not may(name, key, key, key) then all = 0 end\n"
-                         "end\n"
-                         "return all + (may('MULTI') and may('EXEC') and 2 or 0)\n",
+    [SCRIPT_PERMITTED] =
+        SCRIPT_MAY "local all, key = 1, 'x'\n"
+                   "if not check then return 3 end\n"
+                   "for _, name in ipairs({'HGET', 'HSET', 'HSETNX', 'HDEL', 'SADD', 'SREM', "
+                   "'ZADD', 'ZREM', 'DEL',\n"
+                   "    'RENAME', 'EXPIRE'}) do\n"
+                   "  if not may(name, key) then all = 0 end\n"
+                   "end\n"
+                   "return all + (check('MULTI') and check('EXEC') and 2 or 0)\n",
 
     /* The rule is that of Popoto 1.10 (CAPPED_BAYESIAN_UPDATE_LUA); see popoto_confidence. */
     [SCRIPT_CONFIDENCE] = SCRIPT_EXPECTATIONS SCRIPT_ENTRIES
