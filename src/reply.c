@@ -461,11 +461,12 @@ static const meaning meanings_of_words[] = {
     { "CORRUPTENTRY", POPOTO_CORRUPT }, /* what our own scripts say of a companion hash */
 };
 
-/* Errors that all begin with ERR. */
+/* Errors that are told by more than their first word. */
 static const meaning meanings_of_beginnings[] = {
     { "ERR max number of clients", POPOTO_UNAVAILABLE },
     { "ERR ACL failure in script", POPOTO_DENIED },
     { "ERR The user executing the script", POPOTO_DENIED },
+    { "The user executing the script", POPOTO_DENIED }, /* Redis 6.2 */
 };
 
 static bool starts_with(const char *text, const char *beginning) {
@@ -484,7 +485,23 @@ static popoto_status status_of_word(const char *text) {
     return POPOTO_SERVER_ERROR;
 }
 
+/* What a command within a script answered. Redis 6.2 puts before it
+ * "ERR Error running script (call to f_...): @user_script:1: @user_script: 1: -". */
+static const char *without_script(const char *text) {
+    static const char place[] = "@user_script:";
+    const char *at = starts_with(text, "ERR Error running script") ? strstr(text, place) : NULL;
+    if (at == NULL)
+        return text;
+    while (starts_with(at, place)) {
+        at += sizeof(place) - 1;
+        at += strspn(at, " 0123456789");
+        at += strspn(at, ": ");
+    }
+    return at + (*at == '-');
+}
+
 popoto_status popoto__reply_status(const char *text) {
+    text = without_script(text);
     for (size_t i = 0; i < sizeof(meanings_of_beginnings) / sizeof(*meanings_of_beginnings); i++)
         if (starts_with(text, meanings_of_beginnings[i].word))
             return meanings_of_beginnings[i].status;
@@ -493,16 +510,6 @@ popoto_status popoto__reply_status(const char *text) {
     const char *cause = starts_with(text, "EXECABORT ") ? strstr(text, behind) : NULL;
     if (cause != NULL)
         return status_of_word(cause + sizeof(behind) - 1);
-    /* Redis 6.2: "ERR Error running script (call to f_...): @user_script:1: ...: -OOM ..." */
-    if (starts_with(text, "ERR Error running script")) {
-        if (strstr(text, ": The user executing the script") != NULL)
-            return POPOTO_DENIED;
-        popoto_status status = POPOTO_SERVER_ERROR;
-        for (const char *at = text; status == POPOTO_SERVER_ERROR && *at != '\0'; at++)
-            if ((at[0] == ' ' || at[0] == '-') && status_of_word(at + 1) != status)
-                status = status_of_word(at + 1);
-        return status;
-    }
     return status_of_word(text);
 }
 
@@ -511,7 +518,7 @@ bool popoto__reply_begins(const reply *answer, const char *beginning) {
 }
 
 bool popoto__reply_is_error(const reply *answer, const char *first_word) {
-    return answer->type == REPLY_ERROR && word_is(answer->text, first_word);
+    return answer->type == REPLY_ERROR && word_is(without_script(answer->text), first_word);
 }
 
 popoto_status popoto__reply_failure(const reply *answer, const char *what, failure *why) {
@@ -522,6 +529,7 @@ popoto_status popoto__reply_failure(const reply *answer, const char *what, failu
         return popoto__fail(why, POPOTO_SERVER_ERROR,
                             "%s: the server answered something else than this command's reply",
                             what);
-    return popoto__fail(why, popoto__reply_status(answer->text), "%s: the server answered %s", what,
-                        popoto__show(&room, answer->text, answer->size));
+    const char *text = without_script(answer->text);
+    return popoto__fail(why, popoto__reply_status(text), "%s: the server answered %s", what,
+                        popoto__show(&room, text, answer->size - (size_t)(text - answer->text)));
 }
