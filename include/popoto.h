@@ -73,11 +73,12 @@ POPOTO_API const char *popoto_version(void);
 
 typedef enum popoto_status {
     POPOTO_OK = 0,
-    POPOTO_NOT_FOUND,       /* no such record; or it was deleted since it was loaded */
-    POPOTO_EXISTS,          /* create, or a changed key: a record with that key is there already */
-    POPOTO_DUPLICATE,       /* another record holds that unique value */
-    POPOTO_CHANGED,         /* if_unchanged: somebody changed the record since it was loaded */
-    POPOTO_SEVERAL,         /* get: more than one record matches */
+    POPOTO_NOT_FOUND, /* no such record; or it was deleted since it was loaded */
+    POPOTO_EXISTS,    /* create, or a changed key: a record with that key is there already; grant:
+                               a user */
+    POPOTO_DUPLICATE, /* another record holds that unique value */
+    POPOTO_CHANGED,   /* if_unchanged: somebody changed the record since it was loaded */
+    POPOTO_SEVERAL,   /* get: more than one record matches */
     POPOTO_BAD_ARGUMENT,    /* the call itself makes no sense (a NULL, an option out of range) */
     POPOTO_BAD_URL,         /* the address given to popoto_open cannot be understood */
     POPOTO_BAD_MODEL,       /* the descriptors of a model contradict each other */
@@ -895,9 +896,11 @@ typedef struct popoto_grant_desc {
     const popoto_model
         *model;          /* a strict one: says what a tenant is; the grant holds for all models */
     popoto_value tenant; /* POPOTO_VALUE("project-a") */
-    const char *user; /* no spaces; an existing user of this name is replaced, and its connections
+    const char
+        *user; /* no spaces; this tenant's user of this name is made anew, and its connections
                             closed */
     const char *password;
+    bool replace; /* whoever else has this name, too; without it such a user is POPOTO_EXISTS */
 } popoto_grant_desc;
 
 typedef struct popoto_grant_report {
@@ -1028,26 +1031,37 @@ POPOTO_API popoto_status popoto_audit(popoto_db *db, const popoto_audit_desc *de
 
 /* --- one tenant --- */
 
+/* A key that begins with a strict tenant and is of none of the models. `kind` is what it is of, as far as
+ * the key tells: a model's name, or whatever stands there. Both hold during the call. */
+typedef void popoto_other_key(void *context, popoto_text key, popoto_text kind);
+
 typedef struct popoto_tenant_desc {
-    const popoto_model *const *models; /* those that the tenant has records of */
+    const popoto_model *const *models; /* those whose records of the tenant are meant */
     size_t model_count;
     const char *tenant_field; /* of ordinary models; NULL: all models are strict */
     popoto_value tenant;
     popoto_progress *progress; /* may be NULL */
     void *context;
+    const char *const *
+        tenant_fields; /* one for each model (NULL: tenant_field), where they differ; may be NULL */
+    bool everything; /* popoto_erase: with all other keys that begin with a strict model's tenant */
+    popoto_other_key *other; /* popoto_erase: told of each of those; may be NULL */
 } popoto_tenant_desc;
 
 typedef struct popoto_erase_receipt {
     size_t records;       /* removed */
     size_t index_entries; /* removed with them */
-    size_t
-        other_keys; /* strict: keys under the tenant's prefix that no model accounts for, removed */
-    size_t left;    /* found by looking again afterwards: 0 */
+    size_t other_keys; /* strict, with .everything: other keys of the tenant, removed; and keys of
+                                 the models that hold what is none of theirs */
+    size_t other_left; /* strict, without .everything: other keys of the tenant, left alone */
+    size_t left;       /* found by looking again afterwards: 0 */
     popoto_time started;
     popoto_time finished;
 } popoto_erase_receipt;
 
-/* Remove everything of a tenant, and look afterwards for what is left. Run again after an interruption. */
+/* Remove a tenant's records of these models with all that belongs to them, and look afterwards for what
+ * is left. A strict tenant may own more: keys of models that are not named here, and of other programs.
+ * These stay and are counted, unless .everything asks for them too. Run again after an interruption. */
 POPOTO_API popoto_status popoto_erase(popoto_db *db, const popoto_tenant_desc *desc,
                                       popoto_erase_receipt *receipt);
 
