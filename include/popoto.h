@@ -961,6 +961,9 @@ POPOTO_API size_t popoto_catalog_count(const popoto_catalog *catalog);
 POPOTO_API const popoto_model *popoto_catalog_model(const popoto_catalog *catalog, size_t index);
 /* A sentence on what was guessed of this model; NULL: nothing. */
 POPOTO_API const char *popoto_catalog_note(const popoto_catalog *catalog, size_t index);
+/* The dialect that this model was described in, which a db for its records is to be opened with; where the
+ * description does not tell, that of the db that read it. */
+POPOTO_API popoto_dialect popoto_catalog_dialect(const popoto_catalog *catalog, size_t index);
 POPOTO_API void popoto_catalog_free(popoto_catalog *catalog);
 
 /* --- tenants --- */

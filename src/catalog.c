@@ -136,8 +136,12 @@ const char *popoto_catalog_note(const popoto_catalog *it, size_t index) {
     return it == NULL || index >= it->count ? NULL : it->entries[index].note;
 }
 
+popoto_dialect popoto_catalog_dialect(const popoto_catalog *it, size_t index) {
+    return it == NULL || index >= it->count ? POPOTO_DOCUMENTED : it->entries[index].dialect;
+}
+
 popoto_status popoto__catalog_add(popoto_db *db, popoto_catalog *it, const popoto_model *declared,
-                                  const char *note) {
+                                  popoto_dialect dialect, const char *note) {
     const model *of;
     arena trial;
     if (it->count == it->room) {
@@ -150,10 +154,9 @@ popoto_status popoto__catalog_add(popoto_db *db, popoto_catalog *it, const popot
         it->room = room;
     }
     popoto__arena_init(&trial, &db->allocator);
-    popoto_status status =
-        popoto__model_compile(declared, db->options.dialect, &trial, &of, &db->why);
-    catalog_entry entry = { .model = declared, .note = note };
-    if (status == POPOTO_OK && !describe(of, db->options.dialect, &it->memory, &entry.described))
+    popoto_status status = popoto__model_compile(declared, dialect, &trial, &of, &db->why);
+    catalog_entry entry = { .model = declared, .note = note, .dialect = dialect };
+    if (status == POPOTO_OK && !describe(of, dialect, &it->memory, &entry.described))
         status = popoto__fail_memory(&db->why);
     popoto__arena_free(&trial);
     if (status == POPOTO_OK)
@@ -354,7 +357,7 @@ static popoto_status read_model(popoto_db *db, popoto_catalog *into, const popot
             it.dialect == POPOTO_AS_POPOTO
                 ? "it was described in the dialect of Popoto, and this db uses the documented one"
                 : "it was described in the documented dialect, and this db uses that of Popoto";
-    return popoto__catalog_add(db, into, out, note);
+    return popoto__catalog_add(db, into, out, it.dialect, note);
 }
 
 /* A model, or a list of such. */

@@ -8,7 +8,8 @@
 typedef struct catalog_entry {
     const popoto_model *model;
     popoto_value described;
-    const char *note; /* NULL: nothing was guessed */
+    popoto_dialect dialect; /* that it was described in */
+    const char *note;       /* NULL: nothing was guessed */
 } catalog_entry;
 
 struct popoto_catalog {
@@ -22,6 +23,6 @@ struct popoto_catalog {
 popoto_catalog *popoto__catalog_new(popoto_db *db);
 /* Add a model that lives in the catalog's memory: checks it, and describes it. */
 popoto_status popoto__catalog_add(popoto_db *db, popoto_catalog *it, const popoto_model *declared,
-                                  const char *note);
+                                  popoto_dialect dialect, const char *note);
 
 #endif
