@@ -48,6 +48,7 @@ typedef enum source {
     SOURCE_NONE, /* not asked for yet */
     SOURCE_FILE,
     SOURCE_PUBLISHED,
+    SOURCE_EXPORT, /* the first line of one */
     SOURCE_INFERRED,
 } source;
 

@@ -182,6 +182,7 @@ const char *session_source(const session *it) {
     switch (it->models_from) {
     case SOURCE_FILE: return "file";
     case SOURCE_PUBLISHED: return "published";
+    case SOURCE_EXPORT: return "export";
     case SOURCE_INFERRED: return "inferred";
     case SOURCE_NONE: break;
     }
@@ -217,12 +218,31 @@ static int models_of_file(session *it) {
     return EXIT_FINDINGS;
 }
 
+int session_models_of_export(session *it, const char *line, size_t size) {
+    popoto_catalog *described;
+    if (it->set.models_file == NULL &&
+        popoto_catalog_published(it->db, &it->catalog) == POPOTO_OK &&
+        popoto_catalog_count(it->catalog) > 0)
+        return session_models(it);
+    /* What is wrong with the line, the import finds. */
+    if (it->set.models_file == NULL &&
+        popoto_catalog_from_export(it->db, line, size, &described) == POPOTO_OK) {
+        popoto_catalog_free(it->catalog);
+        it->catalog = described;
+        it->models_from = SOURCE_EXPORT;
+        say_notes(it);
+        return EXIT_DONE;
+    }
+    return session_models(it);
+}
+
 int session_models(session *it) {
     if (it->models_from != SOURCE_NONE)
         return EXIT_DONE;
     if (it->set.models_file != NULL)
         return models_of_file(it);
     it->models_from = SOURCE_PUBLISHED;
+    popoto_catalog_free(it->catalog);
     popoto_status status = popoto_catalog_published(it->db, &it->catalog);
     if (status == POPOTO_DENIED) {
         complain("this user may not read the published models: give them with --models FILE");

@@ -19,6 +19,8 @@ int session_failed(const session *it, popoto_status status);
 
 /* Find the models. */
 int session_models(session *it);
+/* Those of --models, or published; else those that the first line of an export describes. */
+int session_models_of_export(session *it, const char *line, size_t size);
 const char *session_source(const session *it);
 
 /* The model of that name; `named` NULL: the only one there is. NULL: there is none. */

@@ -78,12 +78,19 @@ int run_export(session *it, int count, char **words) {
 typedef struct reading {
     FILE *from;
     char *line;
-    size_t room;
+    size_t room, size;
+    bool again; /* the first line was looked at, and is to come once more */
     int error;
 } reading;
 
 static bool read_line(void *context, const char **line, size_t *size) {
     reading *it = context;
+    if (it->again) {
+        it->again = false;
+        *line = it->line;
+        *size = it->size;
+        return true;
+    }
     errno = 0;
     ssize_t read = interrupted() ? -1 : getline(&it->line, &it->room, it->from);
     if (read < 0) {
@@ -93,39 +100,49 @@ static bool read_line(void *context, const char **line, size_t *size) {
     if (read > 0 && it->line[read - 1] == '\n')
         read--;
     *line = it->line;
-    *size = (size_t)read;
+    *size = it->size = (size_t)read;
     return true;
+}
+
+/* The models, of the export itself where the database knows none. */
+static int look_at_first(session *it, reading *in) {
+    const char *line = "";
+    size_t size = 0;
+    in->again = read_line(in, &line, &size);
+    return session_models_of_export(it, line, size);
 }
 
 static void say_imported(const session *it, const popoto_import_report *report) {
     if (it->set.json)
-        json_print(json_pack("{so, so, so, so}", "lines", json_of_size(report->lines), "records",
-                             json_of_size(report->records), "bad_line",
+        json_print(json_pack("{so, so, so, so, sb}", "lines", json_of_size(report->lines),
+                             "records", json_of_size(report->records), "bad_line",
                              report->bad_line > 0 ? json_of_size(report->bad_line) : json_null(),
-                             "problem", json_of_sentence(report->problem)));
+                             "problem", json_of_sentence(report->problem), "complete",
+                             (int)report->complete));
     else
         printf("%zu record%s imported\n", report->records, report->records == 1 ? "" : "s");
 }
 
-static int import_from(session *it, popoto_tenant_desc *desc, FILE *from) {
+static int import_from(session *it, popoto_tenant_desc *desc, reading *in) {
     popoto_import_report report;
-    reading in = { .from = from };
     bar progress = bar_start("import");
     desc->progress = bar_step;
     desc->context = &progress;
-    popoto_status status = popoto_import(it->db, desc, read_line, &in, &report);
+    popoto_status status = popoto_import(it->db, desc, read_line, in, &report);
     bar_end(&progress);
-    free(in.line);
     if (status == POPOTO_OK || report.lines > 0)
         say_imported(it, &report);
-    if (report.bad_line > 0)
-        complain("line %zu: %s", report.bad_line,
-                 report.problem != NULL ? report.problem : popoto_error(it->db));
-    else if (in.error != 0)
-        complain("the lines could not be read to their end: %s", strerror(in.error));
-    else if (status != POPOTO_OK || interrupted())
-        return session_failed(it, status);
-    return report.bad_line > 0 || in.error != 0 ? EXIT_FINDINGS : EXIT_DONE;
+    if (in->error != 0)
+        complain("the lines could not be read to their end: %s", strerror(in->error));
+    else if (interrupted() || status == POPOTO_STOPPED)
+        return session_failed(it, POPOTO_STOPPED);
+    else if (status != POPOTO_OK)
+        complain("%s", report.problem != NULL ? report.problem : popoto_error(it->db));
+    else if (report.lines == 0)
+        complain("there are no lines: nothing was imported");
+    else if (!report.complete)
+        remark("no last line tells how many records there were, so these may not be all");
+    return status == POPOTO_OK && in->error == 0 && report.lines > 0 ? EXIT_DONE : EXIT_FINDINGS;
 }
 
 int run_import(session *it, int count, char **words) {
@@ -141,11 +158,15 @@ int run_import(session *it, int count, char **words) {
         complain("lines to import come from a file or a pipe: popoto import TENANT FILE");
         return EXIT_USAGE;
     }
+    reading in = { .from = from };
     int status = session_open(it);
+    if (status == EXIT_DONE)
+        status = look_at_first(it, &in);
     if (status == EXIT_DONE)
         status = session_tenant(it, words[0], &desc);
     if (status == EXIT_DONE)
-        status = import_from(it, &desc, from);
+        status = import_from(it, &desc, &in);
+    free(in.line);
     if (from != stdin)
         fclose(from);
     return status;

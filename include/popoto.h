@@ -954,6 +954,10 @@ POPOTO_API popoto_status popoto_catalog_infer(popoto_db *db, popoto_catalog **ca
 /* From descriptors as a value, as tools read them from a file (docs/keys.md, "Published models"). */
 POPOTO_API popoto_status popoto_catalog_from_value(popoto_db *db, const popoto_value *described,
                                                    popoto_catalog **catalog);
+/* Those that the first line of an export describes. POPOTO_NOT_FOUND: it describes none, as of an export
+ * that was written before they did. */
+POPOTO_API popoto_status popoto_catalog_from_export(popoto_db *db, const char *line, size_t size,
+                                                    popoto_catalog **catalog);
 /* The descriptors of a model as a value; it belongs to the catalog. */
 POPOTO_API const popoto_value *popoto_catalog_value(const popoto_catalog *catalog, size_t index);
 POPOTO_API size_t popoto_catalog_count(const popoto_catalog *catalog);
@@ -1071,10 +1075,17 @@ POPOTO_API popoto_status popoto_erase(popoto_db *db, const popoto_tenant_desc *d
 /* One line of an export, without its newline; return false to stop. */
 typedef bool popoto_line_callback(void *context, const char *line, size_t size);
 
-/* One tenant's records as lines of JSON, exact for every type, confidence figures and the seconds that a
- * record has left to live included. *count is how
- * many there were. POPOTO_CORRUPT: some stored records do not fit the model, popoto_error names the first;
- * all others were exported. */
+/* One tenant's records as lines of JSON, exact for every type, confidence figures and the seconds
+ * that a record has left to live included:
+ *
+ *     {"models": [{"name": "Episode", "fields": [...]}]}     the models, as popoto_publish describes them
+ *     {"model": "Episode", "fields": {...}, "confidence": {...}, "time_to_live": 60}
+ *     ...                                                    records; the last two where they have any
+ *     {"end": true, "records": 2, "left_out": 0}             so many records; an export that lacks this
+ *                                                            line was cut off
+ *
+ * *count is how many records there were. POPOTO_CORRUPT: some stored records do not fit the model,
+ * popoto_error names the first; all others were exported. */
 POPOTO_API popoto_status popoto_export(popoto_db *db, const popoto_tenant_desc *desc,
                                        popoto_line_callback *write, void *context, size_t *count);
 
@@ -1083,6 +1094,8 @@ typedef struct popoto_import_report {
     size_t records;
     size_t bad_line;     /* the first that could not be taken, from 1; 0: none */
     const char *problem; /* its sentence; belongs to the db, until the next call on it */
+    bool complete; /* the last line told the end, and all records up to it were there; false where
+                      there was no such line, as in what was exported before there were any */
 } popoto_import_report;
 
 /* Gives the next line, without its newline: false at the end. */
@@ -1090,7 +1103,9 @@ typedef bool popoto_line_reader(void *context, const char **line, size_t *size);
 
 /* Store the records of an export, under desc->tenant whoever they were exported from; a record that is
  * there already is replaced, confidence figures too. A line that is broken ends the import with
- * POPOTO_BAD_VALUE; all before it is stored. Fields that a line lacks stay as they are. POPOTO_UNSUPPORTED:
+ * POPOTO_BAD_VALUE; all before it is stored. So does a line of models that have other fields than desc's, or
+ * an end that tells of more records than there were, and the lack of an end where the first line told the
+ * models; POPOTO_CORRUPT: the export had left some out. Fields that a line lacks stay as they are. POPOTO_UNSUPPORTED:
  * this library was built without jansson, which reads JSON. */
 POPOTO_API popoto_status popoto_import(popoto_db *db, const popoto_tenant_desc *desc,
                                        popoto_line_reader *read, void *context,

@@ -25,4 +25,14 @@ popoto_catalog *popoto__catalog_new(popoto_db *db);
 popoto_status popoto__catalog_add(popoto_db *db, popoto_catalog *it, const popoto_model *declared,
                                   popoto_dialect dialect, const char *note);
 
+/* The description of a model, in `memory`. False: there is none. */
+bool popoto__catalog_describe(const model *of, popoto_dialect dialect, arena *memory,
+                              popoto_value *out);
+/* The name in a description; NULL: it has none. */
+const popoto_value *popoto__catalog_name(const popoto_value *described);
+/* Why records of the model that is described here cannot be records of `of`, and of which field (data NULL:
+ * none); NULL: they can. What keys and indexes are made of may differ. */
+const char *popoto__catalog_contradiction(const model *of, const popoto_value *described,
+                                          popoto_text *field_name);
+
 #endif

@@ -384,7 +384,7 @@ travels() {
     [ "$(wc -l <"$work/a.jsonl")" -ge 7 ] || { echo "too few lines"; return 1; }
     "$popoto" import "it's {elsewhere}" "$work/a.jsonl" || return 1
     "$popoto" models --json >"$work/models.json" || return 1
-    "$popoto" export project-a | "$popoto" import project-a --url "unix:$work/b.sock" --models "$work/models.json" || return 1
+    "$popoto" export project-a | "$popoto" import project-a --url "unix:$work/b.sock" || return 1
     for model in Episode Sample; do
         "$popoto" query "$model" project_id=project-a --json | python3 -m json.tool --sort-keys | sort >"$work/first"
         [ -s "$work/first" ] || return 1
@@ -399,12 +399,27 @@ check 'a tenant travels to another name and another server' travels
 check 'export: of an ordinary model' ends 0 export atlas --model Memory --tenant-field project
 check 'export: to a file' holds 'it["records"] == 5' export project-a --model Episode -o "$work/file"
 check 'export: a file that cannot be written: 1' complains 1 'cannot be written' export project-a -o "$work/no/where"
+# A file that is not whole stores what it has, and says so.
+cut_off() {
+    head -n 3 "$work/a.jsonl" >"$work/part"
+    complains 1 'no last line: it was cut off after 2 records, which are stored' import fresh "$work/part" || return 1
+    grep -qx '2 records imported' "$work/out" || return 1
+    sed 1d "$work/a.jsonl" | sed '$d' >"$work/part"
+    complains 0 'note: no last line' import fresh "$work/part" || return 1
+    sed 2d "$work/a.jsonl" >"$work/part"
+    complains 1 'the export had 7 records, and 6 of them are here' import fresh "$work/part" || return 1
+    : >"$work/part"
+    complains 1 'there are no lines' import fresh "$work/part" || return 1
+    sed '1s/"type": "int"/"type": "float"/' "$work/a.jsonl" >"$work/part"
+    complains 1 'line 1: the export has another field .whole. of Sample' import fresh "$work/part"
+}
+check 'import: a file that is not whole, or of other models' cut_off
 broken_line() {
     { head -n 2 "$work/a.jsonl"; echo '{nonsense'; tail -n 1 "$work/a.jsonl"; } >"$work/broken"
-    complains 1 'line 3: ' import fresh "$work/broken"
+    complains 1 '^popoto: line 3 is no JSON' import fresh "$work/broken"
 }
 check 'import: a broken line is named: 1' broken_line
-check 'import, JSON' holds 'it["bad_line"] == 3 and it["records"] == 2' import fresh "$work/broken"
+check 'import, JSON' holds 'it["bad_line"] == 3 and it["records"] == 1 and not it["complete"]' import fresh "$work/broken"
 check 'import: a file that is not there: 1' complains 1 'cannot be read' import fresh "$work/nothing"
 
 # ----- Erasing -------------------------------------------------------------------------------------
