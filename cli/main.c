@@ -17,8 +17,9 @@ const command commands[] = {
       " model tenant-field sort limit ", "popoto tenants --sort -records --limit 10", 0, -1,
       run_tenants },
     { "audit", "[MODEL]...", "Check every record against every index",
-      "The exit status is 1 if anything was found that is not mended.", " model limit repair yes ",
-      "popoto audit Episode --repair", 0, -1, run_audit },
+      "The exit status is 1 if anything was found that is not mended. Before --repair\n"
+      "mends, it shows what it would mend, and asks.",
+      " model limit repair yes ", "popoto audit Episode --repair", 0, -1, run_audit },
     { "show", "KEY", "Show one record, by its key in Redis", NULL, " model ",
       "popoto show Episode:project-a:abc123", 1, 1, run_show },
     { "query", "MODEL [LOOKUP=VALUE]...", "Find records",
@@ -34,8 +35,9 @@ const command commands[] = {
       "Without FILE, from stdin. Records that are there already are replaced.",
       " model tenant-field ", "popoto import project-b project-a.jsonl", 1, 2, run_import },
     { "erase", "TENANT", "Remove everything of a tenant, and verify it",
-      "The exit status is 1 if anything is left.", " model tenant-field yes ",
-      "popoto erase project-a --yes", 1, 1, run_erase },
+      "With --model, only what is of these models; without it, every key of the tenant.\n"
+      "The exit status is 1 if anything is left, or there was nothing.",
+      " model tenant-field yes ", "popoto erase project-a --yes", 1, 1, run_erase },
     { "migrate", "confidence|strict MODEL FIELD",
       "Move figures to partitions, or a model to strict",
       "confidence MODEL FIELD: the companion hash of the CONFIDENCE field FIELD, to the\n"
@@ -43,8 +45,9 @@ const command commands[] = {
       "same model with FIELD as its TENANT.",
       " dry-run yes ", "popoto migrate confidence Memory certainty --dry-run", 3, 3, run_migrate },
     { "grant", "TENANT USER", "Make a Redis user that reaches one tenant alone",
-      "The user's password is asked for, or POPOTO_GRANT_PASSWORD, or in a file.",
-      " model grant-password-file ", "popoto grant project-a alice", 2, 2, run_grant },
+      "The user's password is asked for, or POPOTO_GRANT_PASSWORD, or in a file. A user\n"
+      "who has that name already and is not of this tenant is asked about.",
+      " model grant-password-file yes ", "popoto grant project-a alice", 2, 2, run_grant },
     { "revoke", "USER", "End such a user and its connections", NULL, " yes ",
       "popoto revoke alice --yes", 1, 1, run_revoke },
     { "models", "[MODEL]...", "Show the models and their fields",
@@ -65,7 +68,8 @@ static int run_command(session *it, const command *of, int count, char **words) 
     }
     int operands = count - rest;
     if (operands < of->least || (of->most >= 0 && operands > of->most)) {
-        complain("it is: popoto %s %s; see popoto %s --help", of->name, of->operands, of->name);
+        complain("it is: popoto %s%s%s; see popoto %s --help", of->name,
+                 of->operands[0] != '\0' ? " " : "", of->operands, of->name);
         return EXIT_USAGE;
     }
     return of->run(it, operands, words + rest);
@@ -79,21 +83,24 @@ static int run(session *it, int count, char **words) {
     }
     if (!options_take(&it->set, NULL, count, words, &rest))
         return EXIT_USAGE;
-    if (it->set.help || (rest < count && strcmp(words[rest], "help") == 0)) {
-        const command *of = rest + 1 < count ? command_named(words[rest + 1]) : NULL;
-        options_help(of);
-        return EXIT_DONE;
+    bool helps = it->set.help;
+    if (rest < count && strcmp(words[rest], "help") == 0) {
+        helps = true;
+        rest++;
     }
-    if (rest >= count) {
+    if (rest >= count && !helps) {
         complain("a command is missing; see popoto --help");
         return EXIT_USAGE;
     }
-    const command *of = command_named(words[rest]);
-    if (of == NULL) {
+    const command *of = rest < count ? command_named(words[rest]) : NULL;
+    if (of == NULL && rest < count) {
         complain("there is no command '%s'; see popoto --help", words[rest]);
         return EXIT_USAGE;
     }
-    return run_command(it, of, count - rest, words + rest);
+    if (!helps)
+        return run_command(it, of, count - rest, words + rest);
+    options_help(of);
+    return EXIT_DONE;
 }
 
 int main(int count, char **words) {
@@ -108,5 +115,7 @@ int main(int count, char **words) {
         complain("the output could not be written");
         status = EXIT_FINDINGS;
     }
+    if (status == EXIT_STOPPED)
+        end_interrupted();
     return status;
 }

@@ -116,6 +116,8 @@ static int count_models(session *it, census *all, size_t *count) {
     int status = EXIT_DONE;
     *count = 0;
     for (size_t i = 0; i < popoto_catalog_count(it->catalog) && !interrupted(); i++) {
+        if (!session_uses(it, i))
+            continue;
         census *one = &all[*count];
         one->model = popoto_catalog_model(it->catalog, i);
         popoto_query_desc desc = { .model = one->model,
@@ -127,10 +129,6 @@ static int count_models(session *it, census *all, size_t *count) {
         ++*count;
     }
     return interrupted() ? session_failed(it, POPOTO_STOPPED) : status;
-}
-
-static const char *dialect_name(const session *it) {
-    return it->set.dialect == POPOTO_AS_POPOTO ? "popoto" : "documented";
 }
 
 static void info_json(const session *it, const char *address, const census *all, size_t count) {
@@ -145,7 +143,8 @@ static void info_json(const session *it, const char *address, const census *all,
     const char *socket = popoto_socket(it->db);
     json_print(json_pack("{so, so, ss, ss, ss, so}", "url", json_of_word(address), "socket",
                          json_of_word(socket), "library", popoto_version(), "dialect",
-                         dialect_name(it), "models_from", session_source(it), "models", models));
+                         dialect_name(it->set.dialect), "models_from", session_source(it), "models",
+                         models));
 }
 
 static void fact(const char *name, const char *value) {
@@ -160,7 +159,7 @@ static void info_table(const session *it, const char *address, const census *all
     if (socket != NULL && strstr(address, socket) == NULL)
         fact("socket", socket);
     fact("library", popoto_version());
-    fact("dialect", dialect_name(it));
+    fact("dialect", dialect_name(it->set.dialect));
     fact("models", count > 0 ? session_source(it) : "none are known");
     if (count == 0)
         return;

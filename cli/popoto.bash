@@ -12,7 +12,7 @@ _popoto_options() {
     import) of+=' --model --tenant-field' ;;
     erase) of+=' --model --tenant-field --yes' ;;
     migrate) of+=' --dry-run --yes' ;;
-    grant) of+=' --model --grant-password-file' ;;
+    grant) of+=' --model --grant-password-file --yes' ;;
     revoke) of+=' --yes' ;;
     models) of+=' --model' ;;
     info) ;;

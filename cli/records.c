@@ -121,8 +121,8 @@ static int find_record(session *it, const chosen *all, shown_record *out) {
     if (known)
         complain("there is no record '%s'", key);
     else
-        complain("'%s' is no record's key of these models: keys look like Episode:project-a:abc123",
-                 key);
+        complain("'%s' is no record's key of these models: keys look like %s%s:...", key,
+                 tenant_of(all->models[0]) != NULL ? "{TENANT}:" : "", all->models[0]->name);
     free(key);
     return EXIT_FINDINGS;
 }
@@ -231,18 +231,11 @@ static void take_row(querying *it, const popoto_record *row) {
     it->shown++;
 }
 
-static int failed_query(const querying *it, popoto_status status) {
-    session_failed(it->run, status);
-    bool misused = status == POPOTO_BAD_QUERY || status == POPOTO_BAD_VALUE ||
-                   status == POPOTO_BAD_ARGUMENT || status == POPOTO_BAD_SCOPE;
-    return misused ? EXIT_USAGE : EXIT_FINDINGS;
-}
-
 static void read_rows(querying *it) {
     popoto_rows *rows;
     popoto_status status = popoto_query(it->run->db, &it->desc, &rows);
     if (status != POPOTO_OK && status != POPOTO_CORRUPT)
-        it->status = failed_query(it, status);
+        it->status = session_failed(it->run, status);
     size_t problems = popoto_rows_problem_count(rows);
     for (size_t i = 0; i < problems; i++)
         complain("%s", popoto_rows_problem(rows, i));
@@ -274,7 +267,7 @@ static void read_stream(querying *it) {
         status = POPOTO_STOPPED;
     popoto_stream_free(stream);
     if (status != POPOTO_OK)
-        it->status = failed_query(it, status);
+        it->status = session_failed(it->run, status);
 }
 
 static void begin_output(querying *it) {
@@ -305,7 +298,7 @@ static int count_rows(querying *it) {
     size_t found;
     popoto_status status = popoto_count(it->run->db, &it->desc, &found);
     if (status != POPOTO_OK)
-        return failed_query(it, status);
+        return session_failed(it->run, status);
     if (it->run->set.json)
         json_print(json_pack("{so}", "count", json_of_size(found)));
     else

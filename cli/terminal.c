@@ -152,11 +152,16 @@ int confirm(bool yes, const char *format, ...) {
                  strcmp(answer, "Y\n") == 0)
             return EXIT_DONE;
         complain("nothing was done");
-        return EXIT_FINDINGS;
+        return interrupted() ? EXIT_STOPPED : EXIT_FINDINGS;
     }
     va_end(arguments);
     complain("this cannot be undone, and there is no terminal to ask at: add --yes");
     return EXIT_USAGE;
+}
+
+void end_interrupted(void) {
+    signal(SIGINT, SIG_DFL);
+    raise(SIGINT);
 }
 
 bool ask_password(const char *question, char *room, size_t size) {

@@ -28,6 +28,8 @@ void put_wrapped(FILE *to, const char *text, size_t indent, size_t width);
 
 /* Was Ctrl-C pressed? A second one ends the program at once. */
 bool interrupted(void);
+/* Ends as who was stopped by Ctrl-C: a shell's loop around the command ends too. */
+void end_interrupted(void);
 
 /* Columns of the terminal at stdout; 0 where it is none. */
 size_t terminal_width(void);

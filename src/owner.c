@@ -28,9 +28,9 @@ popoto_status popoto__owner_field(popoto_db *db, const model *of, const char *na
 static popoto_status set_owner(popoto_db *db, const popoto_tenant_desc *desc, size_t index,
                                arena *memory, owner *it) {
     popoto_value given = desc->tenant;
-    const char *field = desc->tenant_fields != NULL ? desc->tenant_fields[index] : NULL;
+    const char *name = desc->tenant_fields != NULL ? desc->tenant_fields[index] : NULL;
     popoto_status status =
-        popoto__owner_field(db, it->of, field != NULL ? field : desc->tenant_field, &it->about);
+        popoto__owner_field(db, it->of, name != NULL ? name : desc->tenant_field, &it->about);
     if (status == POPOTO_OK)
         status = popoto__scope_complete(db, it->of, it->about, &given);
     if (status == POPOTO_OK)

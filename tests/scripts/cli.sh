@@ -228,7 +228,7 @@ check 'a models file that is not there: 2' complains 2 'cannot be taken' info --
 echo '{' >"$work/broken.json"
 check 'a models file that is no JSON: 2' complains 2 'line [12]\)' info --models "$work/broken.json"
 echo '[{"name": 3}]' >"$work/broken.json"
-check 'a models file of no models' complains 1 'broken.json' info --models "$work/broken.json"
+check 'a models file of no models: 2' complains 2 'broken.json' info --models "$work/broken.json"
 
 check 'tenants' prints 0 '^-dash +26 ' tenants Episode --sort tenant
 check 'tenants: a header' prints 0 '^TENANT +RECORDS +ENTRIES +SIZE +CONFIDENCE +IDLE$' tenants Episode
@@ -280,6 +280,55 @@ check 'query: a value of another type: 2' complains 2 'takes a whole number' que
 check 'query: a field that is none: 2' complains 2 "no field 'nope'" query Note nope=3
 check 'query: no condition: 2' complains 2 'a condition is LOOKUP=VALUE' query Note team
 check 'query: a column that is none: 2' complains 2 "no field 'x'" query Note team=red -f x
+
+# ----- Mistakes ------------------------------------------------------------------------------------
+
+without_a_url() {
+    local command
+    for command in 'tenants' 'erase a --yes' 'import a /dev/null' 'migrate strict Note team --yes' 'audit'; do
+        # shellcheck disable=SC2086 # words
+        POPOTO_URL='' complains 2 'which database' $command || return 1
+    done
+    [ ! -e "$XDG_DATA_HOME/popoto" ]
+}
+check 'no database is named: 2, and no server is started' without_a_url
+secrets_stay_secret() {
+    complains 2 "no option '--grant-password';" grant project-a ann --grant-password sesame || return 1
+    ! grep -q sesame "$work/out" "$work/err" || return 1
+    complains 2 "no option '--grant-password';" grant project-a ann --grant-password=sesame || return 1
+    ! grep -q sesame "$work/out" "$work/err"
+}
+check 'an option that is none, behind others: 2' complains 2 "no option '-Q'" tenants Episode -jQc
+check 'an option without its value, behind others: 2' complains 2 "'-l' needs a value" tenants Episode -jl
+check 'a value for a flag: 2' complains 2 "'--json' takes no value" tenants Episode --json=5
+check 'options are not abbreviated: 2' complains 2 "no option '--lim'" tenants --lim 3
+check 'what stands behind one that is none is not repeated' secrets_stay_secret
+check 'help of a command that is none: 2' complains 2 "no command 'nope'" help nope
+check 'a password file that is not there: 2' complains 2 'cannot be read' info --password-file "$work/nothing"
+check 'a value that is no JSON: 2' complains 2 "any takes JSON, not '.a'" query Sample project_id=project-a 'any=[a' --scan
+check 'a word for a field of any type' ends 0 query Sample project_id=project-a any=word --scan
+check 'a model named twice is counted once' holds 'sum(t["records"] for t in it) == 124' tenants Episode Episode --model Episode
+twice() {
+    "$popoto" models --json Memory | python3 -c 'import json, sys; print(json.dumps(json.load(sys.stdin) * 2))' >"$work/twice.json"
+    complains 2 'has Memory twice' info --models "$work/twice.json"
+}
+check 'a models file with a model twice: 2' twice
+check 'a field that no model has: 2' complains 2 "no key of these models has a field 'typo'" tenants -t typo
+check 'a field for each model' holds '{t["tenant"] for t in it} == {"atlas", "borealis", "red", "blue"}' \
+    tenants Memory Note -t Note.team -t Memory.project
+check 'sentences are about the command line: scopes' complains 2 'one project_id exactly; --all-tenants' query Episode
+check 'sentences are about the command line: figures' complains 2 'its figure can be shown' query Memory certainty=1
+check 'sentences are about the command line: all tenants' complains 2 'TENANT: --all-tenants is' query Note team=red --all-tenants
+check 'keys are described as they are' complains 1 '[{]TENANT}:Episode:' show --model Episode nonsense
+passwords() {
+    start e && raw e config set requirepass sesame || return 1
+    complains 1 'POPOTO_PASSWORD' info --url "unix:$work/e.sock" || return 1
+    ! grep -q 'user:password' "$work/err" || return 1
+    POPOTO_PASSWORD=wrong complains 1 "popoto: unix:$work/e.sock: " info --url "unix:$work/e.sock" || return 1
+    POPOTO_URL="unix://:sesame@$work/e.sock" prints 0 '^url +unix://:\*\*\*@' info || return 1
+    POPOTO_PASSWORD=sesame complains 1 "known in unix:$work/e.sock: .*--dialect popoto" tenants --url "unix:$work/e.sock"
+}
+check 'passwords: where to put them, and never shown' passwords
 
 # ----- Terminals -----------------------------------------------------------------------------------
 
@@ -372,7 +421,8 @@ check 'a database is damaged' damage
 check 'audit: findings: 1' prints 1 '^stray .*ghost' audit
 check 'audit: the kinds' holds '{f["kind"] for f in it["findings"]} >= {"stray", "missing", "score", "misplaced", "corrupt"}' audit
 check 'audit: what is shown is limited' prints 1 'more \(--limit 0' audit --limit 1
-check 'audit --repair: what is derivable' ends 1 audit --repair
+check 'audit --repair needs --yes' complains 2 'add --yes' audit --repair
+check 'audit --repair: what is derivable' ends 1 audit --repair --yes
 check 'audit: the rest stays' holds '{f["kind"] for f in it["findings"]} == {"corrupt"}' audit
 "$shell" -s "$work/a.sock" flushall >/dev/null && "$fill" "$url"
 
@@ -398,7 +448,7 @@ travels() {
 check 'a tenant travels to another name and another server' travels
 check 'export: of an ordinary model' ends 0 export atlas --model Memory --tenant-field project
 check 'export: to a file' holds 'it["records"] == 5' export project-a --model Episode -o "$work/file"
-check 'export: a file that cannot be written: 1' complains 1 'cannot be written' export project-a -o "$work/no/where"
+check 'export: a file that cannot be written: 2' complains 2 'cannot be written' export project-a -o "$work/no/where"
 # A file that is not whole stores what it has, and says so.
 cut_off() {
     head -n 3 "$work/a.jsonl" >"$work/part"
@@ -420,25 +470,76 @@ broken_line() {
 }
 check 'import: a broken line is named: 1' broken_line
 check 'import, JSON' holds 'it["bad_line"] == 3 and it["records"] == 1 and not it["complete"]' import fresh "$work/broken"
-check 'import: a file that is not there: 1' complains 1 'cannot be read' import fresh "$work/nothing"
+check 'import: a file that is not there: 2' complains 2 'cannot be read' import fresh "$work/nothing"
 
 # ----- Erasing -------------------------------------------------------------------------------------
 
-check 'erase needs --yes where nobody can be asked: 2' complains 2 'add --yes' erase project-b
+check 'erase needs to know every model.s tenants: 2' complains 2 'the tenants of Note: ' erase project-b --yes
+check 'erase needs --yes where nobody can be asked: 2' complains 2 'add --yes' erase project-b -t Note.team
 check 'nothing was erased' prints 0 '^8$' query Episode project_id=project-b --count
-check 'erase' prints 0 '^left +0$' erase project-b --yes
+check 'erase' prints 0 '^left +0$' erase project-b -t Note.team --yes
 check 'all is gone' holds 'it == []' query Episode project_id=project-b
-check 'erase, JSON: nothing twice' holds 'it["records"] == 0 and it["left"] == 0 and "$time" in it["started"]' erase project-b --yes
-check 'erase: hostile names' holds 'it["records"] == 11 and it["left"] == 0' erase '{braces}' --yes
+check 'erase, JSON: nothing twice' holds 'it["records"] == 0 and it["left"] == 0 and "$time" in it["started"]' \
+    erase project-b -t Note.team --yes
+check 'erase: nothing of it: 1' complains 1 "^popoto: nothing of 'project-b' is in unix:" erase project-b -t Note.team --yes
+check 'erase: hostile names' holds 'it["records"] == 11 and it["left"] == 0' erase '{braces}' -t Note.team --yes
 check 'erase: others are left alone' holds 'it == {"count": 5}' query Episode project_id=project-a --count
 check 'erase: of an ordinary model' holds 'it["records"] == 15 and it["left"] == 0' \
     erase red --model Note --tenant-field team --yes
-check 'erase: a field that is none: 2' complains 2 'none of the models' erase red --model Note --tenant-field x --yes
+check 'erase: a field that is none: 2' complains 2 "has a field 'x'" erase red --model Note --tenant-field x --yes
+
+# Of a database of its own, for whole tenants go.
+start d && "$fill" "unix:$work/d.sock"
+whole_tenants() {
+    local POPOTO_URL=unix:$work/d.sock
+    export POPOTO_URL
+    raw d set '{project-a}:myapp:session' x
+    raw d hset '{project-a}:Invoice:1' a b
+    complains 2 "has a field 'typo'" erase project-a -t typo --yes || return 1
+    complains 1 'nothing of .nobody. is in' erase nobody -t Note.team --yes || return 1
+    # Of the models that are named, nothing else: Sample's are 2 records, and 5 indexes.
+    holds 'it["models"] == ["Episode"] and it["records"] == 5 and it["other_keys"] == 0 and it["other_keys_left"] == 9 and
+        it["other_keys_by_kind"] == {"Invoice": 1, "Sample": 7, "myapp": 1} and it["url"] == "unix:'"$work"'/d.sock"' \
+        erase project-a --model Episode --yes || return 1
+    prints 0 '^2$' query Sample project_id=project-a --count || return 1
+    prints 1 '^not erased +9  Sample 7, Invoice 1, myapp 1$' erase project-a --model Episode --yes || return 1
+    # Without, all that is the tenant's.
+    holds 'it["models"] == ["Episode", "Fact", "Memory", "Note", "Sample"] and it["records"] == 2 and it["other_keys"] == 2 and
+        it["other_keys_left"] == 0 and it["other_keys_by_kind"] == {"Invoice": 1, "myapp": 1} and it["left"] == 0' \
+        erase project-a -t Note.team --yes || return 1
+    [ -z "$(raw d keys '{project-a}*')" ] || return 1
+    # Ordinary ones by their only KEY; and with one field for all, the others are named.
+    prints 0 '^models +Episode, Fact by project, Memory by project, Note by team, Sample$' \
+        erase atlas --yes -t Note.team || return 1
+    prints 0 '^0$' query Memory project=atlas --count || return 1
+    prints 0 '^26$' query Memory project=borealis --count || return 1
+    holds 'it["left_out"] == ["Fact", "Memory"] and it["records"] == 15' erase red -t team --yes
+}
+check 'erase: what is named, or all that is the tenant.s' whole_tenants
+whole_files() {
+    local POPOTO_URL=unix:$work/d.sock
+    export POPOTO_URL
+    rm -rf "$work/exports" && mkdir "$work/exports" || return 1
+    "$popoto" export project-b -o "$work/exports/file" || return 1
+    cp "$work/exports/file" "$work/backup"
+    complains 1 'nothing of .nobody. is in' export nobody -o "$work/exports/file" || return 1
+    complains 2 'popoto: .' export '' --model Episode -o "$work/exports/file" || return 1
+    raw d hset '{project-b}:Episode:e000' score garbage
+    complains 1 'popoto: .' export project-b -o "$work/exports/file" || return 1
+    cmp "$work/backup" "$work/exports/file" || return 1
+    [ "$(ls "$work/exports")" = file ] || { ls "$work/exports"; return 1; }
+    chmod 640 "$work/exports/file" && ln -s file "$work/exports/link" || return 1
+    "$popoto" export '{braces}' -o "$work/exports/link" || return 1
+    [ -L "$work/exports/link" ] && [ "$(stat -c %a "$work/exports/file")" = 640 ] || return 1
+    ! cmp -s "$work/backup" "$work/exports/file" || return 1
+    complains 1 'could not be written' export '{braces}' -o /dev/full
+}
+check 'export: an older file stays until the new one is whole' whole_files
 
 # ----- Names of any bytes --------------------------------------------------------------------------
 
 check 'erase, JSON: a name that is no UTF-8' holds 'it["tenant"] == {"$text": "bGF06Q=="} and it["left"] == 0' \
-    erase $'lat\xe9' --yes
+    erase $'lat\xe9' --model Episode --yes
 check 'export, JSON: a file of such a name' holds 'it["records"] == 5 and "$text" in it["output"]' \
     export project-a --model Episode -o "$work/"$'x\xe9'
 # harmless ARGUMENTS: nothing that is printed is a control character
@@ -497,6 +598,46 @@ check 'the records are strict now' holds 'it == {"count": 15}' query Note team=b
 check 'their indexes too' ends 0 audit Note
 check 'migrate: a field that is no KEY: 2' complains 2 'no KEY' migrate strict Memory content --yes
 
+# What is published follows.
+with_a_file() {
+    local POPOTO_URL=unix:$work/d.sock
+    export POPOTO_URL
+    "$popoto" models --json >"$work/models.json" || return 1
+    python3 - "$work/models.json" "$work" <<'PYTHON'
+import json, sys
+models = json.load(open(sys.argv[1]))
+for model in models:
+    for field in model["fields"]:
+        if model["name"] == "Fact" and field["name"] == "certainty":
+            field["partition_by"] = "key"
+json.dump(models, open(sys.argv[2] + "/by-key.json", "w"))
+for model in models:
+    for field in model["fields"]:
+        if field["name"] == "content":
+            field["null"] = True
+json.dump(models, open(sys.argv[2] + "/other.json", "w"))
+PYTHON
+    complains 2 'published here with other fields' migrate confidence Fact certainty --yes -m "$work/other.json" || return 1
+    complains 2 'published here with other fields' migrate strict Memory project --yes -m "$work/other.json" || return 1
+    complains 0 'Fact has certainty by key now, and published so' migrate confidence Fact certainty --yes -m "$work/by-key.json" ||
+        return 1
+    prints 0 '^certainty .* by key$' models Fact || return 1
+    ends 0 audit Fact || return 1
+    complains 0 'Memory is strict by project now, and published so' migrate strict Memory project --yes -m "$work/models.json" ||
+        return 1
+    prints 0 'Memory +strict, by project' models Memory && ends 0 audit Memory
+}
+check 'migrate, with a models file: what is published follows, or contradicts' with_a_file
+mixed_dialects() {
+    local POPOTO_URL=unix:$work/d.sock
+    export POPOTO_URL
+    "$fill" "$POPOTO_URL" --popoto || return 1
+    complains 0 'left out, for their keys are written otherwise: Memory, Note .--dialect popoto' info || return 1
+    complains 2 "no model 'Note'; there are: Episode, Fact, Sample" query Note || return 1
+    prints 0 '^team +key' models Note --dialect popoto
+}
+check 'models of two dialects: those of one at a time' mixed_dialects
+
 # ----- Users ---------------------------------------------------------------------------------------
 
 check 'grant needs a password: 2' complains 2 'POPOTO_GRANT_PASSWORD' grant project-a alice
@@ -521,6 +662,27 @@ check 'grant: an open default user is said' eval \
     'POPOTO_GRANT_PASSWORD=x complains 0 "default user of this server needs no password" grant project-a carl'
 check 'revoke needs --yes' complains 2 'add --yes' revoke alice
 check 'revoke' prints 0 'alice is revoked' revoke alice --yes
+not_others() {
+    local POPOTO_GRANT_PASSWORD=sesame
+    export POPOTO_GRANT_PASSWORD
+    raw a acl setuser ops on '>opspw' '~*' '+@all' || return 1
+    complains 2 "a user 'ops' who is not of tenant 'project-a'" grant project-a ops || return 1
+    raw a acl getuser ops | grep -q '+@all' || return 1
+    prints 0 'ops may use' grant project-a ops --yes || return 1
+    ends 0 grant project-a ops || return 1
+    complains 2 "who is not of tenant 'a b c'" grant 'a b c' ops || return 1
+    raw a acl setuser root on '>rootpw' '~*' '&*' '+@all' || return 1
+    POPOTO_PASSWORD=rootpw complains 2 'the user of this very connection' grant project-a root --yes \
+        --url "unix://root@$work/a.sock" || return 1
+    complains 0 "tenant 'projekt-a' has no records yet" grant projekt-a ann || return 1
+    ends 0 revoke ann --yes && ends 0 revoke ops --yes && raw a acl deluser root
+}
+check 'grant: no other user is replaced unasked' not_others
+not_kept() {
+    raw b acl setuser ann on '>x' || return 1
+    complains 0 'written in redis.conf, it is back' revoke ann --yes --url "unix:$work/b.sock"
+}
+check 'revoke: where no users are kept' not_kept
 check 'revoke: nobody: 1' complains 1 'popoto: .' revoke alice --yes
 
 # ----- Without published models --------------------------------------------------------------------
@@ -536,8 +698,17 @@ check 'the dialect of Popoto' holds 'it["findings"] == [] and [m["records"] for 
     audit --dialect popoto --url "unix:$work/b.sock"
 check 'the dialect of Popoto: its rows' prints 0 '^ *25 +red +75$' query Note team=red number=25 -f number,team,rank \
     --dialect popoto --url "unix:$work/b.sock"
-check 'another dialect than the models were published in is noted' complains 0 'note: Note: .*dialect of Popoto' \
-    info --url "unix:$work/b.sock"
+check 'the dialect is that of the published models' holds 'it["findings"] == [] and [m["records"] for m in it["models"]] == [40, 30]' \
+    audit --url "unix:$work/b.sock"
+check 'another dialect than the models were published in: 2' complains 2 'leave it out' \
+    audit --repair --yes --dialect documented --url "unix:$work/b.sock"
+of_a_file() {
+    "$popoto" models --json --url "unix:$work/b.sock" >"$work/shared.json" || return 1
+    holds 'it["dialect"] == "popoto" and it["models"][1]["records"] == 30' info --models "$work/shared.json" \
+        --url "unix:$work/b.sock" &&
+        complains 2 'leave it out' info --models "$work/shared.json" --dialect documented --url "unix:$work/b.sock"
+}
+check 'and that of the models of a file' of_a_file
 
 # ----- The guide ------------------------------------------------------------------------------------
 
@@ -565,7 +736,7 @@ guide_keeps_its_word() {
 }
 
 tame() {
-    sed -E -e 's/~?[0-9.,]+ (B|KiB|MiB)/SIZE/' -e 's/[0-9]+ (s|min)$/AGE/' -e 's/(started|finished) .*/\1/' \
+    sed -E -e 's/~?[0-9.,]+ (B|KiB|MiB)/SIZE/' -e 's/[0-9]+ (s|min)$/AGE/' -e 's/^(started|finished|from) .*/\1/' \
         -e 's/  +/  /g'
 }
 check 'docs/guide.md: what the chapter on the command shows is so' guide_keeps_its_word
@@ -589,7 +760,7 @@ interrupted() {
     wait $pid || status=$?
     kill $writer
     cat "$work/err"
-    [ "$status" -eq 1 ] && grep -q 'stopped' "$work/err"
+    [ "$status" -eq 130 ] && grep -q 'stopped' "$work/err"
 }
 check 'Ctrl-C ends a command between steps' interrupted
 
