@@ -289,7 +289,7 @@ static int migrate_strict(session *it, const popoto_model *model, const popoto_f
     status = confirm(it->set.yes || it->set.dry_run,
                      "Move every record of %s in %s\nbelow its tenant, %s? There is no way back: "
                      "programs that do not\ndeclare %s strict, Popoto (Python) among them, find "
-                     "none of them then.",
+                     "none of them then.\nGo on?",
                      model->name, place, field->name, model->name);
     free(address), free(place);
     if (status != EXIT_DONE)

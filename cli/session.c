@@ -156,7 +156,7 @@ int session_failed(const session *it, popoto_status status) {
         return EXIT_STOPPED;
     }
     complain_as_library(it, popoto_error(it->db));
-    switch (status) {
+    switch (it->db != NULL ? status : POPOTO_NO_MEMORY) {
     case POPOTO_BAD_ARGUMENT:
     case POPOTO_BAD_URL:
     case POPOTO_BAD_VALUE:

@@ -118,22 +118,20 @@ static int grant(session *it, popoto_grant_desc *desc, const char *tenant,
 int run_grant(session *it, int count, char **words) {
     chosen all;
     (void)count;
-    int status;
+    int status = session_open(it);
+    if (status == EXIT_DONE)
+        status = session_choose(it, &all);
+    if (status != EXIT_DONE)
+        return status;
+    popoto_grant_desc desc = { .user = words[1], .model = strict_model(&all) };
+    if (desc.model == NULL || !typed_value(tenant_of(desc.model), NULL, words[0], &desc.tenant))
+        return EXIT_USAGE;
     char *password = grant_password(it, &status);
     if (password == NULL)
         return status;
-    status = session_open(it);
-    if (status == EXIT_DONE)
-        status = session_choose(it, &all);
-    popoto_grant_desc desc = { .user = words[1], .password = password };
-    if (status == EXIT_DONE) {
-        desc.model = strict_model(&all);
-        if (desc.model == NULL || !typed_value(tenant_of(desc.model), NULL, words[0], &desc.tenant))
-            status = EXIT_USAGE;
-    }
     popoto_grant_report report = { 0 };
-    if (status == EXIT_DONE)
-        status = grant(it, &desc, words[0], &report);
+    desc.password = password;
+    status = grant(it, &desc, words[0], &report);
     free(password);
     if (status != EXIT_DONE)
         return status;
