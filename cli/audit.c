@@ -9,10 +9,10 @@
 #include <string.h>
 
 #define SHOWN 100
-#define KINDS 6
+#define KINDS 7
 
-static const char *const kinds[KINDS] = { "missing", "stray",     "misplaced",
-                                          "score",   "duplicate", "corrupt" };
+static const char *const kinds[KINDS] = { "missing",   "stray",   "misplaced", "score",
+                                          "duplicate", "corrupt", "lacking" };
 
 typedef struct auditing {
     const session *run;

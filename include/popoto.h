@@ -685,7 +685,9 @@ typedef struct popoto_query_desc {
 typedef struct popoto_rows popoto_rows;
 
 /* All rows that match. *rows belongs to you: popoto_rows_free. POPOTO_CORRUPT: some stored records
- * do not fit the model; *rows holds the others, and popoto_rows_problem names those. */
+ * do not fit the model, or the condition on a part of the key fits a record's key and not what is stored in
+ * it; *rows holds the others, and popoto_rows_problem names those. A field that a record lacks is not
+ * corrupt: it has its default, or is null (a member that has no null: 0), and popoto_audit finds it. */
 POPOTO_API popoto_status popoto_query(popoto_db *db, const popoto_query_desc *desc,
                                       popoto_rows **rows);
 
@@ -703,7 +705,10 @@ POPOTO_API popoto_status popoto_load_keys(popoto_db *db, const popoto_model *mod
                                           const popoto_text *keys, size_t count,
                                           popoto_rows **rows);
 
-/* How many records match; limit, offset, order and fields are ignored. */
+/* How many records match; limit, offset, order and fields are ignored. Where an index has the answer alone,
+ * its entries are counted and no record is looked at: it may count one that a query reports as corrupt.
+ * POPOTO_CORRUPT: an index or some records are not what they should be, popoto_error names the first; *count
+ * is how many the others are. */
 POPOTO_API popoto_status popoto_count(popoto_db *db, const popoto_query_desc *desc, size_t *count);
 
 /* A query whose rows come in batches, for results larger than memory. Order: none, or by the SORTED
@@ -1002,6 +1007,7 @@ typedef enum popoto_finding_kind {
     POPOTO_FINDING_SCORE,     /* an entry with another score than its record's value */
     POPOTO_FINDING_DUPLICATE, /* a unique value that several records hold */
     POPOTO_FINDING_CORRUPT,   /* a stored value, entry or key that is none of the model's */
+    POPOTO_FINDING_LACKING,   /* a record without a value of a field that may not be null */
 } popoto_finding_kind;
 
 typedef struct popoto_finding {
@@ -1031,8 +1037,9 @@ typedef struct popoto_audit_report {
     size_t repaired;
 } popoto_audit_report;
 
-/* Every record of a model is in exactly the indexes that it should be in, and every index holds nothing
- * else. POPOTO_OK also where there are findings. */
+/* Every record of a model is in exactly the indexes that it should be in, every index holds nothing else, and
+ * what is stored is what the model says. That a record has no entry in a companion hash is no finding: it has
+ * none before the first evidence. POPOTO_OK also where there are findings. */
 POPOTO_API popoto_status popoto_audit(popoto_db *db, const popoto_audit_desc *desc,
                                       popoto_audit_report *report);
 

@@ -30,16 +30,20 @@ static popoto_status report_progress(auditing *it, size_t more) {
     return popoto__fail(&it->db->why, POPOTO_STOPPED, "the callback asked to stop");
 }
 
-static popoto_status report_corrupt(auditing *it, popoto_text record, popoto_text index,
-                                    const char *what) {
+static popoto_status report(auditing *it, popoto_finding_kind kind, popoto_text record,
+                            popoto_text index, const char *what) {
     char text[FAILURE_TEXT_SIZE];
     shown one, other;
     snprintf(text, sizeof text, "%.99s%s%.99s: %.290s",
              popoto__show(&one, record.data, record.size), index.data != NULL ? " in " : "",
              index.data != NULL ? popoto__show(&other, index.data, index.size) : "", what);
     return popoto__audit_note(
-        it, (popoto_finding){
-                .kind = POPOTO_FINDING_CORRUPT, .record = record, .index = index, .text = text });
+        it, (popoto_finding){ .kind = kind, .record = record, .index = index, .text = text });
+}
+
+static popoto_status report_corrupt(auditing *it, popoto_text record, popoto_text index,
+                                    const char *what) {
+    return report(it, POPOTO_FINDING_CORRUPT, record, index, what);
 }
 
 /* ----- Records -------------------------------------------------------------------------------- */
@@ -88,13 +92,31 @@ static popoto_status check_key_field(auditing *it, subject *one, const field *ab
     return report_corrupt(it, one->key, (popoto_text){ NULL, 0 }, text);
 }
 
+/* A field without a value, where none would be taken: it was never given one, or lost it. Reading such a record
+ * gives its default, or null: so fields can be added to a model that has records. */
+static popoto_status check_lack(auditing *it, const subject *one, const field *about) {
+    const popoto_value null = { POPOTO_NULL, { 0 } };
+    popoto_value ignored;
+    char text[160];
+    failure why = it->db->why;
+    popoto_status status =
+        about->kind == POPOTO_KIND_CONFIDENCE || about->default_value.type != POPOTO_NULL
+            ? POPOTO_OK
+            : popoto__field_accept(it->of, about, &null, &ignored, &it->db->why);
+    it->db->why = why;
+    if (status == POPOTO_OK)
+        return POPOTO_OK;
+    snprintf(text, sizeof text, "it has no %.100s, which may not be null", about->name);
+    return report(it, POPOTO_FINDING_LACKING, one->key, (popoto_text){ NULL, 0 }, text);
+}
+
 static popoto_status check_field(auditing *it, subject *one, const field *about,
                                  const reply *stored, popoto_value *value) {
     const char *reason = NULL;
     char text[256];
     *value = (popoto_value){ POPOTO_NULL, { 0 } };
     if (stored->type == REPLY_NULL && !about->is_key)
-        return POPOTO_OK;
+        return check_lack(it, one, about);
     bool readable = stored->type == REPLY_STRING;
     if (readable)
         readable = popoto__audit_read(about, (popoto_text){ stored->text, stored->size }, &it->page,
@@ -106,7 +128,7 @@ static popoto_status check_field(auditing *it, subject *one, const field *about,
     if (readable && about->is_key)
         return check_key_field(it, one, about, value);
     if (readable)
-        return POPOTO_OK;
+        return value->type == POPOTO_NULL ? check_lack(it, one, about) : POPOTO_OK;
     one->unreadable[about->index] = true;
     snprintf(text, sizeof text, "field %.100s: %s", about->name, reason);
     return report_corrupt(it, one->key, (popoto_text){ NULL, 0 }, text);
