@@ -116,7 +116,7 @@ static void print_outcomes(const auditing *it, const outcome *all, size_t count,
         table_number(out, all[i].report.findings);
         table_number(out, all[i].report.repaired);
     }
-    table_print(out, false);
+    table_print(out, NULL);
     for (size_t i = 0; i < KINDS; i++)
         if (it->found[i] > 0)
             printf("%s%-9s%s  %zu found, %zu mended\n", colours.dim, kinds[i], colours.plain,

@@ -47,6 +47,7 @@ typedef struct settings {
     bool scan;
     bool all_tenants;
     bool count;
+    bool keys;
     bool help;
 } settings;
 

@@ -17,16 +17,18 @@ const command commands[] = {
       " model tenant-field sort limit ", "popoto tenants --sort -records --limit 10", 0, -1,
       run_tenants },
     { "audit", "[MODEL]...", "Check every record against every index",
-      "The exit status is 1 if anything was found that is not mended. Before --repair\n"
+      "The exit status is 1 if anything was found that is not mended. Before --repair
+"
       "mends, it shows what it would mend, and asks.",
       " model limit repair yes ", "popoto audit Episode --repair", 0, -1, run_audit },
-    { "show", "KEY", "Show one record, by its key in Redis", NULL, " model ",
-      "popoto show Episode:project-a:abc123", 1, 1, run_show },
+    { "show", "KEY", "Show one record, by its key in Redis",
+      "popoto query MODEL --keys prints keys.", " model ", "popoto show Episode:project-a:abc123",
+      1, 1, run_show },
     { "query", "MODEL [LOOKUP=VALUE]...", "Find records",
       "A lookup is FIELD or FIELD__in, __gt, __gte, __lt, __lte, __between, __isnull,\n"
       "__startswith, __endswith, __contains. Values are of the field's type; lists have\n"
       "commas between their items (\\, is a comma within one).",
-      " order limit offset fields count scan all-tenants ",
+      " order limit offset fields keys count scan all-tenants ",
       "popoto query Episode project_id=project-a score__gte=0.5 --order -score", 1, -1, run_query },
     { "export", "TENANT", "Write a tenant's records as lines of JSON", NULL,
       " model tenant-field output ", "popoto export project-a > project-a.jsonl", 1, 1,

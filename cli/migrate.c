@@ -34,7 +34,7 @@ static void print_partitions(const popoto_migration_report *report, const char *
         table_cell(out, shown_text(report->partitions[i].name));
         table_number(out, report->partitions[i].count);
     }
-    table_print(out, false);
+    table_print(out, NULL);
 }
 
 static void print_errors(const popoto_migration_report *report) {

@@ -82,7 +82,7 @@ static void print_model(const popoto_model *model) {
         table_word(out, type_name(model->fields[i].type));
         table_cell(out, options_of(&model->fields[i]));
     }
-    table_print(out, false);
+    table_print(out, NULL);
 }
 
 int run_models(session *it, int count, char **words) {
@@ -115,6 +115,8 @@ typedef struct census {
 static int count_models(session *it, census *all, size_t *count) {
     int status = EXIT_DONE;
     *count = 0;
+    bar progress = bar_start("counting records");
+    bar_wait(&progress);
     for (size_t i = 0; i < popoto_catalog_count(it->catalog) && !interrupted(); i++) {
         if (!session_uses(it, i))
             continue;
@@ -123,11 +125,12 @@ static int count_models(session *it, census *all, size_t *count) {
         popoto_query_desc desc = { .model = one->model,
                                    .all_tenants = tenant_of(one->model) != NULL };
         popoto_status counted = popoto_count(it->db, &desc, &one->records);
-        one->known = counted == POPOTO_OK;
-        if (!one->known)
+        one->known = counted == POPOTO_OK || counted == POPOTO_CORRUPT;
+        if (counted != POPOTO_OK)
             status = session_failed(it, counted);
         ++*count;
     }
+    bar_end(&progress);
     return interrupted() ? session_failed(it, POPOTO_STOPPED) : status;
 }
 
@@ -174,7 +177,7 @@ static void info_table(const session *it, const char *address, const census *all
         table_word(out, tenant != NULL ? tenant->name : "-");
         table_cell(out, all[i].known ? number_text(all[i].records) : demand_text("-"));
     }
-    table_print(out, false);
+    table_print(out, NULL);
 }
 
 int run_info(session *it, int count, char **words) {

@@ -39,6 +39,7 @@ static const choice choices[] = {
     { "limit", 'l', false, NUMBER, AT(limit), "N", "at most so many lines; 0: all" },
     { "offset", 0, false, NUMBER, AT(offset), "N", "leave out so many first" },
     { "fields", 'f', false, TEXT, AT(fields), "A,B", "these fields alone" },
+    { "keys", 'k', false, FLAG, AT(keys), NULL, "each record's key in Redis, too" },
     { "count", 'c', false, FLAG, AT(count), NULL, "only how many there are" },
     { "scan", 0, false, FLAG, AT(scan), NULL, "look through all records where no index helps" },
     { "all-tenants", 0, false, FLAG, AT(all_tenants), NULL, "of every tenant of a strict model" },

@@ -7,7 +7,7 @@ _popoto_options() {
     tenants) of+=' --model --tenant-field --sort --limit' ;;
     audit) of+=' --model --limit --repair --yes' ;;
     show) of+=' --model' ;;
-    query) of+=' --order --limit --offset --fields --count --scan --all-tenants' ;;
+    query) of+=' --order --limit --offset --fields --keys --count --scan --all-tenants' ;;
     export) of+=' --model --tenant-field --output' ;;
     import) of+=' --model --tenant-field' ;;
     erase) of+=' --model --tenant-field --yes' ;;

@@ -258,7 +258,7 @@ static void print_table(const listing *sums, size_t shown) {
     table_column(out, "IDLE", COLUMN_RIGHT);
     for (size_t i = 0; i < shown; i++)
         print_line(out, &sums->all[i]);
-    table_print(out, false);
+    table_print(out, NULL);
     print_sum(sums, shown);
 }
 

@@ -35,7 +35,8 @@ static popoto_status report(auditing *it, popoto_finding_kind kind, popoto_text 
     char text[FAILURE_TEXT_SIZE];
     shown one, other;
     snprintf(text, sizeof text, "%.99s%s%.99s: %.290s",
-             popoto__show(&one, record.data, record.size), index.data != NULL ? " in " : "",
+             record.data != NULL ? popoto__show(&one, record.data, record.size) : "",
+             record.data != NULL && index.data != NULL ? " in " : "",
              index.data != NULL ? popoto__show(&other, index.data, index.size) : "", what);
     return popoto__audit_note(
         it, (popoto_finding){ .kind = kind, .record = record, .index = index, .text = text });
@@ -420,6 +421,8 @@ static popoto_status walk_keys(auditing *it, popoto_text pattern, keys_handler *
     popoto_status status = popoto__key_walk_next(&walk, &more);
     while (status == POPOTO_OK && more) {
         status = take(it, walk.keys, walk.count);
+        if (status == POPOTO_OK)
+            status = report_progress(it, 0);
         if (status == POPOTO_OK)
             status = popoto__key_walk_next(&walk, &more);
     }

@@ -413,8 +413,10 @@ static popoto_status take_page(strict_migration *it, popoto_text *keys, size_t c
     for (size_t i = 0; i < count; i++)
         if (popoto__key_has(it->from, NULL, (popoto_text){ NULL, 0 }, keys[i]))
             keys[kept++] = keys[i];
-    if (counts_only)
+    if (counts_only) {
         it->result->public.total += kept;
+        status = report_progress(it);
+    }
     for (size_t at = 0; !counts_only && at < kept && status == POPOTO_OK; at += COMMIT_PIPELINE) {
         size_t part = kept - at < COMMIT_PIPELINE ? kept - at : COMMIT_PIPELINE;
         status = move_records(it, keys + at, part);
