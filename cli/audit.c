@@ -9,10 +9,10 @@
 #include <string.h>
 
 #define SHOWN 100
-#define KINDS 7
+#define KINDS 8
 
 static const char *const kinds[KINDS] = { "missing",   "stray",   "misplaced", "score",
-                                          "duplicate", "corrupt", "lacking" };
+                                          "duplicate", "corrupt", "lacking",   "halfway" };
 
 typedef struct auditing {
     const session *run;

@@ -17,8 +17,7 @@ const command commands[] = {
       " model tenant-field sort limit ", "popoto tenants --sort -records --limit 10", 0, -1,
       run_tenants },
     { "audit", "[MODEL]...", "Check every record against every index",
-      "The exit status is 1 if anything was found that is not mended. Before --repair
-"
+      "The exit status is 1 if anything was found that is not mended. Before --repair\n"
       "mends, it shows what it would mend, and asks.",
       " model limit repair yes ", "popoto audit Episode --repair", 0, -1, run_audit },
     { "show", "KEY", "Show one record, by its key in Redis",
@@ -45,7 +44,8 @@ const command commands[] = {
       "confidence MODEL FIELD: the companion hash of the CONFIDENCE field FIELD, to the\n"
       "partitions that the model declares. strict MODEL FIELD: every record, to the\n"
       "same model with FIELD as its TENANT.",
-      " dry-run yes ", "popoto migrate confidence Memory certainty --dry-run", 3, 3, run_migrate },
+      " dry-run limit yes ", "popoto migrate confidence Memory certainty --dry-run", 3, 3,
+      run_migrate },
     { "grant", "TENANT USER", "Make a Redis user that reaches one tenant alone",
       "The user's password is asked for, or POPOTO_GRANT_PASSWORD, or in a file. A user\n"
       "who has that name already and is not of this tenant is asked about.",

@@ -9,7 +9,16 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define ERRORS_SHOWN 20
+#define ERRORS_SHOWN     20
+#define PARTITIONS_SHOWN 20
+
+/* What a migration that stopped did not come to. */
+static size_t remaining(const session *it, const popoto_migration_report *report) {
+    size_t seen = report->error_count + report->migrated;
+    for (size_t i = 0; i < report->partition_count && it->set.dry_run; i++)
+        seen += report->partitions[i].count;
+    return seen < report->total ? report->total - seen : 0;
+}
 
 static json_t *json_of_report(const session *it, const popoto_migration_report *report) {
     json_t *errors = json_array(), *partitions = json_array();
@@ -21,20 +30,39 @@ static json_t *json_of_report(const session *it, const popoto_migration_report *
         json_array_append_new(
             partitions, json_pack("{so, so}", "name", json_of_text(report->partitions[i].name),
                                   "count", json_of_size(report->partitions[i].count)));
-    return json_pack("{sb, so, so, so, so}", "dry_run", (int)it->set.dry_run, "total",
+    return json_pack("{sb, so, so, so, so, so}", "dry_run", (int)it->set.dry_run, "total",
                      json_of_size(report->total), "migrated", json_of_size(report->migrated),
-                     "partitions", partitions, "errors", errors);
+                     "remaining", json_of_size(remaining(it, report)), "partitions", partitions,
+                     "errors", errors);
 }
 
-static void print_partitions(const popoto_migration_report *report, const char *title) {
+/* The largest first, and so many; 0: all. */
+static int by_count(const void *a, const void *b) {
+    size_t x = ((const popoto_migration_partition *)a)->count;
+    size_t y = ((const popoto_migration_partition *)b)->count;
+    return (x < y) - (x > y);
+}
+
+static void print_partitions(const session *it, const popoto_migration_report *report,
+                             const char *title) {
+    size_t limit = it->set.limit_given ? it->set.limit : PARTITIONS_SHOWN;
+    size_t count = report->partition_count, shown = limit > 0 && limit < count ? limit : count;
+    popoto_migration_partition *all = keep((count + 1) * sizeof *all);
+    if (count > 0)
+        memcpy(all, report->partitions, count * sizeof *all);
+    if (shown < count)
+        qsort(all, count, sizeof *all, by_count);
     table *out = table_new();
     table_column(out, title, COLUMN_CUT);
     table_column(out, strcmp(title, "TENANT") == 0 ? "RECORDS" : "ENTRIES", COLUMN_RIGHT);
-    for (size_t i = 0; i < report->partition_count; i++) {
-        table_cell(out, shown_text(report->partitions[i].name));
-        table_number(out, report->partitions[i].count);
+    for (size_t i = 0; i < shown; i++) {
+        table_cell(out, shown_text(all[i].name));
+        table_number(out, all[i].count);
     }
     table_print(out, NULL);
+    if (shown < count)
+        printf("%s... and %zu more (--limit 0 shows all)%s\n", colours.dim, count - shown,
+               colours.plain);
 }
 
 static void print_errors(const popoto_migration_report *report) {
@@ -54,15 +82,19 @@ static int say_report(const session *it, const popoto_migration_report *report, 
     if (it->set.json) {
         json_print(json_of_report(it, report));
     } else {
-        print_partitions(report, title);
+        print_partitions(it, report, title);
         print_errors(report);
         size_t moved = report->migrated;
         for (size_t i = 0; i < report->partition_count && it->set.dry_run; i++)
             moved += report->partitions[i].count;
         char *total = number_text(report->total), *migrated = number_text(moved);
-        printf("%s%s of %s %s, %zu stay where they are%s\n", colours.bold, migrated, total,
-               it->set.dry_run ? "would be moved" : "moved", report->error_count, colours.plain);
-        free(total), free(migrated);
+        char *stay = number_text(report->error_count), *left = number_text(remaining(it, report));
+        printf("%s%s of %s %s, %s stay where they are", colours.bold, migrated, total,
+               it->set.dry_run ? "would be moved" : "moved", stay);
+        if (remaining(it, report) > 0)
+            printf(", %s are still to come: run it again", left);
+        printf("%s\n", colours.plain);
+        free(total), free(migrated), free(stay), free(left);
     }
     return report->error_count > 0 ? EXIT_FINDINGS : EXIT_DONE;
 }
@@ -260,9 +292,8 @@ static int migrate_confidence(session *it, const popoto_model *model, const popo
 
 /* ----- To strict ------------------------------------------------------------------------------ */
 
-/* The model with that field of another kind. */
-static const popoto_model *with_kind(const popoto_model *model, const popoto_field *field,
-                                     popoto_kind kind) {
+const popoto_model *with_kind(const popoto_model *model, const popoto_field *field,
+                              popoto_kind kind) {
     popoto_field *fields = keep(model->field_count * sizeof *fields);
     popoto_model *made = keep(sizeof *made);
     memcpy(fields, model->fields, model->field_count * sizeof *fields);
@@ -299,9 +330,12 @@ static int migrate_strict(session *it, const popoto_model *model, const popoto_f
     desc.context = &progress;
     popoto_status done = popoto_migrate_to_strict(it->db, &desc, &report);
     bar_end(&progress);
+    size_t moved = report != NULL ? report->migrated : 0;
     status = finish(it, done, report, "TENANT");
     char *now = demand_text("is strict by %s", field->name);
-    int published = done == POPOTO_OK ? publish(it, desc.to, is_published, now) : EXIT_DONE;
+    /* Once the first record is moved, it is the strict model that can be gone on with. */
+    int published =
+        done == POPOTO_OK || moved > 0 ? publish(it, desc.to, is_published, now) : EXIT_DONE;
     free(now);
     return status != EXIT_DONE ? status : published;
 }

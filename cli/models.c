@@ -109,7 +109,23 @@ typedef struct census {
     const popoto_model *model;
     size_t records;
     bool known;
+    size_t left_behind; /* of a strict model: ordinary records of its name */
 } census;
+
+/* A move to the strict model that was not finished. On a cluster there is no ordinary one. */
+static void count_left_behind(session *it, census *one) {
+    const popoto_field *tenant = tenant_of(one->model);
+    if (tenant == NULL)
+        return;
+    popoto_query_desc desc = { .model = with_kind(one->model, tenant, POPOTO_KIND_KEY) };
+    if (popoto_count(it->db, &desc, &one->left_behind) != POPOTO_OK)
+        one->left_behind = 0;
+    if (one->left_behind > 0)
+        remark(
+            "%s: %zu records are still in their ordinary form: half migrated, run popoto migrate "
+            "strict %s %s again",
+            one->model->name, one->left_behind, one->model->name, tenant->name);
+}
 
 /* On a cluster, say, some models work and others do not: each is counted for itself. */
 static int count_models(session *it, census *all, size_t *count) {
@@ -128,6 +144,7 @@ static int count_models(session *it, census *all, size_t *count) {
         one->known = counted == POPOTO_OK || counted == POPOTO_CORRUPT;
         if (counted != POPOTO_OK)
             status = session_failed(it, counted);
+        count_left_behind(it, one);
         ++*count;
     }
     bar_end(&progress);
@@ -139,9 +156,10 @@ static void info_json(const session *it, const char *address, const census *all,
     for (size_t i = 0; i < count; i++) {
         const popoto_field *tenant = tenant_of(all[i].model);
         json_array_append_new(
-            models, json_pack("{ss, so, so}", "model", all[i].model->name, "tenant_field",
+            models, json_pack("{ss, so, so, so}", "model", all[i].model->name, "tenant_field",
                               tenant != NULL ? json_string(tenant->name) : json_null(), "records",
-                              all[i].known ? json_of_size(all[i].records) : json_null()));
+                              all[i].known ? json_of_size(all[i].records) : json_null(),
+                              "left_behind", json_of_size(all[i].left_behind)));
     }
     const char *socket = popoto_socket(it->db);
     json_print(json_pack("{so, so, ss, ss, ss, so}", "url", json_of_word(address), "socket",

@@ -11,7 +11,7 @@ _popoto_options() {
     export) of+=' --model --tenant-field --output' ;;
     import) of+=' --model --tenant-field' ;;
     erase) of+=' --model --tenant-field --yes' ;;
-    migrate) of+=' --dry-run --yes' ;;
+    migrate) of+=' --dry-run --limit --yes' ;;
     grant) of+=' --model --grant-password-file --yes' ;;
     revoke) of+=' --yes' ;;
     models) of+=' --model' ;;

@@ -66,6 +66,9 @@ void say_left_out(const popoto_model *const *models, size_t count);
 void say_guessed(const popoto_model *const *models, size_t count);
 char *names_of(const popoto_model *const *models, size_t count); /* "A, B"; to be freed */
 
+/* The model with that field of another kind. */
+const popoto_model *with_kind(const popoto_model *model, const popoto_field *field,
+                              popoto_kind kind);
 const popoto_field *tenant_of(const popoto_model *model); /* NULL: the model is not strict */
 const popoto_field *field_named(const popoto_model *model, const char *name, size_t size);
 

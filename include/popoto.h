@@ -823,7 +823,7 @@ typedef struct popoto_migration_desc {
 } popoto_migration_desc;
 
 typedef struct popoto_migration_partition {
-    popoto_text name; /* the partition's values as its key ends: "atlas", "nyse:ibm" */
+    popoto_text name; /* the partition's values: "atlas", "nyse:ibm" */
     size_t count;
 } popoto_migration_partition;
 
@@ -1001,13 +1001,15 @@ POPOTO_API popoto_status popoto_tenant_list(popoto_db *db, const popoto_model *m
 /* --- audit --- */
 
 typedef enum popoto_finding_kind {
-    POPOTO_FINDING_MISSING,   /* a record is not in an index that it should be in */
-    POPOTO_FINDING_STRAY,     /* an index has an entry without a record */
-    POPOTO_FINDING_MISPLACED, /* an entry in the index of another value, partition or tenant */
-    POPOTO_FINDING_SCORE,     /* an entry with another score than its record's value */
-    POPOTO_FINDING_DUPLICATE, /* a unique value that several records hold */
-    POPOTO_FINDING_CORRUPT,   /* a stored value, entry or key that is none of the model's */
-    POPOTO_FINDING_LACKING,   /* a record without a value of a field that may not be null */
+    POPOTO_FINDING_MISSING,    /* a record is not in an index that it should be in */
+    POPOTO_FINDING_STRAY,      /* an index has an entry without a record */
+    POPOTO_FINDING_MISPLACED,  /* an entry in the index of another value, partition or tenant */
+    POPOTO_FINDING_SCORE,      /* an entry with another score than its record's value */
+    POPOTO_FINDING_DUPLICATE,  /* a unique value that several records hold */
+    POPOTO_FINDING_CORRUPT,    /* a stored value, entry or key that is none of the model's */
+    POPOTO_FINDING_LACKING,    /* a record without a value of a field that may not be null */
+    POPOTO_FINDING_OTHER_FORM, /* records of an ordinary model beside the strict one of its name: a
+                                  move from one to the other was not finished */
 } popoto_finding_kind;
 
 typedef struct popoto_finding {

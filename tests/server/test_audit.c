@@ -88,7 +88,7 @@ typedef struct found {
 } found;
 
 static const char *const kind_names[] = { "MISSING",   "STRAY",   "MISPLACED", "SCORE",
-                                          "DUPLICATE", "CORRUPT", "LACKING" };
+                                          "DUPLICATE", "CORRUPT", "LACKING",   "OTHER_FORM" };
 
 static bool note(void *context, const popoto_finding *finding) {
     found *it = context;
