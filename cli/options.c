@@ -220,7 +220,7 @@ static void program_help(void) {
     printf("Options of every command:\n");
     list_options(NULL, true);
     printf("Example: popoto --url redis://localhost tenants --sort -records\n"
-           "See popoto COMMAND --help, man popoto; popoto --version.\n");
+           "See popoto help COMMAND, man popoto; popoto --version.\n");
 }
 
 void options_help(const command *of) {

@@ -150,19 +150,24 @@ page_is_clean() {
     done
 }
 
-# completes EXPECTED WORDS...: the last of the words is completed to these
+# completes EXPECTED LINE: the last word of `popoto LINE` is completed to these, where bash breaks words at
+# : and = too
 completes() {
     local expected=$1 answer
-    shift
     answer=$(
         # shellcheck source=/dev/null
         . "$root/cli/popoto.bash"
         # shellcheck disable=SC2034 # read by the completion
-        COMP_WORDS=("$popoto" "$@") COMP_CWORD=$#
+        COMP_LINE="$popoto $2" COMP_POINT=$((${#popoto} + 1 + ${#2}))
+        mapfile -t COMP_WORDS < <(printf '%s\n' "$popoto"; printf '%s' "$2" | grep -oE '[^ :=]+|[:=]+')
+        case $2 in
+        '' | *' ') COMP_WORDS+=('') ;;
+        esac
+        COMP_CWORD=$((${#COMP_WORDS[@]} - 1))
         _popoto
         printf '%s\n' "${COMPREPLY[@]}" | sort | paste -s -d ' '
     )
-    [ "$answer" = "$expected" ] || { echo "$*: '$answer', not '$expected'"; return 1; }
+    [ "$answer" = "$expected" ] || { echo "$2: '$answer', not '$expected'"; return 1; }
 }
 
 # Completion offers for each command the options that its help lists.
@@ -194,8 +199,12 @@ check 'a password in an argument: 2' complains 2 'POPOTO_PASSWORD' info --url re
 check 'the manual page is clean, and names every command and option' page_is_clean
 check 'completion knows every option' completion_knows_the_options
 check 'completion: commands' completes 'export' ex
-check 'completion: values' completes 'documented popoto' info --dialect ''
-check 'completion: migrate' completes 'confidence strict' migrate ''
+check 'completion: values' completes 'documented popoto' 'info --dialect '
+check 'completion: migrate' completes 'confidence strict' 'migrate '
+check 'completion: help' completes 'erase export' 'help e'
+check 'completion: orders of tenants' completes 'records' 'tenants --sort=re'
+check 'completion: addresses' completes 'unix:/' 'tenants -u u'
+check 'completion: options behind an address' completes '--repair' 'audit --url redis://localhost:6379 --r'
 
 # ----- Reading -------------------------------------------------------------------------------------
 
@@ -214,8 +223,18 @@ check 'info, JSON' holds 'it["models_from"] == "published" and it["models"][0] =
 check 'models' prints 0 '^certainty +confidence +float +by project$' models Memory
 check 'models, one of them' ends 0 models Memory
 check 'a model that is none: 2, with those that are' complains 2 'there are: .*Episode.*Sample' models Nobody
-check 'completion: models' completes 'Episode' query Ep
-check 'completion: fields' completes 'name=' query Episode na
+check 'completion: models' completes 'Episode' 'query Ep'
+check 'completion: fields' completes 'name=' 'query Episode na'
+check 'completion: fields, behind a colon' completes 'key=' "-u $url query Memory k"
+check 'completion: fields, all' completes 'certainty= content= key= project=' 'query Memory '
+check 'completion: lookups' completes 'score__gt= score__gte=' 'query Episode score__g'
+check 'completion: models, behind an address' completes 'Memory' "-u $url audit Me"
+check 'completion: models, of an address with =' completes 'Memory' "--url=$url audit Me"
+check 'completion: orders downwards' completes '-score' 'query Episode -o -sc'
+check 'completion: fields of a list' completes 'name,score' 'query Episode -f name,sc'
+check 'completion: fields that name tenants' completes 'team' 'tenants -t t'
+check 'completion: tenants' completes 'project-a project-b' 'erase pro'
+check 'completion: the first field of a move' completes 'certainty' 'migrate confidence Fact ce'
 
 models_travel() {
     "$popoto" models --json >"$work/models.json" || return 1
