@@ -123,6 +123,13 @@ static char *kinds_text(const erasing *it) {
     return text;
 }
 
+static void put_kinds(const char *kinds) {
+    if (kinds[0] == '\0')
+        return;
+    fputs("  ", stdout);
+    put_wrapped(stdout, kinds, 29, terminal_width());
+}
+
 static void print_receipt(const erasing *it) {
     const popoto_erase_receipt *receipt = &it->receipt;
     char room[64];
@@ -139,12 +146,13 @@ static void print_receipt(const erasing *it) {
     line("index entries", receipt->index_entries);
     putchar('\n');
     line("other keys", receipt->other_keys);
-    if (it->of.desc.everything && it->kind_count > 0)
-        printf("  %s", kinds);
+    if (it->of.desc.everything)
+        put_kinds(kinds);
     putchar('\n');
     if (receipt->other_left > 0) {
         line("not erased", receipt->other_left);
-        printf("  %s\n", kinds);
+        put_kinds(kinds);
+        putchar('\n');
     }
     printf("%s", receipt->left > 0 ? colours.red : colours.green);
     line("left", receipt->left);

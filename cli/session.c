@@ -280,7 +280,10 @@ static int models_inferred(session *it, popoto_catalog **out) {
     if (status != POPOTO_OK)
         return session_failed(it, status);
     if (popoto_catalog_count(*out) > 0)
-        remark("no models are published here: they are inferred from the keys (see popoto models)");
+        remark(
+            "no models are published here: they are inferred from the keys, %s (see popoto models)",
+            it->set.dialect_given ? "in the dialect that is asked for"
+                                  : "in the documented dialect unless --dialect says otherwise");
     return EXIT_DONE;
 }
 
