@@ -116,7 +116,10 @@ static void print_outcomes(const auditing *it, const outcome *all, size_t count,
         table_number(out, all[i].report.findings);
         table_number(out, all[i].report.repaired);
     }
-    table_print(out, NULL);
+    if (count > 0)
+        table_print(out, NULL);
+    else
+        table_free(out);
     for (size_t i = 0; i < KINDS; i++)
         if (it->found[i] > 0)
             printf("%s%-9s%s  %zu found, %zu mended\n", colours.dim, kinds[i], colours.plain,
@@ -163,6 +166,8 @@ static int audit_all(session *it, const chosen *all, sum *out) {
     for (; done < all->count && status == EXIT_DONE; done++) {
         outcomes[done].model = all->models[done];
         status = audit_one(it, &state, &outcomes[done]);
+        if (status != EXIT_DONE && outcomes[done].report.records == 0)
+            break; /* there is nothing to say of it */
         out->found += outcomes[done].report.findings;
         out->mended += outcomes[done].report.repaired;
     }

@@ -67,6 +67,8 @@ typedef struct session {
     char *opened; /* its address, with the password */
     popoto_catalog *catalog;
     source models_from;
+    const struct command *runs;
+    bool restricted; /* the user may not read what is published: it is a tenant's */
 } session;
 
 typedef struct command {
@@ -79,6 +81,7 @@ typedef struct command {
     int least; /* operands */
     int most;  /* -1: any number */
     int (*run)(session *it, int count, char **words);
+    bool looks_at_all; /* keys, which a tenant's user may not */
 } command;
 
 extern const command commands[]; /* ends with one without a name */

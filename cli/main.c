@@ -15,11 +15,11 @@ const command commands[] = {
       "tenant, records, entries, size, confidence, idle. Unless said otherwise, the\n"
       "largest come first.",
       " model tenant-field sort limit ", "popoto tenants --sort -records --limit 10", 0, -1,
-      run_tenants },
+      run_tenants, true },
     { "audit", "[MODEL]...", "Check every record against every index",
       "The exit status is 1 if anything was found that is not mended. Before --repair\n"
       "mends, it shows what it would mend, and asks.",
-      " model limit repair yes ", "popoto audit Episode --repair", 0, -1, run_audit },
+      " model limit repair yes ", "popoto audit Episode --repair", 0, -1, run_audit, true },
     { "show", "KEY", "Show one record, by its key in Redis",
       "popoto query MODEL --keys prints keys.", " model ", "popoto show Episode:project-a:abc123",
       1, 1, run_show },
@@ -38,14 +38,14 @@ const command commands[] = {
     { "erase", "TENANT", "Remove everything of a tenant, and verify it",
       "With --model, only what is of these models; without it, every key of the tenant.\n"
       "The exit status is 1 if anything is left, or there was nothing.",
-      " model tenant-field yes ", "popoto erase project-a --yes", 1, 1, run_erase },
+      " model tenant-field yes ", "popoto erase project-a --yes", 1, 1, run_erase, true },
     { "migrate", "confidence|strict MODEL FIELD",
       "Move figures to partitions, or a model to strict",
       "confidence MODEL FIELD: the companion hash of the CONFIDENCE field FIELD, to the\n"
       "partitions that the model declares. strict MODEL FIELD: every record, to the\n"
       "same model with FIELD as its TENANT.",
       " dry-run limit yes ", "popoto migrate confidence Memory certainty --dry-run", 3, 3,
-      run_migrate },
+      run_migrate, true },
     { "grant", "TENANT USER", "Make a Redis user that reaches one tenant alone",
       "The user's password is asked for, or POPOTO_GRANT_PASSWORD, or in a file. A user\n"
       "who has that name already and is not of this tenant is asked about.",
@@ -56,7 +56,7 @@ const command commands[] = {
       "With --json, as --models FILE takes them.", " model ", "popoto models --json > models.json",
       0, -1, run_models },
     { "info", "", "Show the connection, and how many records each model has", NULL, " ",
-      "popoto info --url redis://localhost", 0, 0, run_info },
+      "popoto info --url redis://localhost", 0, 0, run_info, true },
     { 0 },
 };
 
@@ -74,6 +74,7 @@ static int run_command(session *it, const command *of, int count, char **words) 
                  of->operands[0] != '\0' ? " " : "", of->operands, of->name);
         return EXIT_USAGE;
     }
+    it->runs = of;
     return of->run(it, operands, words + rest);
 }
 

@@ -121,15 +121,15 @@ static void count_left_behind(session *it, census *one) {
     if (popoto_count(it->db, &desc, &one->left_behind) != POPOTO_OK)
         one->left_behind = 0;
     if (one->left_behind > 0)
-        remark(
-            "%s: %zu records are still in their ordinary form: half migrated, run popoto migrate "
-            "strict %s %s again",
-            one->model->name, one->left_behind, one->model->name, tenant->name);
+        remark("%s: %zu still in ordinary form: half migrated, run popoto migrate "
+               "strict %s %s again",
+               one->model->name, one->left_behind, one->model->name, tenant->name);
 }
 
 /* On a cluster, say, some models work and others do not: each is counted for itself. */
 static int count_models(session *it, census *all, size_t *count) {
     int status = EXIT_DONE;
+    bool denied = false;
     *count = 0;
     bar progress = bar_start("counting records");
     bar_wait(&progress);
@@ -140,12 +140,16 @@ static int count_models(session *it, census *all, size_t *count) {
         one->model = popoto_catalog_model(it->catalog, i);
         popoto_query_desc desc = { .model = one->model,
                                    .all_tenants = tenant_of(one->model) != NULL };
+        ++*count;
+        if (denied)
+            continue;
         popoto_status counted = popoto_count(it->db, &desc, &one->records);
+        denied = counted == POPOTO_DENIED;
         one->known = counted == POPOTO_OK || counted == POPOTO_CORRUPT;
         if (counted != POPOTO_OK)
             status = session_failed(it, counted);
-        count_left_behind(it, one);
-        ++*count;
+        if (!denied)
+            count_left_behind(it, one);
     }
     bar_end(&progress);
     return interrupted() ? session_failed(it, POPOTO_STOPPED) : status;

@@ -137,6 +137,7 @@ static const char *const sentences[][2] = {
     { "this db is connected as that user, and would be cut off",
       "that is the user of this very connection, which would be cut off" },
     { "give it a value, or declare it .null = true", "it needs a value" },
+    { "\\'", "'" }, /* of names between such */
 };
 
 static void complain_as_library(const session *it, const char *sentence) {
@@ -154,6 +155,13 @@ int session_failed(const session *it, popoto_status status) {
     if (status == POPOTO_STOPPED || interrupted()) {
         complain("stopped; what was done stays done, and the command can be run again");
         return EXIT_STOPPED;
+    }
+    if (it->db != NULL && status == POPOTO_DENIED && it->runs != NULL && it->runs->looks_at_all &&
+        strstr(popoto_error(it->db), "NOPERM") != NULL) {
+        complain("popoto %s looks through all keys, which this user may not: it needs the "
+                 "operator's user",
+                 it->runs->name);
+        return EXIT_FINDINGS;
     }
     complain_as_library(it, popoto_error(it->db));
     switch (it->db != NULL ? status : POPOTO_NO_MEMORY) {
@@ -291,6 +299,7 @@ static int models_published(session *it, popoto_catalog **out) {
     it->models_from = SOURCE_PUBLISHED;
     popoto_status status = popoto_catalog_published(it->db, out);
     if (status == POPOTO_DENIED) {
+        it->restricted = true;
         complain("this user may not read the published models: give them with --models FILE");
         return EXIT_FINDINGS;
     }
@@ -563,10 +572,37 @@ static int add_model(const popoto_model *model, const popoto_field *field, const
     return EXIT_DONE;
 }
 
+/* A tenant's user reaches what is below its tenant, and that is of strict models. */
+static void keep_strict(session *it, chosen *all) {
+    popoto_catalog *ignored = NULL;
+    const popoto_model **others = keep((all->count + 1) * sizeof *others);
+    size_t strict = 0, count = 0;
+    for (size_t i = 0; i < all->count; i++)
+        count += tenant_of(all->models[i]) == NULL;
+    if (count == 0 || count == all->count || it->models_from != SOURCE_FILE)
+        return;
+    it->restricted = popoto_catalog_published(it->db, &ignored) == POPOTO_DENIED;
+    popoto_catalog_free(ignored);
+    if (!it->restricted)
+        return;
+    count = 0;
+    for (size_t i = 0; i < all->count; i++)
+        if (tenant_of(all->models[i]) == NULL)
+            others[count++] = all->models[i];
+        else
+            all->models[strict++] = all->models[i];
+    all->count = strict;
+    char *names = names_of(others, count);
+    remark("left out, for this user reaches strict models alone: %s", names);
+    free(names);
+}
+
 int session_tenant(session *it, const char *tenant, tenancy *out) {
     chosen all;
     int status = session_choose(it, &all);
     *out = (tenancy){ 0 };
+    if (status == EXIT_DONE)
+        keep_strict(it, &all);
     if (status == EXIT_DONE)
         status = session_check_fields(it, &all);
     if (status != EXIT_DONE)

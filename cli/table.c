@@ -308,6 +308,10 @@ void table_print(table *it, const char *hint) {
         free(text);
     }
     free(left_out);
+    table_free(it);
+}
+
+void table_free(table *it) {
     for (size_t i = 0; i < it->cell_count; i++)
         free(it->cells[i]);
     for (size_t c = 0; c < it->column_count; c++)

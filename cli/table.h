@@ -26,6 +26,7 @@ void table_number(table *it, size_t number); /* 1,234,567 */
 /* Print and free. On a terminal, the last columns are left out where there is no room for them, and named. With
  * a hint on what to do about that, lines that fit on the screen so are blocks of lines instead. */
 void table_print(table *it, const char *hint);
+void table_free(table *it); /* unprinted */
 
 /* Texts for people, to be freed. */
 char *number_text(size_t number);

@@ -304,10 +304,11 @@ int run_tenants(session *it, int count, char **words) {
         status = list_model(it, &parts);
     }
     bar_end(&parts.progress);
-    say_guessed(parts.guessed, parts.guessed_count);
-    say_left_out(parts.left_out, parts.left_count);
-    if (status == EXIT_DONE)
+    if (status == EXIT_DONE) {
+        say_guessed(parts.guessed, parts.guessed_count);
+        say_left_out(parts.left_out, parts.left_count);
         print_listing(it, &parts);
+    }
     free(parts.all);
     return status;
 }

@@ -808,14 +808,13 @@ static popoto_status check_other_form(auditing *it) {
     popoto_status status = popoto__db_exchange(it->db, 1, false, NULL, take_other_size, &other);
     if (status != POPOTO_OK || other.size == 0)
         return status;
-    snprintf(
-        text, sizeof text,
-        strict
-            ? "%lld records of an ordinary %s are left (%s): a move to the strict one was not "
-              "finished, run it again"
-            : "%lld tenants have records of a strict %s (%s): a move to it was not finished, run "
-              "it again",
-        (long long)other.size, it->of->name.data, key);
+    snprintf(text, sizeof text,
+             strict
+                 ? "records of an ordinary %s are left (%lld, in %s): a move to the strict one was "
+                   "not finished, run it again"
+                 : "tenants have records of a strict %s (%lld, in %s): a move to it was not "
+                   "finished, run it again",
+             it->of->name.data, (long long)other.size, key);
     status = popoto__audit_note(
         it, (popoto_finding){ .kind = POPOTO_FINDING_OTHER_FORM, .index = index, .text = text });
     return status == POPOTO_OK ? popoto__audit_settle(it) : status;

@@ -276,8 +276,8 @@ static void test_interrupted_and_run_again(void **state) {
         /* Whichever of the two is looked at, that it is half done is found. */
         popoto_audit_report half;
         for (int strict = 0; strict < 2; strict++) {
-            assert_ok(db, popoto_audit(db, &(popoto_audit_desc){ .model = strict ? &New : &Old },
-                                       &half));
+            assert_ok(
+                db, popoto_audit(db, &(popoto_audit_desc){ .model = strict ? &New : &Old }, &half));
             bool both = migrated > 0 && migrated < 700;
             assert_int_equal(both || (strict && migrated == 0), half.findings);
         }
