@@ -70,7 +70,10 @@ static void print_errors(const popoto_migration_report *report) {
     for (size_t i = 0; i < shown; i++) {
         char *member = shown_text(report->errors[i].member);
         char *clean = shown_word(report->errors[i].reason);
-        printf("%sstayed%s  %s: %s\n", colours.red, colours.plain, member, clean);
+        /* Some reasons name it themselves. */
+        bool named = strstr(clean, member) != NULL;
+        printf("%sstayed%s  %s%s%s\n", colours.red, colours.plain, named ? "" : member,
+               named ? "" : ": ", clean);
         free(member), free(clean);
     }
     if (shown < report->error_count)

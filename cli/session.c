@@ -151,6 +151,16 @@ static void complain_as_library(const session *it, const char *sentence) {
     free(text), free(shown), free(given);
 }
 
+/* One node of it answers for its own keys, and for others with where they are. */
+static void complain_of_cluster(const session *it) {
+    char *address = session_address(it), *shown = shown_word(address);
+    const char *rest = strstr(shown, "://");
+    complain("%s is a node of a cluster: %s+cluster%s asks whichever node has the keys", shown,
+             strncmp(shown, "rediss", 6) == 0 ? "rediss" : "redis",
+             rest != NULL ? rest : "://HOST");
+    free(address), free(shown);
+}
+
 int session_failed(const session *it, popoto_status status) {
     if (status == POPOTO_STOPPED || interrupted()) {
         complain("stopped; what was done stays done, and the command can be run again");
@@ -162,6 +172,10 @@ int session_failed(const session *it, popoto_status status) {
                  "operator's user",
                  it->runs->name);
         return EXIT_FINDINGS;
+    }
+    if (it->db != NULL && strstr(popoto_error(it->db), "answered 'MOVED ") != NULL) {
+        complain_of_cluster(it);
+        return EXIT_USAGE;
     }
     complain_as_library(it, popoto_error(it->db));
     switch (it->db != NULL ? status : POPOTO_NO_MEMORY) {
@@ -209,7 +223,9 @@ static int connect_as(session *it, popoto_dialect dialect) {
     it->set.dialect = dialect;
     it->db = popoto_open(it->opened, &(popoto_options){ .dialect = dialect });
     popoto_close(before); /* later, so that an embedded server need not begin anew */
-    popoto_status status = popoto_ping(it->db);
+    /* Of a cluster the nodes that are asked for something will answer, whether all are there or not. */
+    popoto_status status = strstr(it->opened, "+cluster://") != NULL ? popoto_error_status(it->db)
+                                                                     : popoto_ping(it->db);
     return status == POPOTO_OK ? EXIT_DONE : session_failed(it, status);
 }
 
@@ -297,7 +313,15 @@ static int models_inferred(session *it, popoto_catalog **out) {
 
 static int models_published(session *it, popoto_catalog **out) {
     it->models_from = SOURCE_PUBLISHED;
+    bar progress = bar_start("looking for the models");
+    bar_wait(&progress);
     popoto_status status = popoto_catalog_published(it->db, out);
+    bar_end(&progress);
+    if (status == POPOTO_CANNOT_CONNECT && strstr(it->opened, "+cluster://") != NULL) {
+        session_failed(it, status);
+        remark("what is published is kept on that node: --models FILE does without it");
+        return EXIT_FINDINGS;
+    }
     if (status == POPOTO_DENIED) {
         it->restricted = true;
         complain("this user may not read the published models: give them with --models FILE");

@@ -243,7 +243,8 @@ static void print_sum(const listing *sums, size_t shown) {
     printf("%s%s tenant%s, %s records, %s%s", colours.dim, tenants, sums->count == 1 ? "" : "s",
            records, all.sampled ? "~" : "", size);
     if (shown < sums->count)
-        printf("; the first %s are shown (--limit)", first);
+        printf("; the first %s%s shown (--limit)", shown == 1 ? "" : first,
+               shown == 1 ? "is" : " are");
     printf("%s\n", colours.plain);
     free(tenants), free(records), free(size), free(first);
 }

@@ -818,6 +818,42 @@ of_a_file() {
 }
 check 'and that of the models of a file' of_a_file
 
+# ----- A cluster, one of whose nodes is gone -------------------------------------------------------
+
+lame_cluster() {
+    local base=$((20000 + $$ % 20000)) i pids=() tenant found=0 lost=0
+    for i in 0 1 2; do
+        mkdir -p "$work/node$i"
+        "$server" --port $((base + i)) --bind 127.0.0.1 --cluster-enabled yes --cluster-node-timeout 1000 --save '' \
+            --cluster-require-full-coverage no --dir "$work/node$i" >"$work/node$i/log" 2>&1 &
+        servers+=($!) pids+=($!)
+    done
+    sleep 1
+    "$shell" --cluster create 127.0.0.1:$base 127.0.0.1:$((base + 1)) 127.0.0.1:$((base + 2)) --cluster-yes || return 1
+    complains 2 "is a node of a cluster: redis\\+cluster://127.0.0.1:$base asks" query Episode project_id=b -c \
+        --url redis://127.0.0.1:$base -m "$work/models.json" || return 1
+    for tenant in a b c d e f g h i j; do
+        prints 0 '^7 records imported$' import "$tenant" "$work/a.jsonl" --url redis+cluster://127.0.0.1:$base || return 1
+    done
+    kill "${pids[2]}"
+    wait "${pids[2]}"
+    sleep 3
+    for tenant in a b c d e f g h i j; do
+        run query Episode "project_id=$tenant" -c --url redis+cluster://127.0.0.1:$base -m "$work/models.json"
+        if [ "$status" -eq 0 ]; then
+            grep -qx 5 "$work/out" || return 1
+            found=$((found + 1))
+        else
+            cat "$work/err"
+            grep -q 'cannot connect' "$work/err" || return 1
+            lost=$((lost + 1))
+        fi
+    done
+    kill "${pids[0]}" "${pids[1]}"
+    [ "$found" -gt 0 ] && [ "$lost" -gt 0 ] && [ $((found + lost)) -eq 10 ]
+}
+check 'a cluster without one of its nodes: the others answer for their tenants' lame_cluster
+
 # ----- The guide ------------------------------------------------------------------------------------
 
 # The ```console blocks of its chapter: what stands behind "$ " is run, and prints what follows. Sizes and
