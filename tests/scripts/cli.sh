@@ -830,8 +830,8 @@ lame_cluster() {
     done
     sleep 1
     "$shell" --cluster create 127.0.0.1:$base 127.0.0.1:$((base + 1)) 127.0.0.1:$((base + 2)) --cluster-yes || return 1
-    complains 2 "is a node of a cluster: redis\\+cluster://127.0.0.1:$base asks" query Episode project_id=b -c \
-        --url redis://127.0.0.1:$base -m "$work/models.json" || return 1
+    complains 2 "is a node of a cluster: redis\\+cluster://127.0.0.1:$((base + 1)) asks" query Episode project_id=b -c \
+        --url redis://127.0.0.1:$((base + 1)) -m "$work/models.json" || return 1
     for tenant in a b c d e f g h i j; do
         prints 0 '^7 records imported$' import "$tenant" "$work/a.jsonl" --url redis+cluster://127.0.0.1:$base || return 1
     done
