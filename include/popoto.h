@@ -1111,11 +1111,12 @@ typedef struct popoto_import_report {
 typedef bool popoto_line_reader(void *context, const char **line, size_t *size);
 
 /* Store the records of an export, under desc->tenant whoever they were exported from; a record that is
- * there already is replaced, confidence figures too. A line that is broken ends the import with
- * POPOTO_BAD_VALUE; all before it is stored. So does a line of models that have other fields than desc's, or
- * an end that tells of more records than there were, and the lack of an end where the first line told the
- * models; POPOTO_CORRUPT: the export had left some out. Fields that a line lacks stay as they are. POPOTO_UNSUPPORTED:
- * this library was built without jansson, which reads JSON. */
+ * there already is replaced, confidence figures too. Fields that a line lacks stay as they are.
+ *
+ * POPOTO_BAD_VALUE: a line is broken, the models have other fields than desc's, the end tells of another number
+ * of records than there were, or there is none although the first line told the models; what came before
+ * is stored. POPOTO_CORRUPT: the export had left some records out. POPOTO_UNSUPPORTED: this library was built
+ * without jansson, which reads JSON. */
 POPOTO_API popoto_status popoto_import(popoto_db *db, const popoto_tenant_desc *desc,
                                        popoto_line_reader *read, void *context,
                                        popoto_import_report *report);

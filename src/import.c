@@ -274,15 +274,17 @@ static popoto_status read_end(importing *it, const json_t *document) {
 static popoto_status parse(popoto_db *db, size_t number, const char *line, size_t size,
                            json_t **document) {
     json_error_t error;
-    shown room;
     *document = json_loadb(line, size, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &error);
     if (*document != NULL)
         return POPOTO_OK;
     if (json_error_code(&error) == json_error_out_of_memory)
         return popoto__fail_memory(&db->why);
-    return popoto__fail(&db->why, POPOTO_BAD_VALUE, "line %zu is no JSON: %.400s, at byte %d",
-                        number, popoto__show(&room, error.text, strlen(error.text)),
-                        error.position);
+    /* It quotes what it could not read. */
+    for (char *at = error.text; *at != '\0'; at++)
+        if ((unsigned char)*at < ' ' || *at == 0x7F)
+            *at = '?';
+    return popoto__fail(&db->why, POPOTO_BAD_VALUE, "line %zu is no JSON: %.160s, at byte %d",
+                        number, error.text, error.position);
 }
 
 static popoto_status read_line(importing *it, const char *line, size_t size) {
