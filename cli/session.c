@@ -451,6 +451,27 @@ static void choose(chosen *to, const popoto_model *model) {
     to->models[to->count++] = model;
 }
 
+/* A cluster has no records of ordinary models: where there are others too, those are meant. */
+static void keep_to_strict(const session *it, chosen *all) {
+    static const char scheme[] = "redis+cluster:";
+    const popoto_model **others = keep((all->count + 1) * sizeof *others);
+    size_t kept = 0, left = 0;
+    if (strncmp(it->set.url, scheme, strlen(scheme)) != 0)
+        return;
+    for (size_t i = 0; i < all->count; i++)
+        if (tenant_of(all->models[i]) == NULL)
+            others[left++] = all->models[i];
+    if (left == 0 || left == all->count)
+        return;
+    for (size_t i = 0; i < all->count; i++)
+        if (tenant_of(all->models[i]) != NULL)
+            all->models[kept++] = all->models[i];
+    all->count = kept;
+    char *names = names_of(others, left);
+    remark("left out, for a cluster has strict models alone: %s", names);
+    free(names);
+}
+
 int session_choose(session *it, chosen *out) {
     *out = (chosen){ 0 };
     int status = session_models(it);
@@ -468,6 +489,8 @@ int session_choose(session *it, chosen *out) {
     for (size_t i = 0; i < all && named->count == 0; i++)
         if (session_uses(it, i))
             choose(out, popoto_catalog_model(it->catalog, i));
+    if (named->count == 0)
+        keep_to_strict(it, out);
     if (out->count > 0)
         return EXIT_DONE;
     complain_of_model(it, NULL);
