@@ -297,7 +297,7 @@ int run_tenants(session *it, int count, char **words) {
         status = session_check_fields(it, &all);
     if (status != EXIT_DONE)
         return status;
-    listing parts = { .progress = bar_start("looking through the keys"),
+    listing parts = { .progress = bar_start("tenants"),
                       .left_out = keep((all.count + 1) * sizeof(popoto_model *)),
                       .guessed = keep((all.count + 1) * sizeof(popoto_model *)) };
     for (size_t i = 0; i < all.count && status == EXIT_DONE; i++) {

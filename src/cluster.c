@@ -314,7 +314,11 @@ static popoto_status ask_for_map(cluster *it, node *one, int64_t deadline, failu
     popoto__request_text(&request, "CLUSTER");
     popoto__request_text(&request, "SLOTS");
     link_part part = { .link = one->link,
-                       .what = { &request, 1, false, &it->memory, take_slots, &about } };
+                       .what = { .request = &request,
+                                 .count = 1,
+                                 .strings = &it->memory,
+                                 .handle = take_slots,
+                                 .context = &about } };
     status = popoto__link_exchange_parts(&part, 1, deadline, &it->memory, why);
     popoto__buffer_free(&request);
     if (status != POPOTO_OK)

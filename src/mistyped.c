@@ -37,7 +37,7 @@ static popoto_status ask(found *it, const popoto_text *keys, size_t count) {
     return count == 0 ? POPOTO_OK : popoto__db_exchange(it->db, count, false, NULL, take_type, it);
 }
 
-popoto_status popoto__mistyped_index(popoto_db *db, const read_plan *plan, popoto_status status) {
+popoto_status popoto__mistyped_index(popoto_db *db, const read_plan *from, popoto_status status) {
     popoto_text keys[MISTYPED_MOST];
     const char *wanted[MISTYPED_MOST];
     failure why = db->why;
@@ -46,13 +46,13 @@ popoto_status popoto__mistyped_index(popoto_db *db, const read_plan *plan, popot
     shown room;
     if (status != POPOTO_CORRUPT)
         return status;
-    for (size_t i = 0; i < plan->set_count && count < MISTYPED_MOST; i++) {
+    for (size_t i = 0; i < from->set_count && count < MISTYPED_MOST; i++) {
         wanted[count] = "a set";
-        keys[count++] = plan->sets[i];
+        keys[count++] = from->sets[i];
     }
-    for (size_t i = 0; i < plan->range_count && count < MISTYPED_MOST; i++) {
+    for (size_t i = 0; i < from->range_count && count < MISTYPED_MOST; i++) {
         wanted[count] = "a sorted set";
-        keys[count++] = plan->ranges[i].key;
+        keys[count++] = from->ranges[i].key;
     }
     popoto_status asked = ask(&what, keys, count);
     db->why = why;

@@ -440,7 +440,10 @@ fails_whole() {
         status=0
         LD_PRELOAD=$work/fail.so FAIL_AT=$n timeout 60 "$popoto" "${@:3}" >"$work/out" 2>"$work/err" </dev/null || status=$?
         [ "$status" -ne 1 ] || continue
-        [ "$status" -eq 0 ] && cmp -s "$work/out" "$work/whole" || { echo "$n: ended with $status"; return 1; }
+        if [ "$status" -ne 0 ] || ! cmp -s "$work/out" "$work/whole"; then
+            echo "$n: ended with $status"
+            return 1
+        fi
     done
 }
 no_memory() {
@@ -545,6 +548,9 @@ check 'import: a file that is not there: 2' complains 2 'cannot be read' import 
 check 'erase needs to know every model.s tenants: 2' complains 2 'the tenants of Note: ' erase project-b --yes
 check 'erase needs --yes where nobody can be asked: 2' complains 2 'add --yes' erase project-b -t Note.team
 check 'nothing was erased' prints 0 '^8$' query Episode project_id=project-b --count
+check 'erase: of one model alone' holds 'it["records"] == 2 and it["other_keys"] == 0 and it["left"] == 0' \
+    erase project-a --model Sample --yes
+check 'erase: of one model alone, and of no other' holds 'it == {"count": 5}' query Episode project_id=project-a --count
 check 'erase' prints 0 '^left +0$' erase project-b -t Note.team --yes
 check 'all is gone' holds 'it == []' query Episode project_id=project-b
 check 'erase, JSON: nothing twice' holds 'it["records"] == 0 and it["left"] == 0 and "$time" in it["started"]' \

@@ -313,7 +313,6 @@ static void test_everything_under_a_strict_prefix(void **state) {
     server_flush(s);
 }
 
-/* Tenants whose names hold what means something in patterns and keys. */
 /* Ordinary models that name their tenants by different fields. */
 static void test_a_field_for_each_model(void **state) {
     server *s = *state;
@@ -340,6 +339,31 @@ static void test_a_field_for_each_model(void **state) {
     server_flush(s);
 }
 
+/* What stands in the place of an index of the models' own goes, and the rest stays. */
+static void test_some_models_alone(void **state) {
+    server *s = *state;
+    popoto_db *db = opened(s);
+    popoto_erase_receipt receipt;
+    create(db, &Tag, "a", 1);
+    server_command(s, "SET {a}:mine x");
+    char *others = copy_of(server_dump(s));
+    for (int i = 0; i < 10; i++)
+        create(db, &Page, "a", i);
+    server_command(s, "SET {a}:$SortedF:Page:rank:zzz x"); /* its own, and broken */
+    popoto_tenant_desc desc = strict_desc("a");
+    desc.models = (const popoto_model *const[]){ &Page };
+    desc.model_count = 1;
+    assert_ok(db, popoto_erase(db, &desc, &receipt));
+    assert_int_equal(10, receipt.records);
+    assert_int_equal(1, receipt.other_keys);
+    assert_int_equal(0, receipt.left);
+    assert_string_equal(others, server_dump(s));
+    free(others);
+    popoto_close(db);
+    server_flush(s);
+}
+
+/* Tenants whose names hold what means something in patterns and keys. */
 static void test_odd_names(void **state) {
     server *s = *state;
     popoto_db *db = opened(s);
@@ -600,6 +624,7 @@ int main(void) {
         server_test(test_models_that_are_not_named_stay),
         server_test(test_everything_under_a_strict_prefix),
         server_test(test_a_field_for_each_model),
+        server_test(test_some_models_alone),
         server_test(test_odd_names),
         server_test(test_interrupted_and_run_again),
         server_test(test_arguments),

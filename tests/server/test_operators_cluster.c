@@ -49,7 +49,7 @@ static void fill(popoto_db *db) {
 
 /* A raw command about a key, on the node that has it. */
 static void tell(node_group *nodes, const char *key, const char *command) {
-    char text[200];
+    char text[1024];
     snprintf(text, sizeof text, command, key);
     nodes_tell(nodes, nodes_owner(nodes, nodes_slot(nodes, key)), text);
 }
