@@ -9,16 +9,16 @@
 #include <string.h>
 
 #define SHOWN 100
-#define KINDS 6
+#define KINDS 8
 
-static const char *const kinds[KINDS] = { "missing", "stray",     "misplaced",
-                                          "score",   "duplicate", "corrupt" };
+static const char *const kinds[KINDS] = { "missing",   "stray",   "misplaced", "score",
+                                          "duplicate", "corrupt", "lacking",   "halfway" };
 
 typedef struct auditing {
     const session *run;
     const popoto_model *model;
     size_t shown; /* findings, of all models */
-    size_t found[KINDS], repaired[KINDS];
+    size_t found[KINDS], repaired[KINDS], mendable;
     bar progress;
 } auditing;
 
@@ -58,6 +58,7 @@ static bool take_finding(void *context, const popoto_finding *one) {
         return true;
     it->found[one->kind]++;
     it->repaired[one->kind] += one->repaired;
+    it->mendable += one->repairable;
     size_t limit = set->limit_given ? set->limit : set->json ? 0 : SHOWN;
     if (limit == 0 || it->shown < limit) {
         bar_end(&it->progress);
@@ -115,7 +116,10 @@ static void print_outcomes(const auditing *it, const outcome *all, size_t count,
         table_number(out, all[i].report.findings);
         table_number(out, all[i].report.repaired);
     }
-    table_print(out, false);
+    if (count > 0)
+        table_print(out, NULL);
+    else
+        table_free(out);
     for (size_t i = 0; i < KINDS; i++)
         if (it->found[i] > 0)
             printf("%s%-9s%s  %zu found, %zu mended\n", colours.dim, kinds[i], colours.plain,
@@ -144,17 +148,28 @@ static int audit_one(session *it, auditing *state, outcome *out) {
     return status == POPOTO_OK ? EXIT_DONE : session_failed(it, status);
 }
 
-static int audit_all(session *it, const chosen *all) {
+/* What the audits of all models came to. */
+typedef struct sum {
+    size_t found;
+    size_t mended;
+    size_t mendable;
+} sum;
+
+static int audit_all(session *it, const chosen *all, sum *out) {
     auditing state = { .run = it };
     outcome *outcomes = demand((all->count + 1) * sizeof *outcomes);
     int status = EXIT_DONE;
-    size_t done = 0, left = 0;
+    size_t done = 0;
+    *out = (sum){ 0 };
     if (it->set.json)
         fputs("{\"findings\": [", stdout);
     for (; done < all->count && status == EXIT_DONE; done++) {
         outcomes[done].model = all->models[done];
         status = audit_one(it, &state, &outcomes[done]);
-        left += outcomes[done].report.findings - outcomes[done].report.repaired;
+        if (status != EXIT_DONE && outcomes[done].report.records == 0)
+            break; /* there is nothing to say of it */
+        out->found += outcomes[done].report.findings;
+        out->mended += outcomes[done].report.repaired;
     }
     if (it->set.json) {
         fputs("\n], \"models\": ", stdout);
@@ -163,17 +178,43 @@ static int audit_all(session *it, const chosen *all) {
     } else {
         print_outcomes(&state, outcomes, done, status == EXIT_DONE);
     }
+    out->mendable = state.mendable;
     free(outcomes);
-    return status != EXIT_DONE ? status : left > 0 ? EXIT_FINDINGS : EXIT_DONE;
+    if (status != EXIT_DONE)
+        return status;
+    return out->found > out->mended ? EXIT_FINDINGS : EXIT_DONE;
+}
+
+/* Models that are out of date mend what is right: what would be mended is shown before it is asked for. False:
+ * nothing is to be mended; *status is what came of it. */
+static bool may_mend(session *it, const chosen *all, int *status) {
+    sum found = { 0 };
+    if (it->set.yes)
+        return true;
+    char *address = session_address(it), *place = shown_word(address);
+    bool shows = terminal_asks() && !it->set.json;
+    if (shows) {
+        it->set.repair = false;
+        *status = audit_all(it, all, &found);
+        it->set.repair = true;
+    }
+    bool asks = !shows || (found.mendable > 0 && *status == EXIT_FINDINGS);
+    if (asks && shows)
+        *status =
+            confirm(false, "Mend %zu of these %zu, in %s?", found.mendable, found.found, place);
+    else if (asks)
+        *status = confirm(false, "Mend what follows from the records, in %s?", place);
+    free(address), free(place);
+    return asks && *status == EXIT_DONE;
 }
 
 int run_audit(session *it, int count, char **words) {
     chosen all;
+    sum found;
     int status = session_open(it);
     if (status == EXIT_DONE)
         status = session_choose_words(it, count, words, &all);
-    /* An index that was guessed wrongly would be mended wrongly. */
-    if (status == EXIT_DONE && it->set.repair && it->models_from == SOURCE_INFERRED)
-        status = confirm(it->set.yes, "The models are guessed. Mend indexes by them?");
-    return status == EXIT_DONE ? audit_all(it, &all) : status;
+    if (status != EXIT_DONE || (it->set.repair && !may_mend(it, &all, &status)))
+        return status;
+    return audit_all(it, &all, &found);
 }

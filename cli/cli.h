@@ -12,20 +12,27 @@
 /* What the command exits with. */
 enum {
     EXIT_DONE = 0,
-    EXIT_FINDINGS = 1,
-    EXIT_USAGE = 2
+    EXIT_FINDINGS = 1, /* it ran, and something is wrong or was not found */
+    EXIT_USAGE = 2,    /* the command line or its files are wrong */
+    EXIT_STOPPED = 130 /* Ctrl-C */
 };
+
+/* Of an option that may be repeated. */
+typedef struct word_list {
+    const char **all;
+    size_t count;
+} word_list;
 
 /* What the options say; see options.c. */
 typedef struct settings {
     const char *url;
     popoto_dialect dialect;
+    bool dialect_given;
     const char *models_file;
     const char *password_file;
     const char *grant_password_file;
-    const char **model_names; /* --model, as often as it was given */
-    size_t model_name_count;
-    const char *tenant_field;
+    word_list models;        /* --model */
+    word_list tenant_fields; /* --tenant-field: FIELD, or MODEL.FIELD */
     const char *sort;
     const char *order;
     const char *fields;
@@ -40,6 +47,7 @@ typedef struct settings {
     bool scan;
     bool all_tenants;
     bool count;
+    bool keys;
     bool help;
 } settings;
 
@@ -48,6 +56,7 @@ typedef enum source {
     SOURCE_NONE, /* not asked for yet */
     SOURCE_FILE,
     SOURCE_PUBLISHED,
+    SOURCE_EXPORT, /* the first line of one */
     SOURCE_INFERRED,
 } source;
 
@@ -55,8 +64,11 @@ typedef enum source {
 typedef struct session {
     settings set;
     popoto_db *db;
+    char *opened; /* its address, with the password */
     popoto_catalog *catalog;
     source models_from;
+    const struct command *runs;
+    bool restricted; /* the user may not read what is published: it is a tenant's */
 } session;
 
 typedef struct command {
@@ -69,6 +81,7 @@ typedef struct command {
     int least; /* operands */
     int most;  /* -1: any number */
     int (*run)(session *it, int count, char **words);
+    bool looks_at_all; /* keys, which a tenant's user may not */
 } command;
 
 extern const command commands[]; /* ends with one without a name */

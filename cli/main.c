@@ -15,43 +15,49 @@ const command commands[] = {
       "tenant, records, entries, size, confidence, idle. Unless said otherwise, the\n"
       "largest come first.",
       " model tenant-field sort limit ", "popoto tenants --sort -records --limit 10", 0, -1,
-      run_tenants },
+      run_tenants, true },
     { "audit", "[MODEL]...", "Check every record against every index",
-      "The exit status is 1 if anything was found that is not mended.", " model limit repair yes ",
-      "popoto audit Episode --repair", 0, -1, run_audit },
-    { "show", "KEY", "Show one record, by its key in Redis", NULL, " model ",
-      "popoto show Episode:project-a:abc123", 1, 1, run_show },
+      "The exit status is 1 if anything was found that is not mended. Before --repair\n"
+      "mends, it shows what it would mend, and asks.",
+      " model limit repair yes ", "popoto audit Episode --repair", 0, -1, run_audit, true },
+    { "show", "KEY", "Show one record, by its key in Redis",
+      "popoto query MODEL --keys prints keys.", " model ", "popoto show Episode:project-a:abc123",
+      1, 1, run_show, false },
     { "query", "MODEL [LOOKUP=VALUE]...", "Find records",
       "A lookup is FIELD or FIELD__in, __gt, __gte, __lt, __lte, __between, __isnull,\n"
       "__startswith, __endswith, __contains. Values are of the field's type; lists have\n"
       "commas between their items (\\, is a comma within one).",
-      " order limit offset fields count scan all-tenants ",
-      "popoto query Episode project_id=project-a score__gte=0.5 --order -score", 1, -1, run_query },
+      " order limit offset fields keys count scan all-tenants ",
+      "popoto query Episode project_id=project-a score__gte=0.5 --order -score", 1, -1, run_query,
+      false },
     { "export", "TENANT", "Write a tenant's records as lines of JSON", NULL,
-      " model tenant-field output ", "popoto export project-a > project-a.jsonl", 1, 1,
-      run_export },
+      " model tenant-field output ", "popoto export project-a > project-a.jsonl", 1, 1, run_export,
+      false },
     { "import", "TENANT [FILE]", "Store the records of an export, under this tenant",
       "Without FILE, from stdin. Records that are there already are replaced.",
-      " model tenant-field ", "popoto import project-b project-a.jsonl", 1, 2, run_import },
+      " model tenant-field ", "popoto import project-b project-a.jsonl", 1, 2, run_import, false },
     { "erase", "TENANT", "Remove everything of a tenant, and verify it",
-      "The exit status is 1 if anything is left.", " model tenant-field yes ",
-      "popoto erase project-a --yes", 1, 1, run_erase },
+      "With --model, only what is of these models; without it, every key of the tenant.\n"
+      "The exit status is 1 if anything is left, or there was nothing.",
+      " model tenant-field yes ", "popoto erase project-a --yes", 1, 1, run_erase, true },
     { "migrate", "confidence|strict MODEL FIELD",
       "Move figures to partitions, or a model to strict",
       "confidence MODEL FIELD: the companion hash of the CONFIDENCE field FIELD, to the\n"
       "partitions that the model declares. strict MODEL FIELD: every record, to the\n"
       "same model with FIELD as its TENANT.",
-      " dry-run yes ", "popoto migrate confidence Memory certainty --dry-run", 3, 3, run_migrate },
+      " dry-run limit yes ", "popoto migrate confidence Memory certainty --dry-run", 3, 3,
+      run_migrate, true },
     { "grant", "TENANT USER", "Make a Redis user that reaches one tenant alone",
-      "The user's password is asked for, or POPOTO_GRANT_PASSWORD, or in a file.",
-      " model grant-password-file ", "popoto grant project-a alice", 2, 2, run_grant },
+      "The user's password is asked for, or POPOTO_GRANT_PASSWORD, or in a file. A user\n"
+      "who has that name already and is not of this tenant is asked about.",
+      " model grant-password-file yes ", "popoto grant project-a alice", 2, 2, run_grant, false },
     { "revoke", "USER", "End such a user and its connections", NULL, " yes ",
-      "popoto revoke alice --yes", 1, 1, run_revoke },
+      "popoto revoke alice --yes", 1, 1, run_revoke, false },
     { "models", "[MODEL]...", "Show the models and their fields",
       "With --json, as --models FILE takes them.", " model ", "popoto models --json > models.json",
-      0, -1, run_models },
+      0, -1, run_models, false },
     { "info", "", "Show the connection, and how many records each model has", NULL, " ",
-      "popoto info --url redis://localhost", 0, 0, run_info },
+      "popoto info --url redis://localhost", 0, 0, run_info, true },
     { 0 },
 };
 
@@ -65,9 +71,11 @@ static int run_command(session *it, const command *of, int count, char **words) 
     }
     int operands = count - rest;
     if (operands < of->least || (of->most >= 0 && operands > of->most)) {
-        complain("it is: popoto %s %s; see popoto %s --help", of->name, of->operands, of->name);
+        complain("it is: popoto %s%s%s; see popoto %s --help", of->name,
+                 of->operands[0] != '\0' ? " " : "", of->operands, of->name);
         return EXIT_USAGE;
     }
+    it->runs = of;
     return of->run(it, operands, words + rest);
 }
 
@@ -79,21 +87,24 @@ static int run(session *it, int count, char **words) {
     }
     if (!options_take(&it->set, NULL, count, words, &rest))
         return EXIT_USAGE;
-    if (it->set.help || (rest < count && strcmp(words[rest], "help") == 0)) {
-        const command *of = rest + 1 < count ? command_named(words[rest + 1]) : NULL;
-        options_help(of);
-        return EXIT_DONE;
+    bool helps = it->set.help;
+    if (rest < count && strcmp(words[rest], "help") == 0) {
+        helps = true;
+        rest++;
     }
-    if (rest >= count) {
+    if (rest >= count && !helps) {
         complain("a command is missing; see popoto --help");
         return EXIT_USAGE;
     }
-    const command *of = command_named(words[rest]);
-    if (of == NULL) {
+    const command *of = rest < count ? command_named(words[rest]) : NULL;
+    if (of == NULL && rest < count) {
         complain("there is no command '%s'; see popoto --help", words[rest]);
         return EXIT_USAGE;
     }
-    return run_command(it, of, count - rest, words + rest);
+    if (!helps)
+        return run_command(it, of, count - rest, words + rest);
+    options_help(of);
+    return EXIT_DONE;
 }
 
 int main(int count, char **words) {
@@ -108,5 +119,7 @@ int main(int count, char **words) {
         complain("the output could not be written");
         status = EXIT_FINDINGS;
     }
+    if (status == EXIT_STOPPED)
+        end_interrupted();
     return status;
 }

@@ -14,7 +14,7 @@ typedef enum kind {
     TEXT,
     NUMBER,
     FLAG,
-    MODEL_NAME,
+    NAMES, /* may be repeated */
     DIALECT
 } kind;
 
@@ -31,14 +31,15 @@ typedef struct choice {
 #define AT(member_) offsetof(settings, member_)
 
 static const choice choices[] = {
-    { "model", 0, false, MODEL_NAME, 0, "NAME", "this model alone; may be repeated" },
-    { "tenant-field", 't', false, TEXT, AT(tenant_field), "FIELD",
-      "what names the tenant in ordinary models" },
+    { "model", 0, false, NAMES, AT(models), "NAME", "this model alone; may be repeated" },
+    { "tenant-field", 't', false, NAMES, AT(tenant_fields), "FIELD",
+      "tells ordinary models' tenants; MODEL.FIELD too" },
     { "sort", 's', false, TEXT, AT(sort), "COLUMN", "order of the table; -COLUMN: downwards" },
     { "order", 'o', false, TEXT, AT(order), "FIELD", "order of the rows; -FIELD: downwards" },
     { "limit", 'l', false, NUMBER, AT(limit), "N", "at most so many lines; 0: all" },
     { "offset", 0, false, NUMBER, AT(offset), "N", "leave out so many first" },
     { "fields", 'f', false, TEXT, AT(fields), "A,B", "these fields alone" },
+    { "keys", 'k', false, FLAG, AT(keys), NULL, "each record's key in Redis, too" },
     { "count", 'c', false, FLAG, AT(count), NULL, "only how many there are" },
     { "scan", 0, false, FLAG, AT(scan), NULL, "look through all records where no index helps" },
     { "all-tenants", 0, false, FLAG, AT(all_tenants), NULL, "of every tenant of a strict model" },
@@ -48,15 +49,16 @@ static const choice choices[] = {
     { "yes", 'y', false, FLAG, AT(yes), NULL, "do not ask" },
     { "grant-password-file", 0, false, TEXT, AT(grant_password_file), "FILE",
       "the new user's password" },
-    { "url", 'u', true, TEXT, AT(url), "URL", "the database (POPOTO_URL; else embedded:)" },
+    { "url", 'u', true, TEXT, AT(url), "URL", "the database (or POPOTO_URL)" },
     { "password-file", 0, true, TEXT, AT(password_file), "FILE",
       "the connection's password (or POPOTO_PASSWORD)" },
-    { "dialect", 0, true, DIALECT, 0, "NAME", "of the keys: documented, popoto" },
+    { "dialect", 0, true, DIALECT, 0, "NAME", "of models that are inferred: documented, popoto" },
     { "models", 'm', true, TEXT, AT(models_file), "FILE", "descriptors of the models, JSON" },
     { "json", 'j', true, FLAG, AT(json), NULL, "JSON instead of tables" },
     { "help", 'h', true, FLAG, AT(help), NULL, "this" },
 };
 #define CHOICES (sizeof choices / sizeof choices[0])
+#define LONG    1000 /* and an option's place: what getopt_long calls its name */
 
 static bool takes(const command *of, const choice *one) {
     if (one->common || of == NULL)
@@ -78,6 +80,11 @@ static bool take_number(const choice *one, const char *text, size_t *number) {
     return true;
 }
 
+void options_name(word_list *to, const char *text) {
+    to->all = demand_more(to->all, (to->count + 1) * sizeof *to->all);
+    to->all[to->count++] = text;
+}
+
 static bool take_one(settings *set, const choice *one, const char *text) {
     void *member = (char *)set + one->member;
     switch (one->kind) {
@@ -87,12 +94,9 @@ static bool take_one(settings *set, const choice *one, const char *text) {
         if (one->member == AT(limit))
             set->limit_given = true;
         return take_number(one, text, member);
-    case MODEL_NAME:
-        set->model_names =
-            demand_more(set->model_names, (set->model_name_count + 1) * sizeof *set->model_names);
-        set->model_names[set->model_name_count++] = text;
-        return true;
+    case NAMES: options_name(member, text); return true;
     case DIALECT:
+        set->dialect_given = true;
         if (strcmp(text, "documented") == 0)
             set->dialect = POPOTO_DOCUMENTED;
         else if (strcmp(text, "popoto") == 0)
@@ -106,16 +110,36 @@ static bool take_one(settings *set, const choice *one, const char *text) {
     return false;
 }
 
+/* The word that getopt_long was at last, without what stands behind =, which may be secret. */
+static char *last_word(char **words) {
+    if (optopt > 0 && optopt < 256)
+        return demand_text("-%c", optopt);
+    if (optopt >= LONG)
+        return demand_text("--%s", choices[optopt - LONG].name);
+    const char *word = words[optind - 1];
+    return demand_text("%.*s", (int)strcspn(word, "="), word);
+}
+
 /* What getopt_long found is said in our words. */
 static void refuse_option(const command *of, const char *word, int found) {
-    const char *name = of != NULL ? of->name : NULL;
-    const char *space = name != NULL ? " " : "";
+    char *see =
+        demand_text("see popoto%s%s --help", of != NULL ? " " : "", of != NULL ? of->name : "");
     if (found == ':')
-        complain("'%s' needs a value; see popoto%s%s --help", word, space,
-                 name != NULL ? name : "");
+        complain("'%s' needs a value; %s", word, see);
+    else if (optopt >= LONG)
+        complain("'%s' takes no value; %s", word, see);
     else
-        complain("there is no option '%s'; see popoto%s%s --help", word, space,
-                 name != NULL ? name : "");
+        complain("there is no option '%s'; %s", word, see);
+    free(see);
+}
+
+/* getopt_long takes the beginning of a name for the name: a word that is a secret could come behind what was
+ * meant to be another option. */
+static bool is_whole(char **words, const choice *one) {
+    const char *word = words[optind - 1];
+    if (word == optarg)
+        word = words[optind - 2];
+    return strcspn(word, "=") == strlen(one->name) + 2;
 }
 
 bool options_take(settings *set, const command *of, int count, char **words, int *rest) {
@@ -129,7 +153,7 @@ bool options_take(settings *set, const command *of, int count, char **words, int
             continue;
         bool valued = choices[i].kind != FLAG;
         longs[used++] = (struct option){ choices[i].name, valued ? required_argument : no_argument,
-                                         NULL, (int)(1000 + i) };
+                                         NULL, (int)(LONG + i) };
         if (choices[i].letter != 0) {
             letters[at++] = choices[i].letter;
             if (valued)
@@ -140,17 +164,21 @@ bool options_take(settings *set, const command *of, int count, char **words, int
     optind = 0; /* begin anew, with glibc's memory of the last time gone */
     opterr = 0;
     for (;;) {
-        int before = optind > 0 ? optind : 1;
+        optopt = 0;
         int found = getopt_long(count, words, letters, longs, NULL);
         if (found == -1)
             break;
         size_t which = CHOICES;
         for (size_t i = 0; i < CHOICES && which == CHOICES; i++)
             if (takes(of, &choices[i]) &&
-                (found == (int)(1000 + i) || (found == choices[i].letter && found != 0)))
+                (found == (int)(LONG + i) || (found == choices[i].letter && found != 0)))
                 which = i;
-        if (which == CHOICES) {
-            refuse_option(of, words[optind - 1 >= before ? optind - 1 : before], found);
+        if (which == CHOICES || (found >= LONG && !is_whole(words, &choices[which]))) {
+            char *word = optarg != NULL && optarg == words[optind - 1] && which < CHOICES
+                             ? demand_text("%s", words[optind - 2])
+                             : last_word(words);
+            refuse_option(of, word, found);
+            free(word);
             return false;
         }
         if (!take_one(set, &choices[which], optarg))
@@ -192,7 +220,7 @@ static void program_help(void) {
     printf("Options of every command:\n");
     list_options(NULL, true);
     printf("Example: popoto --url redis://localhost tenants --sort -records\n"
-           "See popoto COMMAND --help, man popoto; popoto --version.\n");
+           "See popoto help COMMAND, man popoto; popoto --version.\n");
 }
 
 void options_help(const command *of) {

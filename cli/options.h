@@ -9,6 +9,9 @@
  * follow. */
 bool options_take(settings *set, const command *of, int count, char **words, int *rest);
 
+/* One more. */
+void options_name(word_list *to, const char *text);
+
 void options_help(const command *of); /* NULL: of the whole program */
 const command *command_named(const char *name);
 

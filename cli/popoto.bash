@@ -1,5 +1,7 @@
-# Completion of the popoto command for bash: commands, options and their values; models by name, and
-# fields of a query, from the database itself where it answers within a second.
+# Completion of the popoto command for bash: commands, options and their values; models, fields and tenants
+# by name, from the database itself where it answers within a second.
+
+_popoto_commands='tenants audit show query export import erase migrate grant revoke models info help'
 
 _popoto_options() {
     local of='--url --password-file --dialect --models --json --help'
@@ -7,100 +9,188 @@ _popoto_options() {
     tenants) of+=' --model --tenant-field --sort --limit' ;;
     audit) of+=' --model --limit --repair --yes' ;;
     show) of+=' --model' ;;
-    query) of+=' --order --limit --offset --fields --count --scan --all-tenants' ;;
+    query) of+=' --order --limit --offset --fields --keys --count --scan --all-tenants' ;;
     export) of+=' --model --tenant-field --output' ;;
     import) of+=' --model --tenant-field' ;;
     erase) of+=' --model --tenant-field --yes' ;;
-    migrate) of+=' --dry-run --yes' ;;
-    grant) of+=' --model --grant-password-file' ;;
+    migrate) of+=' --dry-run --limit --yes' ;;
+    grant) of+=' --model --grant-password-file --yes' ;;
     revoke) of+=' --yes' ;;
     models) of+=' --model' ;;
-    info) ;;
+    info | help) ;;
     *) of+=' --version' ;;
     esac
     echo "$of"
 }
 
-# Asks the command, with the connection that the line names so far. (No embedded server is started for a
-# completion.)
+# The line as the shell would split it: bash breaks the words of COMP_WORDS at : and = besides, and a URL has
+# colons. Sets words and at, the number of the word that is completed, of which the part up to the cursor counts.
+_popoto_split() {
+    local i part line=${COMP_LINE:0:COMP_POINT}
+    words=() at=-1
+    for ((i = 0; i <= COMP_CWORD; i++)); do
+        part=${COMP_WORDS[i]}
+        # What has no space before it belongs to the word before.
+        if [ "$at" -ge 0 ] && [ -n "$line" ] && [[ $line != [[:space:]]* ]]; then
+            words[at]+=$part
+        else
+            at=$((at + 1))
+            words[at]=$part
+            line=${line#"${line%%[![:space:]]*}"}
+        fi
+        line=${line#"$part"}
+    done
+}
+
+# Asks the command, with the database and the models that the line names so far. Nothing is asked of a database
+# that is not named, and no embedded server is started.
 _popoto_ask() {
-    local url=${POPOTO_URL:-} i
-    for ((i = 1; i + 1 < COMP_CWORD; i++)); do
-        case ${COMP_WORDS[i]} in
-        -u | --url) url=${COMP_WORDS[i + 1]} ;;
+    local i given=() url=${POPOTO_URL:-}
+    for ((i = 1; i < at; i++)); do
+        case ${words[i]} in
+        --url=*) url=${words[i]#*=} ;;
+        --models=* | --password-file=* | --dialect=*) given+=("${words[i]}") ;;
+        -u | --url) url=${words[i + 1]} ;;
+        -m | --models | --password-file | --dialect) given+=("${words[i]}" "${words[i + 1]}") ;;
         esac
     done
-    [ -n "$url" ] || return
-    timeout 1 "${COMP_WORDS[0]}" models --url "$url" 2>/dev/null </dev/null
+    case $url in
+    '' | embedded:*) return ;;
+    esac
+    POPOTO_URL=$url timeout 1 "${words[0]}" "$@" "${given[@]}" 2>/dev/null </dev/null
 }
 
 _popoto_models() {
-    _popoto_ask | awk '$1 == "FIELD" && before != "" { print before } { before = $1 }'
+    _popoto_ask models | awk '$1 == "FIELD" && before != "" { print before } { before = $1 }'
 }
 
+# The fields of a model, or of all; of some kinds, if that is said.
 _popoto_fields() {
-    _popoto_ask | awk -v model="$1" '
-        $1 == "FIELD" { inside = before == model; next }
+    _popoto_ask models | awk -v model="$1" -v kinds="${2:-.}" '
+        $1 == "FIELD" { inside = model == "" || before == model; next }
         $1 == "" { inside = 0 }
-        inside { print $1 }
-        { before = $1 }'
+        inside && $2 ~ kinds { print $1 }
+        { before = $1 }' | sort -u
 }
 
-_popoto() {
-    local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD - 1]}
-    local all='tenants audit show query export import erase migrate grant revoke models info'
+# Those of names that need no quotes.
+_popoto_tenants() {
+    _popoto_ask tenants --sort tenant --limit 1000 | sed -n '2,$s/^\([A-Za-z0-9_.@%+-]*\)  .*/\1/p'
+}
+
+_popoto_offer() { # WORDS
+    mapfile -t COMPREPLY < <(compgen -W "$1" -- "$word")
+}
+
+# Behind the last comma of a list, or behind a - that turns an order around.
+_popoto_offer_behind() { # MARK WORDS
+    local before=''
+    case $word in
+    *"$1"*) before=${word%"$1"*}$1 ;;
+    esac
+    mapfile -t COMPREPLY < <(compgen -P "$before" -W "$2" -- "${word#"$before"}")
+}
+
+_popoto_lookups() { # MODEL
+    local field lookups='' endings='in gt gte lt lte between isnull startswith endswith contains' ending
+    for field in $(_popoto_fields "$1"); do
+        case $word in
+        "$field"__*) for ending in $endings; do lookups+=" ${field}__$ending="; done ;;
+        *) lookups+=" $field=" ;;
+        esac
+    done
+    compopt -o nospace 2>/dev/null
+    _popoto_offer "$lookups"
+}
+
+# What an option takes. False: it takes nothing.
+_popoto_value() { # OPTION MODEL COMMAND
+    case $1 in
+    --dialect) _popoto_offer 'documented popoto' ;;
+    -s | --sort)
+        _popoto_offer 'tenant -tenant records -records entries -entries size -size confidence -confidence
+            idle -idle'
+        ;;
+    --password-file | --grant-password-file | -m | --models | --output)
+        mapfile -t COMPREPLY < <(compgen -f -- "$word")
+        ;;
+    --model) _popoto_offer "$(_popoto_models)" ;;
+    -t | --tenant-field) _popoto_offer "$(_popoto_fields '' 'key$')" ;;
+    -o)
+        case $3 in
+        export) mapfile -t COMPREPLY < <(compgen -f -- "$word") ;;
+        *) _popoto_offer_behind - "$(_popoto_fields "$2")" ;;
+        esac
+        ;;
+    --order) _popoto_offer_behind - "$(_popoto_fields "$2")" ;;
+    -f | --fields)
+        compopt -o nospace 2>/dev/null
+        _popoto_offer_behind , "$(_popoto_fields "$2")"
+        ;;
+    -u | --url)
+        compopt -o nospace 2>/dev/null
+        case $word in
+        unix:*) mapfile -t COMPREPLY < <(compgen -P unix: -f -- "${word#unix:}") ;;
+        *) _popoto_offer 'redis:// rediss:// redis+cluster:// unix:/ embedded:' ;;
+        esac
+        ;;
+    -l | --limit | --offset) ;;
+    *) return 1 ;;
+    esac
+}
+
+_popoto_complete() {
     local command='' operands=() i skip=''
-    for ((i = 1; i < COMP_CWORD; i++)); do
+    for ((i = 1; i < at; i++)); do
         if [ -n "$skip" ]; then
             skip=''
             continue
         fi
-        case ${COMP_WORDS[i]} in
+        case ${words[i]} in
+        --*=*) ;;
         -u | --url | --password-file | --dialect | -m | --models | --model | -t | --tenant-field | \
             -s | --sort | -o | --order | --output | -l | --limit | --offset | -f | --fields | \
             --grant-password-file) skip=1 ;;
         -*) ;;
-        *) if [ -z "$command" ]; then command=${COMP_WORDS[i]}; else operands+=("${COMP_WORDS[i]}"); fi ;;
+        *) if [ -z "$command" ]; then command=${words[i]}; else operands+=("${words[i]}"); fi ;;
         esac
     done
-    COMPREPLY=()
-    case $before in
-    --dialect) mapfile -t COMPREPLY < <(compgen -W 'documented popoto' -- "$word"); return ;;
-    -s | --sort)
-        mapfile -t COMPREPLY < <(compgen -W 'tenant -tenant records -records entries -entries size -size
-            confidence -confidence idle -idle' -- "$word")
-        return
-        ;;
-    --password-file | --grant-password-file | -m | --models | --output)
-        mapfile -t COMPREPLY < <(compgen -f -- "$word")
-        return
-        ;;
-    --model) mapfile -t COMPREPLY < <(compgen -W "$(_popoto_models)" -- "$word"); return ;;
-    -o | --order | -f | --fields)
-        mapfile -t COMPREPLY < <(compgen -W "$(_popoto_fields "${operands[0]:-}")" -- "$word")
-        return
-        ;;
-    -u | --url)
-        mapfile -t COMPREPLY < <(compgen -W 'redis:// rediss:// redis+cluster:// unix:/ embedded:' -- "$word")
-        return
-        ;;
-    esac
+    [ -z "$skip" ] || { _popoto_value "${words[at - 1]}" "${operands[0]:-}" "$command"; return; }
     case $word in
-    -*) mapfile -t COMPREPLY < <(compgen -W "$(_popoto_options "$command")" -- "$word"); return ;;
+    --*=*)
+        local option=${word%%=*}
+        word=${word#*=}
+        _popoto_value "$option" "${operands[0]:-}" "$command"
+        COMPREPLY=("${COMPREPLY[@]/#/$option=}")
+        return
+        ;;
+    -*) _popoto_offer "$(_popoto_options "$command")"; return ;;
     esac
     case $command:${#operands[@]} in
-    :*) mapfile -t COMPREPLY < <(compgen -W "$all" -- "$word") ;;
-    migrate:0) mapfile -t COMPREPLY < <(compgen -W 'confidence strict' -- "$word") ;;
-    tenants:* | audit:* | models:* | query:0 | migrate:1)
-        mapfile -t COMPREPLY < <(compgen -W "$(_popoto_models)" -- "$word")
-        ;;
-    migrate:2) mapfile -t COMPREPLY < <(compgen -W "$(_popoto_fields "${operands[1]}")" -- "$word") ;;
-    query:*)
-        compopt -o nospace 2>/dev/null
-        mapfile -t COMPREPLY < <(compgen -S = -W "$(_popoto_fields "${operands[0]}")" -- "$word")
-        ;;
+    :* | help:0) _popoto_offer "$_popoto_commands" ;;
+    migrate:0) _popoto_offer 'confidence strict' ;;
+    tenants:* | audit:* | models:* | query:0 | migrate:1) _popoto_offer "$(_popoto_models)" ;;
+    migrate:2) _popoto_offer "$(_popoto_fields "${operands[1]}")" ;;
+    query:*) _popoto_lookups "${operands[0]}" ;;
+    export:0 | import:0 | erase:0 | grant:0) _popoto_offer "$(_popoto_tenants)" ;;
     import:1) mapfile -t COMPREPLY < <(compgen -f -- "$word") ;;
     esac
+}
+
+_popoto() {
+    local words at word all i
+    _popoto_split
+    word=${words[at]}
+    all=$word
+    COMPREPLY=()
+    _popoto_complete
+    # Bash puts what it is given in the place of the last part of the word alone, as it broke it.
+    local part=${COMP_WORDS[COMP_CWORD]}
+    [[ ! $part =~ ^[:=]+$ ]] || part=''
+    local kept=${all%"$part"}
+    for i in "${!COMPREPLY[@]}"; do
+        COMPREPLY[i]=${COMPREPLY[i]#"$kept"}
+    done
 }
 
 complete -F _popoto popoto

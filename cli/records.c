@@ -26,6 +26,15 @@ static bool current_value(session *it, const popoto_model *model, const popoto_r
     return status == POPOTO_OK;
 }
 
+/* The key that is made of what is stored; to be released with popoto_free. False, and said: there is none. */
+static bool key_of(session *it, const popoto_model *model, const popoto_record *row,
+                   popoto_text *key) {
+    popoto_status status = popoto_key(it->db, model, row, key);
+    if (status != POPOTO_OK)
+        session_failed(it, status);
+    return status == POPOTO_OK;
+}
+
 /* ----- show ----------------------------------------------------------------------------------- */
 
 typedef struct shown_record {
@@ -79,16 +88,22 @@ static int show_table(session *it, const shown_record *one) {
     free(key);
     table *out = table_new();
     table_column(out, "FIELD", COLUMN_LEFT);
-    table_column(out, "KIND", COLUMN_LEFT);
-    table_column(out, "TYPE", COLUMN_LEFT);
+    /* What the value is matters more than what it is called. */
+    bool narrow = terminal_width() > 0 && terminal_width() < 60;
+    if (!narrow) {
+        table_column(out, "KIND", COLUMN_LEFT);
+        table_column(out, "TYPE", COLUMN_LEFT);
+    }
     table_column(out, "VALUE", COLUMN_WRAP);
     for (size_t i = 0; i < one->model->field_count; i++) {
         const popoto_field *field = &one->model->fields[i];
         const popoto_value *value = popoto_record_get(row, field->name);
         popoto_confidence figures;
         table_word(out, field->name);
-        table_word(out, kind_name(field->kind));
-        table_word(out, type_name(value->type));
+        if (!narrow) {
+            table_word(out, kind_name(field->kind));
+            table_word(out, type_name(value->type));
+        }
         if (field->kind != POPOTO_KIND_CONFIDENCE) {
             table_cell(out, shown_value(value));
             continue;
@@ -99,7 +114,7 @@ static int show_table(session *it, const shown_record *one) {
         if (done != POPOTO_OK)
             status = session_failed(it, done);
     }
-    table_print(out, false);
+    table_print(out, NULL);
     return status;
 }
 
@@ -121,10 +136,24 @@ static int find_record(session *it, const chosen *all, shown_record *out) {
     if (known)
         complain("there is no record '%s'", key);
     else
-        complain("'%s' is no record's key of these models: keys look like Episode:project-a:abc123",
-                 key);
+        complain("'%s' is no record's key of these models: keys look like %s%s:...", key,
+                 tenant_of(all->models[0]) != NULL ? "{TENANT}:" : "", all->models[0]->name);
     free(key);
     return EXIT_FINDINGS;
+}
+
+/* Its key is what it was found by; what is stored may say otherwise. */
+static int check_key(session *it, const shown_record *one) {
+    popoto_text made;
+    if (!key_of(it, one->model, popoto_rows_at(one->rows, 0), &made))
+        return EXIT_FINDINGS;
+    bool same = made.size == one->key.size && memcmp(made.data, one->key.data, made.size) == 0;
+    char *shown = shown_text(made);
+    popoto_free(it->db, made.data);
+    if (!same)
+        complain("what is stored in this record belongs to another key, %s", shown);
+    free(shown);
+    return same ? EXIT_DONE : EXIT_FINDINGS;
 }
 
 int run_show(session *it, int count, char **words) {
@@ -139,8 +168,9 @@ int run_show(session *it, int count, char **words) {
     if (status != EXIT_DONE)
         return status;
     status = it->set.json ? show_json(it, &one) : show_table(it, &one);
+    int agrees = check_key(it, &one);
     popoto_rows_free(one.rows);
-    return status;
+    return status != EXIT_DONE ? status : agrees;
 }
 
 /* ----- query ---------------------------------------------------------------------------------- */
@@ -150,9 +180,11 @@ typedef struct querying {
     popoto_query_desc desc;
     const popoto_field **columns;
     size_t column_count;
+    bool keys;   /* a column of them */
     size_t most; /* rows to show; 0: all */
     size_t shown;
     bool more; /* there are more than `most` */
+    bar progress;
     table *out;
     int status;
 } querying;
@@ -199,6 +231,11 @@ static bool take_columns(querying *it) {
 
 static json_t *json_of_row(querying *it, const popoto_record *row) {
     json_t *object = json_object();
+    popoto_text key = { NULL, 0 };
+    if (!key_of(it->run, it->desc.model, row, &key))
+        it->status = EXIT_FINDINGS;
+    json_object_set_new(object, "_key", json_of_text(key));
+    popoto_free(it->run->db, key.data);
     for (size_t i = 0; i < it->column_count; i++) {
         popoto_value value;
         if (!current_value(it->run, it->desc.model, row, it->columns[i], &value))
@@ -209,6 +246,13 @@ static json_t *json_of_row(querying *it, const popoto_record *row) {
 }
 
 static void line_of_row(querying *it, const popoto_record *row) {
+    popoto_text key = { NULL, 0 };
+    if (it->keys) {
+        if (!key_of(it->run, it->desc.model, row, &key))
+            it->status = EXIT_FINDINGS;
+        table_cell(it->out, key.data != NULL ? shown_text(key) : demand_text("?"));
+        popoto_free(it->run->db, key.data);
+    }
     for (size_t i = 0; i < it->column_count; i++) {
         popoto_value value;
         if (!current_value(it->run, it->desc.model, row, it->columns[i], &value))
@@ -224,6 +268,7 @@ static void take_row(querying *it, const popoto_record *row) {
         it->more = true;
         return;
     }
+    (void)bar_step(&it->progress, it->shown, 0);
     if (it->run->set.json)
         json_print_piece(json_of_row(it, row), it->shown == 0);
     else
@@ -231,18 +276,13 @@ static void take_row(querying *it, const popoto_record *row) {
     it->shown++;
 }
 
-static int failed_query(const querying *it, popoto_status status) {
-    session_failed(it->run, status);
-    bool misused = status == POPOTO_BAD_QUERY || status == POPOTO_BAD_VALUE ||
-                   status == POPOTO_BAD_ARGUMENT || status == POPOTO_BAD_SCOPE;
-    return misused ? EXIT_USAGE : EXIT_FINDINGS;
-}
-
 static void read_rows(querying *it) {
     popoto_rows *rows;
+    bar_wait(&it->progress);
     popoto_status status = popoto_query(it->run->db, &it->desc, &rows);
+    bar_end(&it->progress);
     if (status != POPOTO_OK && status != POPOTO_CORRUPT)
-        it->status = failed_query(it, status);
+        it->status = session_failed(it->run, status);
     size_t problems = popoto_rows_problem_count(rows);
     for (size_t i = 0; i < problems; i++)
         complain("%s", popoto_rows_problem(rows, i));
@@ -274,7 +314,7 @@ static void read_stream(querying *it) {
         status = POPOTO_STOPPED;
     popoto_stream_free(stream);
     if (status != POPOTO_OK)
-        it->status = failed_query(it, status);
+        it->status = session_failed(it->run, status);
 }
 
 static void begin_output(querying *it) {
@@ -283,6 +323,8 @@ static void begin_output(querying *it) {
         return;
     }
     it->out = table_new();
+    if (it->keys)
+        table_column(it->out, "KEY", COLUMN_LEFT);
     for (size_t i = 0; i < it->column_count; i++) {
         popoto_type type = it->columns[i]->type;
         bool number = type == POPOTO_INT || type == POPOTO_FLOAT || type == POPOTO_DECIMAL;
@@ -295,22 +337,26 @@ static void end_output(querying *it) {
         fputs(it->shown > 0 ? "\n]\n" : "]\n", stdout);
         return;
     }
-    table_print(it->out, true);
+    table_print(it->out, "--fields A,B chooses others, show KEY and --json have all");
     if (it->status == EXIT_DONE || it->shown > 0)
         printf("%s%zu row%s%s%s\n", colours.dim, it->shown, it->shown == 1 ? "" : "s",
                it->more ? "; there are more (--limit N, 0 for all)" : "", colours.plain);
 }
 
+/* Of what cannot be counted is told; the others are counted all the same. */
 static int count_rows(querying *it) {
     size_t found;
+    bar_wait(&it->progress);
     popoto_status status = popoto_count(it->run->db, &it->desc, &found);
-    if (status != POPOTO_OK)
-        return failed_query(it, status);
+    bar_end(&it->progress);
+    int said = status != POPOTO_OK ? session_failed(it->run, status) : EXIT_DONE;
+    if (status != POPOTO_OK && status != POPOTO_CORRUPT)
+        return said;
     if (it->run->set.json)
         json_print(json_pack("{so}", "count", json_of_size(found)));
     else
         printf("%zu\n", found);
-    return EXIT_DONE;
+    return said;
 }
 
 static int fill_query(querying *it, int count, char **words) {
@@ -334,11 +380,11 @@ static int fill_query(querying *it, int count, char **words) {
             return EXIT_USAGE;
     if (!take_columns(it))
         return EXIT_USAGE;
-    /* On a terminal, some rows and word of more. */
-    if (!set->limit_given && terminal_width() > 0 && !set->json) {
-        it->most = terminal_lines();
+    it->keys = set->keys || it->column_count == 0;
+    /* On a terminal, some rows; and word of more, for which one more is asked for. */
+    it->most = set->limit_given ? set->limit : set->json ? 0 : terminal_lines();
+    if (it->most > 0 && it->most < SIZE_MAX && !set->json)
         it->desc.limit = it->most + 1;
-    }
     return EXIT_DONE;
 }
 
@@ -351,6 +397,9 @@ int run_query(session *it, int count, char **words) {
         status = fill_query(&query, count, words);
     if (status != EXIT_DONE)
         return status;
+    query.progress = bar_start("query");
+    /* Rows that are printed as they come tell enough. */
+    query.progress.visible = query.progress.visible && !(it->set.json && terminal_width() > 0);
     if (it->set.count)
         return count_rows(&query);
     begin_output(&query);
@@ -358,6 +407,7 @@ int run_query(session *it, int count, char **words) {
         read_stream(&query);
     else
         read_rows(&query);
+    bar_end(&query.progress);
     end_output(&query);
     return query.status;
 }

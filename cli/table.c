@@ -13,13 +13,13 @@
 #include <wchar.h>
 
 /* What is left of a column that gives way must still tell something. */
-#define LEAST_WIDTH 14
+#define LEAST_WIDTH 10
 
 /* A wider cell is left to the terminal to break. */
 #define MOST_WRAPPED 20000
 
 typedef struct column {
-    const char *title;
+    char *title;
     int layout;
     size_t width; /* of its widest cell */
 } column;
@@ -47,7 +47,7 @@ table *table_new(void) {
 
 void table_column(table *it, const char *title, int layout) {
     it->columns = demand_more(it->columns, (it->column_count + 1) * sizeof *it->columns);
-    it->columns[it->column_count++] = (column){ title, layout, width_of(title) };
+    it->columns[it->column_count++] = (column){ demand_text("%s", title), layout, width_of(title) };
 }
 
 void table_cell(table *it, char *text) {
@@ -71,19 +71,47 @@ void table_number(table *it, size_t number) {
 
 /* ----- Cutting -------------------------------------------------------------------------------- */
 
-/* How wide the table is where columns that give way are at most `most` wide. */
-static size_t width_with(const table *it, size_t most) {
+/* How wide the first `count` columns are where those that give way are at most `most` wide. */
+static size_t width_with(const table *it, size_t count, size_t most) {
     size_t all = 0;
-    for (size_t c = 0; c < it->column_count; c++) {
+    for (size_t c = 0; c < count; c++) {
         const column *one = &it->columns[c];
-        all += one->layout & COLUMN_CUT && one->width > most ? most : one->width;
+        size_t least = one->layout & COLUMN_WRAP ? LEAST_WIDTH : one->width;
+        all += one->layout & COLUMN_CUT && one->width > most ? most : least;
     }
-    return all + 2 * (it->column_count - 1);
+    return all + 2 * (count - 1);
 }
 
-/* Does it fit, with what may give way cut a good deal? */
-static bool fits(const table *it) {
-    return terminal_width() == 0 || width_with(it, LEAST_WIDTH) <= terminal_width();
+/* How many columns fit, with what may give way cut a good deal. */
+static size_t fitting(const table *it) {
+    size_t count = it->column_count;
+    while (count > 1 && terminal_width() > 0 &&
+           width_with(it, count, LEAST_WIDTH) > terminal_width())
+        count--;
+    return count;
+}
+
+/* Leave out the columns that do not fit; their titles, to be freed, or NULL. */
+static char *drop_columns(table *it) {
+    size_t kept = fitting(it), lines = it->cell_count / it->column_count;
+    char *titles = NULL;
+    for (size_t c = kept; c < it->column_count; c++) {
+        char *more = demand_text("%s%s%s", titles != NULL ? titles : "", titles != NULL ? ", " : "",
+                                 it->columns[c].title);
+        free(titles);
+        free(it->columns[c].title);
+        titles = more;
+    }
+    for (size_t i = 0; i < it->cell_count && titles != NULL; i++) {
+        size_t line = i / it->column_count, at = i % it->column_count;
+        if (at < kept)
+            it->cells[line * kept + at] = it->cells[i];
+        else
+            free(it->cells[i]);
+    }
+    it->cell_count = lines * kept;
+    it->column_count = kept;
+    return titles;
 }
 
 /* Is there a cell that would fill the screen many times over? Laying it out takes libsmartcols a time that
@@ -96,18 +124,25 @@ static bool is_endless(const table *it) {
     return terminal_width() > 0 && widest > MOST_WRAPPED;
 }
 
+/* The bytes of the character that begins here, and its columns. */
+static size_t character(const char *at, size_t *width) {
+    char one[8];
+    size_t size = 1;
+    while (size < sizeof one - 1 && ((unsigned char)at[size] & 0xC0) == 0x80)
+        size++;
+    memcpy(one, at, size);
+    one[size] = '\0';
+    *width = width_of(one);
+    return size;
+}
+
 /* The text without its end; its start is `width` columns wide at most. */
 static void cut(char **text, size_t width) {
     size_t kept = 0, used = 0;
     /* From its start, for its end may be a long way off. */
     while ((*text)[kept] != '\0') {
-        char one[8];
-        size_t size = 1;
-        while (size < sizeof one - 1 && ((unsigned char)(*text)[kept + size] & 0xC0) == 0x80)
-            size++;
-        memcpy(one, *text + kept, size);
-        one[size] = '\0';
-        used += width_of(one);
+        size_t wide, size = character(*text + kept, &wide);
+        used += wide;
         if (used > width - 3)
             break;
         kept += size;
@@ -118,20 +153,65 @@ static void cut(char **text, size_t width) {
     *text = marked;
 }
 
+/* The text in lines of at most `width` columns, broken between words where these are not wider. */
+static void break_lines(char **text, size_t width) {
+    char *out = demand(2 * strlen(*text) + 1), *to = out, *space = NULL;
+    size_t used = 0, until_space = 0;
+    for (const char *at = *text; *at != '\0';) {
+        size_t wide, size = character(at, &wide);
+        if (used + wide > width && space != NULL) {
+            *space = '\n';
+            used -= until_space;
+            space = NULL;
+        } else if (used + wide > width && used > 0) {
+            *to++ = '\n';
+            used = 0;
+        }
+        used += wide;
+        if (*at == ' ') {
+            space = to;
+            until_space = used;
+        }
+        memcpy(to, at, size);
+        to += size;
+        at += size;
+    }
+    free(*text);
+    *text = out;
+}
+
 /* The widest columns give way first, so that narrow ones stay whole. */
 static void cut_to_terminal(table *it) {
     size_t terminal = terminal_width(), most = 0;
-    if (terminal == 0 || width_with(it, SIZE_MAX) <= terminal)
+    if (terminal == 0 || width_with(it, it->column_count, SIZE_MAX) <= terminal)
         return;
     for (size_t c = 0; c < it->column_count; c++)
         most = it->columns[c].width > most ? it->columns[c].width : most;
-    while (most > LEAST_WIDTH && width_with(it, most) > terminal)
+    while (most > LEAST_WIDTH && width_with(it, it->column_count, most) > terminal)
         most--;
     for (size_t i = 0; i < it->cell_count; i++) {
         const column *of = &it->columns[i % it->column_count];
         if (of->layout & COLUMN_CUT && width_of(it->cells[i]) > most)
             cut(&it->cells[i], most);
     }
+    for (size_t c = 0; c < it->column_count; c++) {
+        column *of = &it->columns[c];
+        if (of->layout & COLUMN_CUT && width_of(of->title) > most)
+            cut(&of->title, most);
+        of->width = of->layout & COLUMN_CUT && of->width > most ? most : of->width;
+    }
+}
+
+/* A column that wraps has what the others leave, and is broken between words; libsmartcols would break them. */
+static void wrap_to_terminal(table *it) {
+    size_t terminal = terminal_width(), others = 0;
+    for (size_t c = 0; c < it->column_count; c++)
+        others += it->columns[c].layout & COLUMN_WRAP ? 0 : it->columns[c].width + 2;
+    if (terminal < others + LEAST_WIDTH)
+        return;
+    for (size_t i = 0; i < it->cell_count; i++)
+        if (it->columns[i % it->column_count].layout & COLUMN_WRAP)
+            break_lines(&it->cells[i], terminal - others);
 }
 
 /* Half a table is worse than none. */
@@ -162,12 +242,17 @@ static struct libscols_table *laid_out(const table *it) {
         must(made != NULL);
         if (colours.bold[0] != '\0')
             must(scols_cell_set_color(scols_column_get_header(made), colours.bold) == 0);
+        if (layout & COLUMN_WRAP)
+            must(scols_column_set_safechars(made, "\n") == 0 &&
+                 scols_column_set_wrapfunc(made, scols_wrapnl_chunksize, scols_wrapnl_nextchunk,
+                                           NULL) == 0);
     }
     return out;
 }
 
 static void print_lines(table *it) {
     cut_to_terminal(it);
+    wrap_to_terminal(it);
     struct libscols_table *out = laid_out(it);
     struct libscols_line *line = NULL;
     for (size_t i = 0; i < it->cell_count; i++) {
@@ -182,14 +267,17 @@ static void print_lines(table *it) {
 
 /* ----- Blocks --------------------------------------------------------------------------------- */
 
-static void print_blocks(const table *it) {
-    size_t widest = 0;
+static void print_blocks(table *it) {
+    size_t widest = 0, terminal = terminal_width();
     for (size_t c = 0; c < it->column_count; c++) {
-        size_t width = strlen(it->columns[c].title);
+        size_t width = width_of(it->columns[c].title);
         widest = width > widest ? width : widest;
     }
     for (size_t i = 0; i < it->cell_count; i++) {
         size_t at = i % it->column_count;
+        bool whole = it->columns[at].layout & COLUMN_WRAP || terminal < widest + 2 + LEAST_WIDTH;
+        if (!whole && width_of(it->cells[i]) > terminal - widest - 2)
+            cut(&it->cells[i], terminal - widest - 2);
         if (at == 0 && i > 0)
             putchar('\n');
         printf("%s%-*s%s  %s\n", colours.bold, (int)widest, it->columns[at].title, colours.plain,
@@ -197,13 +285,37 @@ static void print_blocks(const table *it) {
     }
 }
 
-void table_print(table *it, bool blocks) {
-    if ((blocks && !fits(it)) || is_endless(it))
+/* Do all lines fit on the screen as blocks? */
+static bool is_short(const table *it) {
+    size_t lines = it->cell_count / it->column_count;
+    return lines * (it->column_count + 1) <= terminal_lines() + 1;
+}
+
+void table_print(table *it, const char *hint) {
+    char *left_out = NULL;
+    if (is_endless(it) || (hint != NULL && fitting(it) < it->column_count && is_short(it))) {
         print_blocks(it);
-    else
+    } else {
+        left_out = drop_columns(it);
         print_lines(it);
+    }
+    if (left_out != NULL) {
+        char *text = demand_text("no room for %s%s%s", left_out, hint != NULL ? "; " : "",
+                                 hint != NULL ? hint : "");
+        fputs(colours.dim, stdout);
+        put_wrapped(stdout, text, 0, terminal_width());
+        printf("%s\n", colours.plain);
+        free(text);
+    }
+    free(left_out);
+    table_free(it);
+}
+
+void table_free(table *it) {
     for (size_t i = 0; i < it->cell_count; i++)
         free(it->cells[i]);
+    for (size_t c = 0; c < it->column_count; c++)
+        free(it->columns[c].title);
     free(it->cells);
     free(it->columns);
     free(it);

@@ -18,13 +18,15 @@ enum {
 };
 
 table *table_new(void);
-void table_column(table *it, const char *title, int layout); /* title lives as long as the table */
+void table_column(table *it, const char *title, int layout);
 /* Then cell by cell, line by line. */
 void table_cell(table *it, char *text); /* takes text, which is malloc's */
 void table_word(table *it, const char *text);
 void table_number(table *it, size_t number); /* 1,234,567 */
-/* Print and free. `blocks`: where too much would be cut, each line is a block of lines instead. */
-void table_print(table *it, bool blocks);
+/* Print and free. On a terminal, the last columns are left out where there is no room for them, and named. With
+ * a hint on what to do about that, lines that fit on the screen so are blocks of lines instead. */
+void table_print(table *it, const char *hint);
+void table_free(table *it); /* unprinted */
 
 /* Texts for people, to be freed. */
 char *number_text(size_t number);

@@ -145,42 +145,18 @@ static bool choose_order(const char *name) {
 
 /* ----- Gathering ------------------------------------------------------------------------------ */
 
-/* Of an ordinary model: what --tenant-field says, or its only KEY. NULL: there is none. */
-static const char *field_of(const session *it, const popoto_model *model) {
-    const popoto_field *only = NULL;
-    size_t keys = 0;
-    const char *named = it->set.tenant_field;
-    if (named != NULL)
-        return field_named(model, named, strlen(named)) != NULL ? named : NULL;
-    for (size_t i = 0; i < model->field_count; i++)
-        if (model->fields[i].kind == POPOTO_KIND_KEY) {
-            only = &model->fields[i];
-            keys++;
-        }
-    return keys == 1 ? only->name : NULL;
-}
-
 static int list_model(session *it, listing *list) {
-    const char *field = NULL;
-    if (tenant_of(list->model) == NULL) {
-        field = field_of(it, list->model);
-        if (field == NULL) {
-            list->left_out[list->left_count++] = list->model;
-            return EXIT_DONE;
-        }
-        if (it->set.tenant_field == NULL)
-            list->guessed[list->guessed_count++] = list->model;
+    bool guessed;
+    const popoto_field *field = session_owner(it, list->model, &guessed);
+    if (field == NULL) {
+        list->left_out[list->left_count++] = list->model;
+        return EXIT_DONE;
     }
+    if (guessed)
+        list->guessed[list->guessed_count++] = list->model;
     popoto_status status =
-        popoto_tenant_list(it->db, list->model, field, take_figures, take_progress, list);
+        popoto_tenant_list(it->db, list->model, field->name, take_figures, take_progress, list);
     return status == POPOTO_OK ? EXIT_DONE : session_failed(it, status);
-}
-
-static void say_guessed(const listing *it) {
-    char *names = names_of(it->guessed, it->guessed_count);
-    if (it->guessed_count > 0)
-        remark("not strict, so tenants are told by the only KEY: %s (see --tenant-field)", names);
-    free(names);
 }
 
 static void add_up(figures *sum, const figures *more) {
@@ -267,7 +243,8 @@ static void print_sum(const listing *sums, size_t shown) {
     printf("%s%s tenant%s, %s records, %s%s", colours.dim, tenants, sums->count == 1 ? "" : "s",
            records, all.sampled ? "~" : "", size);
     if (shown < sums->count)
-        printf("; the first %s are shown (--limit)", first);
+        printf("; the first %s%s shown (--limit)", shown == 1 ? "" : first,
+               shown == 1 ? "is" : " are");
     printf("%s\n", colours.plain);
     free(tenants), free(records), free(size), free(first);
 }
@@ -282,7 +259,7 @@ static void print_table(const listing *sums, size_t shown) {
     table_column(out, "IDLE", COLUMN_RIGHT);
     for (size_t i = 0; i < shown; i++)
         print_line(out, &sums->all[i]);
-    table_print(out, false);
+    table_print(out, NULL);
     print_sum(sums, shown);
 }
 
@@ -316,6 +293,8 @@ int run_tenants(session *it, int count, char **words) {
     int status = session_open(it);
     if (status == EXIT_DONE)
         status = session_choose_words(it, count, words, &all);
+    if (status == EXIT_DONE)
+        status = session_check_fields(it, &all);
     if (status != EXIT_DONE)
         return status;
     listing parts = { .progress = bar_start("tenants"),
@@ -326,10 +305,11 @@ int run_tenants(session *it, int count, char **words) {
         status = list_model(it, &parts);
     }
     bar_end(&parts.progress);
-    say_guessed(&parts);
-    say_left_out(it, parts.left_out, parts.left_count);
-    if (status == EXIT_DONE)
+    if (status == EXIT_DONE) {
+        say_guessed(parts.guessed, parts.guessed_count);
+        say_left_out(parts.left_out, parts.left_count);
         print_listing(it, &parts);
+    }
     free(parts.all);
     return status;
 }

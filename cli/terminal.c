@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/time.h>
 #include <termios.h>
 #include <time.h>
 #include <unistd.h>
@@ -74,9 +75,12 @@ size_t terminal_lines(void) {
 
 /* ----- Sentences ------------------------------------------------------------------------------ */
 
+static volatile sig_atomic_t waited; /* long enough for that to be said */
+
 static void wipe(void) {
-    if (standing != NULL && standing->drawn > 0)
+    if (waited || (standing != NULL && standing->drawn > 0))
         fputs("\r\x1b[K", stderr);
+    waited = 0;
 }
 
 void put_wrapped(FILE *to, const char *text, size_t indent, size_t width) {
@@ -152,11 +156,16 @@ int confirm(bool yes, const char *format, ...) {
                  strcmp(answer, "Y\n") == 0)
             return EXIT_DONE;
         complain("nothing was done");
-        return EXIT_FINDINGS;
+        return interrupted() ? EXIT_STOPPED : EXIT_FINDINGS;
     }
     va_end(arguments);
     complain("this cannot be undone, and there is no terminal to ask at: add --yes");
     return EXIT_USAGE;
+}
+
+void end_interrupted(void) {
+    signal(SIGINT, SIG_DFL);
+    raise(SIGINT);
 }
 
 bool ask_password(const char *question, char *room, size_t size) {
@@ -186,7 +195,7 @@ static double seconds_now(void) {
 bar bar_start(const char *label) {
     const char *term = getenv("TERM");
     bool visible = isatty(STDERR_FILENO) && term != NULL && strcmp(term, "dumb") != 0;
-    return (bar){ label, seconds_now(), 0, visible };
+    return (bar){ label, seconds_now(), 0, visible, false };
 }
 
 static void put_duration(FILE *to, double seconds) {
@@ -198,19 +207,30 @@ static void put_duration(FILE *to, double seconds) {
 }
 
 static void draw(const bar *it, double now, size_t done, size_t total) {
+    enum {
+        WIDTH = 20
+    };
     double rate = (double)done / (now - it->began);
+    /* What is found comes out only after a while of looking. */
+    if (done == 0) {
+        fprintf(stderr, "\r\x1b[K%-18.18s looking through the keys", it->label);
+        fflush(stderr);
+        return;
+    }
     fprintf(stderr, "\r\x1b[K%-18.18s ", it->label);
     if (total > 0) {
-        enum {
-            WIDTH = 20
-        };
         size_t part = done < total ? done : total;
-        size_t full = (size_t)((double)part / (double)total * WIDTH);
+        /* All is done when the call says so, and not before. */
+        double share = (double)part / (double)total;
+        size_t percent = part < total ? (size_t)(share * 100) : 99;
+        size_t full = (size_t)(share * WIDTH);
         fputc('[', stderr);
         for (size_t i = 0; i < WIDTH; i++)
             fputc(i < full ? '#' : '.', stderr);
-        fprintf(stderr, "] %3.0f%%  %zu  %.0f/s  ", (double)part / (double)total * 100, done, rate);
-        if (rate > 0)
+        fprintf(stderr, "] %3zu %%  %zu  %.0f/s  ", percent, done, rate);
+        if (part == total)
+            fputs("checking", stderr);
+        else if (rate > 0)
             put_duration(stderr, (double)(total - part) / rate);
     } else {
         fprintf(stderr, "%zu  %.0f/s", done, rate);
@@ -230,10 +250,39 @@ bool bar_step(void *bar_, size_t done, size_t total) {
     return !interrupted();
 }
 
+/* While a call tells nothing, a signal says what it is about. */
+static char waiting[64];
+
+static void say_waiting(int number) {
+    (void)number;
+    ssize_t written = write(STDERR_FILENO, waiting, strlen(waiting));
+    (void)written;
+    waited = 1;
+}
+
+static void set_timer(long microseconds) {
+    struct itimerval after = { .it_value = { .tv_usec = microseconds } };
+    setitimer(ITIMER_REAL, &after, NULL);
+}
+
+void bar_wait(bar *it) {
+    if (!it->visible)
+        return;
+    struct sigaction action = { .sa_handler = say_waiting, .sa_flags = SA_RESTART };
+    sigemptyset(&action.sa_mask);
+    snprintf(waiting, sizeof waiting, "\r\x1b[K%s...", it->label);
+    sigaction(SIGALRM, &action, NULL);
+    set_timer(500000);
+    it->waits = true;
+}
+
 void bar_end(bar *it) {
-    if (it->drawn > 0)
-        fputs("\r\x1b[K", stderr);
+    if (it->waits)
+        set_timer(0);
+    standing = it;
+    wipe();
     it->drawn = 0;
+    it->waits = false;
     standing = NULL;
 }
 

@@ -28,6 +28,8 @@ void put_wrapped(FILE *to, const char *text, size_t indent, size_t width);
 
 /* Was Ctrl-C pressed? A second one ends the program at once. */
 bool interrupted(void);
+/* Ends as who was stopped by Ctrl-C: a shell's loop around the command ends too. */
+void end_interrupted(void);
 
 /* Columns of the terminal at stdout; 0 where it is none. */
 size_t terminal_width(void);
@@ -47,10 +49,13 @@ typedef struct bar {
     double began;
     double drawn; /* 0: never */
     bool visible;
+    bool waits; /* for the first word about it */
 } bar;
 bar bar_start(const char *label);
 /* A popoto_progress. total 0: not known. False after Ctrl-C. */
 bool bar_step(void *bar_, size_t done, size_t total);
+/* Where a call tells no progress: that something is going on, if it takes long. */
+void bar_wait(bar *it);
 void bar_end(bar *it);
 
 /* Memory that the command needs is there, or it ends. */

@@ -1,5 +1,7 @@
 /* transfer - `popoto export` and `popoto import`: a tenant's lines of JSON, which the library writes and
  * reads. */
+#define _XOPEN_SOURCE 700 /* realpath */
+
 #include "json.h"
 #include "session.h"
 #include "terminal.h"
@@ -8,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 /* ----- Export --------------------------------------------------------------------------------- */
@@ -25,7 +28,7 @@ static bool write_line(void *context, const char *line, size_t size) {
 }
 
 static int say_exported(const session *it, size_t count) {
-    if (it->set.output != NULL && it->set.json)
+    if (it->set.output != NULL && strcmp(it->set.output, "-") != 0 && it->set.json)
         json_print(json_pack("{so, so}", "records", json_of_size(count), "output",
                              json_of_word(it->set.output)));
     else
@@ -33,7 +36,7 @@ static int say_exported(const session *it, size_t count) {
     return EXIT_DONE;
 }
 
-static int export_to(session *it, popoto_tenant_desc *desc, FILE *to) {
+static int export_to(session *it, popoto_tenant_desc *desc, const char *tenant, FILE *to) {
     size_t count;
     bar progress = bar_start("export");
     writing out = { .to = to };
@@ -47,30 +50,61 @@ static int export_to(session *it, popoto_tenant_desc *desc, FILE *to) {
         complain("the export could not be written: %s", strerror(out.error));
         return EXIT_FINDINGS;
     }
-    return status == POPOTO_OK ? say_exported(it, count) : session_failed(it, status);
+    if (status != POPOTO_OK)
+        return session_failed(it, status);
+    return count > 0 ? say_exported(it, count) : session_nothing(it, tenant);
+}
+
+static int cannot_write(const char *path) {
+    complain("'%s' cannot be written: %s", path, strerror(errno));
+    return EXIT_USAGE;
+}
+
+/* Beside the file, which it becomes when it is whole: an older export is not lost to a new one that fails. */
+static int export_to_file(session *it, popoto_tenant_desc *desc, const char *tenant,
+                          const char *path) {
+    struct stat there;
+    bool replaces = stat(path, &there) == 0;
+    if (replaces && !S_ISREG(there.st_mode)) {
+        FILE *device = fopen(path, "we");
+        if (device == NULL)
+            return cannot_write(path);
+        int status = export_to(it, desc, tenant, device);
+        return fclose(device) == 0 || status != EXIT_DONE ? status : cannot_write(path);
+    }
+    char *target = replaces ? realpath(path, NULL) : demand_text("%s", path);
+    char *beside = demand_text("%s.XXXXXX", target != NULL ? target : path);
+    int file = target != NULL ? mkstemp(beside) : -1;
+    FILE *to = file >= 0 ? fdopen(file, "w") : NULL;
+    int status = to != NULL ? EXIT_DONE : cannot_write(path);
+    if (to != NULL) {
+        mode_t mask = umask(0);
+        umask(mask);
+        status = export_to(it, desc, tenant, to);
+        bool whole = fchmod(file, replaces ? there.st_mode & 0777 : 0666 & ~mask) == 0;
+        whole = fclose(to) == 0 && whole;
+        if (status == EXIT_DONE && (!whole || rename(beside, target) != 0))
+            status = cannot_write(path);
+        if (status != EXIT_DONE)
+            unlink(beside);
+    }
+    free(beside), free(target);
+    return status;
 }
 
 int run_export(session *it, int count, char **words) {
-    popoto_tenant_desc desc;
+    tenancy of;
     (void)count;
+    const char *path = it->set.output;
     int status = session_open(it);
     if (status == EXIT_DONE)
-        status = session_tenant(it, words[0], &desc);
+        status = session_tenant(it, words[0], &of);
     if (status != EXIT_DONE)
         return status;
-    if (it->set.output == NULL)
-        return export_to(it, &desc, stdout);
-    FILE *file = fopen(it->set.output, "we");
-    if (file == NULL) {
-        complain("'%s' cannot be written: %s", it->set.output, strerror(errno));
-        return EXIT_FINDINGS;
-    }
-    status = export_to(it, &desc, file);
-    if (fclose(file) != 0 && status == EXIT_DONE) {
-        complain("'%s' could not be written: %s", it->set.output, strerror(errno));
-        status = EXIT_FINDINGS;
-    }
-    return status;
+    say_left_out(of.left_out, of.left_count);
+    if (path == NULL || strcmp(path, "-") == 0)
+        return export_to(it, &of.desc, words[0], stdout);
+    return export_to_file(it, &of.desc, words[0], path);
 }
 
 /* ----- Import --------------------------------------------------------------------------------- */
@@ -78,12 +112,19 @@ int run_export(session *it, int count, char **words) {
 typedef struct reading {
     FILE *from;
     char *line;
-    size_t room;
+    size_t room, size;
+    bool again; /* the first line was looked at, and is to come once more */
     int error;
 } reading;
 
 static bool read_line(void *context, const char **line, size_t *size) {
     reading *it = context;
+    if (it->again) {
+        it->again = false;
+        *line = it->line;
+        *size = it->size;
+        return true;
+    }
     errno = 0;
     ssize_t read = interrupted() ? -1 : getline(&it->line, &it->room, it->from);
     if (read < 0) {
@@ -93,59 +134,75 @@ static bool read_line(void *context, const char **line, size_t *size) {
     if (read > 0 && it->line[read - 1] == '\n')
         read--;
     *line = it->line;
-    *size = (size_t)read;
+    *size = it->size = (size_t)read;
     return true;
+}
+
+/* The models, of the export itself where the database knows none. */
+static int look_at_first(session *it, reading *in) {
+    const char *line = "";
+    size_t size = 0;
+    in->again = read_line(in, &line, &size);
+    return session_models_of_export(it, line, size);
 }
 
 static void say_imported(const session *it, const popoto_import_report *report) {
     if (it->set.json)
-        json_print(json_pack("{so, so, so, so}", "lines", json_of_size(report->lines), "records",
-                             json_of_size(report->records), "bad_line",
+        json_print(json_pack("{so, so, so, so, sb}", "lines", json_of_size(report->lines),
+                             "records", json_of_size(report->records), "bad_line",
                              report->bad_line > 0 ? json_of_size(report->bad_line) : json_null(),
-                             "problem", json_of_sentence(report->problem)));
+                             "problem", json_of_sentence(report->problem), "complete",
+                             (int)report->complete));
     else
         printf("%zu record%s imported\n", report->records, report->records == 1 ? "" : "s");
 }
 
-static int import_from(session *it, popoto_tenant_desc *desc, FILE *from) {
+static int import_from(session *it, popoto_tenant_desc *desc, reading *in) {
     popoto_import_report report;
-    reading in = { .from = from };
     bar progress = bar_start("import");
     desc->progress = bar_step;
     desc->context = &progress;
-    popoto_status status = popoto_import(it->db, desc, read_line, &in, &report);
+    popoto_status status = popoto_import(it->db, desc, read_line, in, &report);
     bar_end(&progress);
-    free(in.line);
     if (status == POPOTO_OK || report.lines > 0)
         say_imported(it, &report);
-    if (report.bad_line > 0)
-        complain("line %zu: %s", report.bad_line,
-                 report.problem != NULL ? report.problem : popoto_error(it->db));
-    else if (in.error != 0)
-        complain("the lines could not be read to their end: %s", strerror(in.error));
-    else if (status != POPOTO_OK || interrupted())
-        return session_failed(it, status);
-    return report.bad_line > 0 || in.error != 0 ? EXIT_FINDINGS : EXIT_DONE;
+    if (in->error != 0)
+        complain("the lines could not be read to their end: %s", strerror(in->error));
+    else if (interrupted() || status == POPOTO_STOPPED)
+        return session_failed(it, POPOTO_STOPPED);
+    else if (status != POPOTO_OK)
+        complain("%s", report.problem != NULL ? report.problem : popoto_error(it->db));
+    else if (report.lines == 0)
+        complain("there are no lines: nothing was imported");
+    else if (!report.complete)
+        remark("no last line tells how many records there were, so these may not be all");
+    return status == POPOTO_OK && in->error == 0 && report.lines > 0 ? EXIT_DONE : EXIT_FINDINGS;
 }
 
 int run_import(session *it, int count, char **words) {
-    popoto_tenant_desc desc;
+    tenancy of;
     FILE *from = stdin;
     if (count > 1 && strcmp(words[1], "-") != 0) {
         from = fopen(words[1], "re");
         if (from == NULL) {
             complain("'%s' cannot be read: %s", words[1], strerror(errno));
-            return EXIT_FINDINGS;
+            return EXIT_USAGE;
         }
     } else if (isatty(STDIN_FILENO)) {
         complain("lines to import come from a file or a pipe: popoto import TENANT FILE");
         return EXIT_USAGE;
     }
+    reading in = { .from = from };
     int status = session_open(it);
     if (status == EXIT_DONE)
-        status = session_tenant(it, words[0], &desc);
+        status = look_at_first(it, &in);
     if (status == EXIT_DONE)
-        status = import_from(it, &desc, from);
+        status = session_tenant(it, words[0], &of);
+    if (status == EXIT_DONE)
+        say_left_out(of.left_out, of.left_count);
+    if (status == EXIT_DONE)
+        status = import_from(it, &of.desc, &in);
+    free(in.line);
     if (from != stdin)
         fclose(from);
     return status;

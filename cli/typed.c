@@ -264,7 +264,8 @@ static bool read_one(popoto_type type, const char *word, popoto_value *out) {
     case POPOTO_CLOCK: return read_moment(type, word, out);
     case POPOTO_DECIMAL: *out = popoto_of_decimal((popoto_decimal){ word }); return true;
     case POPOTO_BYTES: *out = popoto_of_bytes((popoto_bytes){ word, strlen(word) }); return true;
-    case POPOTO_ANY: return read_json(word, true, out);
+    case POPOTO_ANY:
+        return read_json(word, strchr("[{\"", word[0]) == NULL || word[0] == '\0', out);
     case POPOTO_LIST:
     case POPOTO_TUPLE:
     case POPOTO_SET:
@@ -286,6 +287,11 @@ static const char *example_of(popoto_type type) {
     case POPOTO_CLOCK: return "a time of day such as 12:30:00";
     default: return "JSON";
     }
+}
+
+bool typed_fits(const popoto_field *field, const char *word) {
+    popoto_value value;
+    return read_one(field->type, word, &value);
 }
 
 static bool read_or_refuse(const popoto_field *field, const char *lookup, popoto_type type,

@@ -15,6 +15,9 @@ void kept_free(void);
 bool typed_value(const popoto_field *field, const char *lookup, const char *word,
                  popoto_value *out);
 
+/* Whether it is one, and nothing said. */
+bool typed_fits(const popoto_field *field, const char *word);
+
 /* Moments, with T between day and time; room of at least 48 bytes. */
 void time_text(popoto_time time, char *room);
 void day_text(popoto_day day, char *room);

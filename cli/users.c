@@ -11,19 +11,28 @@
 static char *grant_password(const session *it, int *status) {
     char first[256], second[256];
     const char *environment = getenv("POPOTO_GRANT_PASSWORD");
-    *status = EXIT_FINDINGS;
+    *status = EXIT_USAGE;
     if (it->set.grant_password_file != NULL)
         return password_from_file(it->set.grant_password_file);
-    *status = EXIT_USAGE;
     if (environment != NULL && environment[0] != '\0')
         return demand_text("%s", environment);
-    if (!ask_password("Password of the new user: ", first, sizeof first) || first[0] == '\0') {
+    bool typed = ask_password("Password of the new user: ", first, sizeof first);
+    if (interrupted()) {
+        *status = session_failed(it, POPOTO_STOPPED);
+        return NULL;
+    }
+    if (!typed || first[0] == '\0') {
         complain(
             "the new user's password is missing: put it in POPOTO_GRANT_PASSWORD or a file for "
             "--grant-password-file");
         return NULL;
     }
-    if (!ask_password("Once more: ", second, sizeof second) || strcmp(first, second) != 0) {
+    typed = ask_password("Once more: ", second, sizeof second);
+    if (interrupted()) {
+        *status = session_failed(it, POPOTO_STOPPED);
+        return NULL;
+    }
+    if (!typed || strcmp(first, second) != 0) {
         complain("that was another password");
         return NULL;
     }
@@ -58,40 +67,76 @@ static void say_done(const session *it, const char *user, const char *tenant,
         printf("%s is revoked, and its connections are closed\n", one);
         free(one);
     }
-    if (!kept)
-        remark("this server keeps no users: it is forgotten when the server restarts (aclfile in "
-               "redis.conf)");
+    if (!kept && tenant != NULL)
+        remark("this server keeps no users: this one is gone when the server restarts (see aclfile "
+               "in redis.conf)");
+    else if (!kept)
+        remark("this server keeps no users (see aclfile in redis.conf): if this one is written in "
+               "redis.conf, it is back when the server restarts");
     if (report->open)
         remark(
             "the default user of this server needs no password: whoever reaches it needs no grant "
             "(requirepass in redis.conf, or ACL SETUSER default off)");
 }
 
+/* Whoever misspells a tenant grants what nobody has; but a user may come before the first record. */
+static int say_new_tenant(session *it, const chosen *all, const char *tenant) {
+    for (size_t i = 0; i < all->count; i++) {
+        const popoto_field *field = tenant_of(all->models[i]);
+        popoto_filter filter = { 0 };
+        size_t count = 0;
+        if (field == NULL || !typed_fits(field, tenant))
+            continue;
+        filter.lookup = field->name;
+        if (!typed_value(field, NULL, tenant, &filter.value))
+            return EXIT_USAGE;
+        popoto_query_desc desc = { .model = all->models[i], .filters = &filter, .filter_count = 1 };
+        popoto_status status = popoto_count(it->db, &desc, &count);
+        if (status != POPOTO_OK)
+            return session_failed(it, status);
+        if (count > 0)
+            return EXIT_DONE;
+    }
+    remark("tenant '%s' has no records yet", tenant);
+    return EXIT_DONE;
+}
+
+/* The name of somebody else is taken only if that is meant. */
+static int grant(session *it, popoto_grant_desc *desc, const char *tenant,
+                 popoto_grant_report *report) {
+    popoto_status done = popoto_grant(it->db, desc, report);
+    if (done == POPOTO_EXISTS && !desc->replace) {
+        if (!it->set.yes)
+            complain("the server has a user '%s' who is not of tenant '%s'", desc->user, tenant);
+        int status = confirm(it->set.yes, "Replace that user, and close its connections?");
+        desc->replace = true;
+        return status == EXIT_DONE ? grant(it, desc, tenant, report) : status;
+    }
+    return done == POPOTO_OK ? EXIT_DONE : session_failed(it, done);
+}
+
 int run_grant(session *it, int count, char **words) {
     chosen all;
     (void)count;
-    int status;
+    int status = session_open(it);
+    if (status == EXIT_DONE)
+        status = session_choose(it, &all);
+    if (status != EXIT_DONE)
+        return status;
+    popoto_grant_desc desc = { .user = words[1], .model = strict_model(&all) };
+    if (desc.model == NULL || !typed_value(tenant_of(desc.model), NULL, words[0], &desc.tenant))
+        return EXIT_USAGE;
     char *password = grant_password(it, &status);
     if (password == NULL)
         return status;
-    status = session_open(it);
-    if (status == EXIT_DONE)
-        status = session_choose(it, &all);
-    popoto_grant_desc desc = { .user = words[1], .password = password };
-    if (status == EXIT_DONE) {
-        desc.model = strict_model(&all);
-        if (desc.model == NULL || !typed_value(tenant_of(desc.model), NULL, words[0], &desc.tenant))
-            status = EXIT_USAGE;
-    }
     popoto_grant_report report = { 0 };
-    if (status == EXIT_DONE) {
-        popoto_status done = popoto_grant(it->db, &desc, &report);
-        status = done == POPOTO_OK ? EXIT_DONE : session_failed(it, done);
-    }
+    desc.password = password;
+    status = grant(it, &desc, words[0], &report);
     free(password);
-    if (status == EXIT_DONE)
-        say_done(it, words[1], words[0], &report);
-    return status;
+    if (status != EXIT_DONE)
+        return status;
+    say_done(it, words[1], words[0], &report);
+    return say_new_tenant(it, &all, words[0]);
 }
 
 int run_revoke(session *it, int count, char **words) {

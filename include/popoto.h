@@ -73,11 +73,12 @@ POPOTO_API const char *popoto_version(void);
 
 typedef enum popoto_status {
     POPOTO_OK = 0,
-    POPOTO_NOT_FOUND,       /* no such record; or it was deleted since it was loaded */
-    POPOTO_EXISTS,          /* create, or a changed key: a record with that key is there already */
-    POPOTO_DUPLICATE,       /* another record holds that unique value */
-    POPOTO_CHANGED,         /* if_unchanged: somebody changed the record since it was loaded */
-    POPOTO_SEVERAL,         /* get: more than one record matches */
+    POPOTO_NOT_FOUND, /* no such record; or it was deleted since it was loaded */
+    POPOTO_EXISTS,    /* create, or a changed key: a record with that key is there already; grant:
+                               a user */
+    POPOTO_DUPLICATE, /* another record holds that unique value */
+    POPOTO_CHANGED,   /* if_unchanged: somebody changed the record since it was loaded */
+    POPOTO_SEVERAL,   /* get: more than one record matches */
     POPOTO_BAD_ARGUMENT,    /* the call itself makes no sense (a NULL, an option out of range) */
     POPOTO_BAD_URL,         /* the address given to popoto_open cannot be understood */
     POPOTO_BAD_MODEL,       /* the descriptors of a model contradict each other */
@@ -693,7 +694,9 @@ typedef struct popoto_query_desc {
 typedef struct popoto_rows popoto_rows;
 
 /* All rows that match. *rows belongs to you: popoto_rows_free. POPOTO_CORRUPT: some stored records
- * do not fit the model; *rows holds the others, and popoto_rows_problem names those. */
+ * do not fit the model, or the condition on a part of the key fits a record's key and not what is stored in
+ * it; *rows holds the others, and popoto_rows_problem names those. A field that a record lacks is not
+ * corrupt: it has its default, or is null (a member that has no null: 0), and popoto_audit finds it. */
 POPOTO_API popoto_status popoto_query(popoto_db *db, const popoto_query_desc *desc,
                                       popoto_rows **rows);
 
@@ -711,7 +714,10 @@ POPOTO_API popoto_status popoto_load_keys(popoto_db *db, const popoto_model *mod
                                           const popoto_text *keys, size_t count,
                                           popoto_rows **rows);
 
-/* How many records match; limit, offset, order and fields are ignored. */
+/* How many records match; limit, offset, order and fields are ignored. Where an index has the answer alone,
+ * its entries are counted and no record is looked at: it may count one that a query reports as corrupt.
+ * POPOTO_CORRUPT: an index or some records are not what they should be, popoto_error names the first; *count
+ * is how many the others are. */
 POPOTO_API popoto_status popoto_count(popoto_db *db, const popoto_query_desc *desc, size_t *count);
 
 /* A query whose rows come in batches, for results larger than memory. Order: none, or by the SORTED
@@ -826,7 +832,7 @@ typedef struct popoto_migration_desc {
 } popoto_migration_desc;
 
 typedef struct popoto_migration_partition {
-    popoto_text name; /* the partition's values as its key ends: "atlas", "nyse:ibm" */
+    popoto_text name; /* the partition's values: "atlas", "nyse:ibm" */
     size_t count;
 } popoto_migration_partition;
 
@@ -904,9 +910,11 @@ typedef struct popoto_grant_desc {
     const popoto_model
         *model;          /* a strict one: says what a tenant is; the grant holds for all models */
     popoto_value tenant; /* POPOTO_VALUE("project-a") */
-    const char *user; /* no spaces; an existing user of this name is replaced, and its connections
+    const char
+        *user; /* no spaces; this tenant's user of this name is made anew, and its connections
                             closed */
     const char *password;
+    bool replace; /* whoever else has this name, too; without it such a user is POPOTO_EXISTS */
 } popoto_grant_desc;
 
 typedef struct popoto_grant_report {
@@ -960,6 +968,10 @@ POPOTO_API popoto_status popoto_catalog_infer(popoto_db *db, popoto_catalog **ca
 /* From descriptors as a value, as tools read them from a file (docs/keys.md, "Published models"). */
 POPOTO_API popoto_status popoto_catalog_from_value(popoto_db *db, const popoto_value *described,
                                                    popoto_catalog **catalog);
+/* Those that the first line of an export describes. POPOTO_NOT_FOUND: it describes none, as of an export
+ * that was written before they did. */
+POPOTO_API popoto_status popoto_catalog_from_export(popoto_db *db, const char *line, size_t size,
+                                                    popoto_catalog **catalog);
 /* The descriptors of a model as a value; it belongs to the catalog. */
 POPOTO_API const popoto_value *popoto_catalog_value(const popoto_catalog *catalog, size_t index);
 POPOTO_API size_t popoto_catalog_count(const popoto_catalog *catalog);
@@ -967,6 +979,9 @@ POPOTO_API size_t popoto_catalog_count(const popoto_catalog *catalog);
 POPOTO_API const popoto_model *popoto_catalog_model(const popoto_catalog *catalog, size_t index);
 /* A sentence on what was guessed of this model; NULL: nothing. */
 POPOTO_API const char *popoto_catalog_note(const popoto_catalog *catalog, size_t index);
+/* The dialect that this model was described in, which a db for its records is to be opened with; where the
+ * description does not tell, that of the db that read it. */
+POPOTO_API popoto_dialect popoto_catalog_dialect(const popoto_catalog *catalog, size_t index);
 POPOTO_API void popoto_catalog_free(popoto_catalog *catalog);
 
 /* --- tenants --- */
@@ -995,12 +1010,15 @@ POPOTO_API popoto_status popoto_tenant_list(popoto_db *db, const popoto_model *m
 /* --- audit --- */
 
 typedef enum popoto_finding_kind {
-    POPOTO_FINDING_MISSING,   /* a record is not in an index that it should be in */
-    POPOTO_FINDING_STRAY,     /* an index has an entry without a record */
-    POPOTO_FINDING_MISPLACED, /* an entry in the index of another value, partition or tenant */
-    POPOTO_FINDING_SCORE,     /* an entry with another score than its record's value */
-    POPOTO_FINDING_DUPLICATE, /* a unique value that several records hold */
-    POPOTO_FINDING_CORRUPT,   /* a stored value, entry or key that is none of the model's */
+    POPOTO_FINDING_MISSING,    /* a record is not in an index that it should be in */
+    POPOTO_FINDING_STRAY,      /* an index has an entry without a record */
+    POPOTO_FINDING_MISPLACED,  /* an entry in the index of another value, partition or tenant */
+    POPOTO_FINDING_SCORE,      /* an entry with another score than its record's value */
+    POPOTO_FINDING_DUPLICATE,  /* a unique value that several records hold */
+    POPOTO_FINDING_CORRUPT,    /* a stored value, entry or key that is none of the model's */
+    POPOTO_FINDING_LACKING,    /* a record without a value of a field that may not be null */
+    POPOTO_FINDING_OTHER_FORM, /* records of an ordinary model beside the strict one of its name: a
+                                  move from one to the other was not finished */
 } popoto_finding_kind;
 
 typedef struct popoto_finding {
@@ -1030,46 +1048,62 @@ typedef struct popoto_audit_report {
     size_t repaired;
 } popoto_audit_report;
 
-/* Every record of a model is in exactly the indexes that it should be in, and every index holds nothing
- * else. POPOTO_OK also where there are findings. */
+/* Every record of a model is in exactly the indexes that it should be in, every index holds nothing else, and
+ * what is stored is what the model says. That a record has no entry in a companion hash is no finding: it has
+ * none before the first evidence. POPOTO_OK also where there are findings. */
 POPOTO_API popoto_status popoto_audit(popoto_db *db, const popoto_audit_desc *desc,
                                       popoto_audit_report *report);
 
 /* --- one tenant --- */
 
+/* A key that begins with a strict tenant and is of none of the models. `kind` is what it is of, as far as
+ * the key tells: a model's name, or whatever stands there. Both hold during the call. */
+typedef void popoto_other_key(void *context, popoto_text key, popoto_text kind);
+
 typedef struct popoto_tenant_desc {
-    const popoto_model *const *models; /* those that the tenant has records of */
+    const popoto_model *const *models; /* those whose records of the tenant are meant */
     size_t model_count;
     const char *tenant_field; /* of ordinary models; NULL: all models are strict */
     popoto_value tenant;
-    bool
-        models_alone; /* erase: what else there is under a strict tenant's prefix stays, such as the
-                          records of models that are not listed */
     popoto_progress *progress; /* may be NULL */
     void *context;
+    const char *const *
+        tenant_fields; /* one for each model (NULL: tenant_field), where they differ; may be NULL */
+    bool everything; /* popoto_erase: with all other keys that begin with a strict model's tenant */
+    popoto_other_key *other; /* popoto_erase: told of each of those; may be NULL */
 } popoto_tenant_desc;
 
 typedef struct popoto_erase_receipt {
     size_t records;       /* removed */
     size_t index_entries; /* removed with them */
-    size_t
-        other_keys; /* strict: keys under the tenant's prefix that none of the models accounts for, removed */
-    size_t left; /* found by looking again afterwards: 0 */
+    size_t other_keys; /* strict, with .everything: other keys of the tenant, removed; and keys of
+                                 the models that hold what is none of theirs */
+    size_t other_left; /* strict, without .everything: other keys of the tenant, left alone */
+    size_t left;       /* found by looking again afterwards: 0 */
     popoto_time started;
     popoto_time finished;
 } popoto_erase_receipt;
 
-/* Remove everything of a tenant, and look afterwards for what is left. Run again after an interruption. */
+/* Remove a tenant's records of these models with all that belongs to them, and look afterwards for what
+ * is left. A strict tenant may own more: keys of models that are not named here, and of other programs.
+ * These stay and are counted, unless .everything asks for them too. Run again after an interruption. */
 POPOTO_API popoto_status popoto_erase(popoto_db *db, const popoto_tenant_desc *desc,
                                       popoto_erase_receipt *receipt);
 
 /* One line of an export, without its newline; return false to stop. */
 typedef bool popoto_line_callback(void *context, const char *line, size_t size);
 
-/* One tenant's records as lines of JSON, exact for every type, confidence figures and the seconds that a
- * record has left to live included. *count is how
- * many there were. POPOTO_CORRUPT: some stored records do not fit the model, popoto_error names the first;
- * all others were exported. */
+/* One tenant's records as lines of JSON, exact for every type, confidence figures and the seconds
+ * that a record has left to live included:
+ *
+ *     {"models": [{"name": "Episode", "fields": [...]}]}     the models, as popoto_publish describes them
+ *     {"model": "Episode", "fields": {...}, "confidence": {...}, "time_to_live": 60}
+ *     ...                                                    records; the last two where they have any
+ *     {"end": true, "records": 2, "left_out": 0}             so many records; an export that lacks this
+ *                                                            line was cut off
+ *
+ * *count is how many records there were. POPOTO_CORRUPT: some stored records do not fit the model,
+ * popoto_error names the first; all others were exported. */
 POPOTO_API popoto_status popoto_export(popoto_db *db, const popoto_tenant_desc *desc,
                                        popoto_line_callback *write, void *context, size_t *count);
 
@@ -1078,15 +1112,20 @@ typedef struct popoto_import_report {
     size_t records;
     size_t bad_line;     /* the first that could not be taken, from 1; 0: none */
     const char *problem; /* its sentence; belongs to the db, until the next call on it */
+    bool complete; /* the last line told the end, and all records up to it were there; false where
+                      there was no such line, as in what was exported before there were any */
 } popoto_import_report;
 
 /* Gives the next line, without its newline: false at the end. */
 typedef bool popoto_line_reader(void *context, const char **line, size_t *size);
 
 /* Store the records of an export, under desc->tenant whoever they were exported from; a record that is
- * there already is replaced, confidence figures too. A line that is broken ends the import with
- * POPOTO_BAD_VALUE; all before it is stored. Fields that a line lacks stay as they are. POPOTO_UNSUPPORTED:
- * this library was built without jansson, which reads JSON. */
+ * there already is replaced, confidence figures too. Fields that a line lacks stay as they are.
+ *
+ * POPOTO_BAD_VALUE: a line is broken, the models have other fields than desc's, the end tells of another number
+ * of records than there were, or there is none although the first line told the models; what came before
+ * is stored. POPOTO_CORRUPT: the export had left some records out. POPOTO_UNSUPPORTED: this library was built
+ * without jansson, which reads JSON. */
 POPOTO_API popoto_status popoto_import(popoto_db *db, const popoto_tenant_desc *desc,
                                        popoto_line_reader *read, void *context,
                                        popoto_import_report *report);

@@ -30,16 +30,21 @@ static popoto_status report_progress(auditing *it, size_t more) {
     return popoto__fail(&it->db->why, POPOTO_STOPPED, "the callback asked to stop");
 }
 
-static popoto_status report_corrupt(auditing *it, popoto_text record, popoto_text index,
-                                    const char *what) {
+static popoto_status report(auditing *it, popoto_finding_kind kind, popoto_text record,
+                            popoto_text index, const char *what) {
     char text[FAILURE_TEXT_SIZE];
     shown one, other;
     snprintf(text, sizeof text, "%.99s%s%.99s: %.290s",
-             popoto__show(&one, record.data, record.size), index.data != NULL ? " in " : "",
+             record.data != NULL ? popoto__show(&one, record.data, record.size) : "",
+             record.data != NULL && index.data != NULL ? " in " : "",
              index.data != NULL ? popoto__show(&other, index.data, index.size) : "", what);
     return popoto__audit_note(
-        it, (popoto_finding){
-                .kind = POPOTO_FINDING_CORRUPT, .record = record, .index = index, .text = text });
+        it, (popoto_finding){ .kind = kind, .record = record, .index = index, .text = text });
+}
+
+static popoto_status report_corrupt(auditing *it, popoto_text record, popoto_text index,
+                                    const char *what) {
+    return report(it, POPOTO_FINDING_CORRUPT, record, index, what);
 }
 
 /* ----- Records -------------------------------------------------------------------------------- */
@@ -88,13 +93,31 @@ static popoto_status check_key_field(auditing *it, subject *one, const field *ab
     return report_corrupt(it, one->key, (popoto_text){ NULL, 0 }, text);
 }
 
+/* A field without a value, where none would be taken: it was never given one, or lost it. Reading such a record
+ * gives its default, or null: so fields can be added to a model that has records. */
+static popoto_status check_lack(auditing *it, const subject *one, const field *about) {
+    const popoto_value null = { POPOTO_NULL, { 0 } };
+    popoto_value ignored;
+    char text[160];
+    failure why = it->db->why;
+    popoto_status status =
+        about->kind == POPOTO_KIND_CONFIDENCE || about->default_value.type != POPOTO_NULL
+            ? POPOTO_OK
+            : popoto__field_accept(it->of, about, &null, &ignored, &it->db->why);
+    it->db->why = why;
+    if (status == POPOTO_OK)
+        return POPOTO_OK;
+    snprintf(text, sizeof text, "it has no %.100s, which may not be null", about->name);
+    return report(it, POPOTO_FINDING_LACKING, one->key, (popoto_text){ NULL, 0 }, text);
+}
+
 static popoto_status check_field(auditing *it, subject *one, const field *about,
                                  const reply *stored, popoto_value *value) {
     const char *reason = NULL;
     char text[256];
     *value = (popoto_value){ POPOTO_NULL, { 0 } };
     if (stored->type == REPLY_NULL && !about->is_key)
-        return POPOTO_OK;
+        return check_lack(it, one, about);
     bool readable = stored->type == REPLY_STRING;
     if (readable)
         readable = popoto__audit_read(about, (popoto_text){ stored->text, stored->size }, &it->page,
@@ -106,7 +129,7 @@ static popoto_status check_field(auditing *it, subject *one, const field *about,
     if (readable && about->is_key)
         return check_key_field(it, one, about, value);
     if (readable)
-        return POPOTO_OK;
+        return value->type == POPOTO_NULL ? check_lack(it, one, about) : POPOTO_OK;
     one->unreadable[about->index] = true;
     snprintf(text, sizeof text, "field %.100s: %s", about->name, reason);
     return report_corrupt(it, one->key, (popoto_text){ NULL, 0 }, text);
@@ -398,6 +421,8 @@ static popoto_status walk_keys(auditing *it, popoto_text pattern, keys_handler *
     popoto_status status = popoto__key_walk_next(&walk, &more);
     while (status == POPOTO_OK && more) {
         status = take(it, walk.keys, walk.count);
+        if (status == POPOTO_OK)
+            status = report_progress(it, 0);
         if (status == POPOTO_OK)
             status = popoto__key_walk_next(&walk, &more);
     }
@@ -750,6 +775,51 @@ static popoto_status take_index_keys(auditing *it, popoto_text *keys, size_t cou
     return status;
 }
 
+/* ----- The model's other form ------------------------------------------------------------------ */
+
+typedef struct other_form {
+    auditing *of;
+    int64_t size;
+} other_form;
+
+static popoto_status take_other_size(void *context, size_t index, const reply *answer) {
+    other_form *it = context;
+    (void)index;
+    it->size = answer->type == REPLY_INTEGER ? answer->integer : 0;
+    return answer->type == REPLY_INTEGER || popoto__reply_is_error(answer, "WRONGTYPE")
+               ? POPOTO_OK
+               : popoto__reply_failure(answer, "asking for an index", &it->of->db->why);
+}
+
+/* A move to the strict model that was not finished leaves records of both. Those of the other are seen by no
+ * call with this model. (That all are strict by now is no fault of theirs.) */
+static popoto_status check_other_form(auditing *it) {
+    other_form other = { .of = it };
+    char key[MODEL_MAX_NAME + 32], text[FAILURE_TEXT_SIZE];
+    bool strict = it->of->tenant != NULL;
+    if (!strict && it->report->records == 0)
+        return POPOTO_OK;
+    int size =
+        snprintf(key, sizeof key, "%s%s",
+                 strict ? it->of->class_prefix.data : "$Tenants:", strict ? "" : it->of->name.data);
+    popoto_text index = { key, size > 0 ? (size_t)size : 0 };
+    popoto__buffer_clear(&it->db->request);
+    popoto__render_index_size(SHAPE_SET, index, &it->db->request);
+    popoto_status status = popoto__db_exchange(it->db, 1, false, NULL, take_other_size, &other);
+    if (status != POPOTO_OK || other.size == 0)
+        return status;
+    snprintf(text, sizeof text,
+             strict
+                 ? "records of an ordinary %s are left (%lld, in %s): a move to the strict one was "
+                   "not finished, run it again"
+                 : "tenants have records of a strict %s (%lld, in %s): a move to it was not "
+                   "finished, run it again",
+             it->of->name.data, (long long)other.size, key);
+    status = popoto__audit_note(
+        it, (popoto_finding){ .kind = POPOTO_FINDING_OTHER_FORM, .index = index, .text = text });
+    return status == POPOTO_OK ? popoto__audit_settle(it) : status;
+}
+
 /* ----- The whole ------------------------------------------------------------------------------ */
 
 /* Each record is met in the set, as a key, and in each of its indexes. */
@@ -773,7 +843,7 @@ static popoto_status run(auditing *it) {
     if (status == POPOTO_OK)
         status = walk_keys(it, popoto__index_pattern(it->of, (popoto_text){ NULL, 0 }, &it->memory),
                            take_index_keys);
-    return status;
+    return status == POPOTO_OK ? check_other_form(it) : status;
 }
 
 popoto_status popoto_audit(popoto_db *db, const popoto_audit_desc *desc,

@@ -84,7 +84,8 @@ static bool describe_field(const field *of, arena *memory, popoto_value *out) {
     return !it.failed;
 }
 
-static bool describe(const model *of, popoto_dialect dialect, arena *memory, popoto_value *out) {
+bool popoto__catalog_describe(const model *of, popoto_dialect dialect, arena *memory,
+                              popoto_value *out) {
     popoto_value *fields = popoto__arena_zeroed(memory, of->field_count, sizeof *fields);
     description it;
     begin_map(&it, memory);
@@ -136,8 +137,12 @@ const char *popoto_catalog_note(const popoto_catalog *it, size_t index) {
     return it == NULL || index >= it->count ? NULL : it->entries[index].note;
 }
 
+popoto_dialect popoto_catalog_dialect(const popoto_catalog *it, size_t index) {
+    return it == NULL || index >= it->count ? POPOTO_DOCUMENTED : it->entries[index].dialect;
+}
+
 popoto_status popoto__catalog_add(popoto_db *db, popoto_catalog *it, const popoto_model *declared,
-                                  const char *note) {
+                                  popoto_dialect dialect, const char *note) {
     const model *of;
     arena trial;
     if (it->count == it->room) {
@@ -150,10 +155,10 @@ popoto_status popoto__catalog_add(popoto_db *db, popoto_catalog *it, const popot
         it->room = room;
     }
     popoto__arena_init(&trial, &db->allocator);
-    popoto_status status =
-        popoto__model_compile(declared, db->options.dialect, &trial, &of, &db->why);
-    catalog_entry entry = { .model = declared, .note = note };
-    if (status == POPOTO_OK && !describe(of, db->options.dialect, &it->memory, &entry.described))
+    popoto_status status = popoto__model_compile(declared, dialect, &trial, &of, &db->why);
+    catalog_entry entry = { .model = declared, .note = note, .dialect = dialect };
+    if (status == POPOTO_OK &&
+        !popoto__catalog_describe(of, dialect, &it->memory, &entry.described))
         status = popoto__fail_memory(&db->why);
     popoto__arena_free(&trial);
     if (status == POPOTO_OK)
@@ -354,7 +359,7 @@ static popoto_status read_model(popoto_db *db, popoto_catalog *into, const popot
             it.dialect == POPOTO_AS_POPOTO
                 ? "it was described in the dialect of Popoto, and this db uses the documented one"
                 : "it was described in the documented dialect, and this db uses that of Popoto";
-    return popoto__catalog_add(db, into, out, note);
+    return popoto__catalog_add(db, into, out, it.dialect, note);
 }
 
 /* A model, or a list of such. */
@@ -365,6 +370,56 @@ static popoto_status read_models(popoto_db *db, popoto_catalog *into, const popo
     for (size_t i = 0; i < from->as.list.count && status == POPOTO_OK; i++)
         status = read_model(db, into, &from->as.list.items[i]);
     return status;
+}
+
+/* ----- Whether a description fits a model ------------------------------------------------------- */
+
+static const popoto_value *entry_named(const popoto_value *map, const char *name) {
+    for (size_t i = 0; map->type == POPOTO_MAP && i + 1 < map->as.list.count; i += 2)
+        if (is_named(&map->as.list.items[i], name))
+            return &map->as.list.items[i + 1];
+    return NULL;
+}
+
+/* What a field is to a record: part of its key, evidence, or content. */
+static int part_played(popoto_kind kind) {
+    return kind == POPOTO_KIND_CONFIDENCE                            ? 2
+           : kind == POPOTO_KIND_FIELD || kind == POPOTO_KIND_SORTED ? 0
+                                                                     : 1;
+}
+
+static const char *contradicts(const field *about, const popoto_value *described) {
+    const popoto_value *type = entry_named(described, "type"),
+                       *kind = entry_named(described, "kind");
+    if (type != NULL && !is_named(type, type_words[about->type]))
+        return "it is of another type";
+    for (size_t i = 0; kind != NULL && i < COUNT_OF(kind_words); i++)
+        if (is_named(kind, kind_words[i]) &&
+            part_played((popoto_kind)i) != part_played(about->kind))
+            return "it is of another kind";
+    return NULL;
+}
+
+const char *popoto__catalog_contradiction(const model *of, const popoto_value *described,
+                                          popoto_text *field_name) {
+    const popoto_value *fields = entry_named(described, "fields");
+    const char *wrong = NULL;
+    *field_name = (popoto_text){ NULL, 0 };
+    if (fields == NULL || fields->type != POPOTO_LIST)
+        return "it is described without fields";
+    for (size_t i = 0; i < fields->as.list.count && wrong == NULL; i++) {
+        const popoto_value *one = &fields->as.list.items[i], *name = entry_named(one, "name");
+        if (name == NULL || name->type != POPOTO_TEXT)
+            return "one of its fields is described without a name";
+        const field *about = popoto__model_field(of, name->as.text.data, name->as.text.size);
+        wrong = about == NULL ? "there is no such field" : contradicts(about, one);
+        *field_name = name->as.text;
+    }
+    return wrong;
+}
+
+const popoto_value *popoto__catalog_name(const popoto_value *described) {
+    return entry_named(described, "name");
 }
 
 static popoto_status begin(popoto_db *db, popoto_catalog **catalog) {
@@ -415,7 +470,7 @@ static popoto_status render_model(popoto_db *db, const model *of, arena *memory)
     buffer bytes;
     const char *reason = NULL;
     popoto_status status = POPOTO_OK;
-    if (!describe(of, db->options.dialect, memory, &described))
+    if (!popoto__catalog_describe(of, db->options.dialect, memory, &described))
         return popoto__fail_memory(&db->why);
     popoto__buffer_init(&bytes, &db->allocator);
     if (!popoto__codec_write(&bytes, &described, &reason) && !bytes.failed)

@@ -8,7 +8,8 @@
 typedef struct catalog_entry {
     const popoto_model *model;
     popoto_value described;
-    const char *note; /* NULL: nothing was guessed */
+    popoto_dialect dialect; /* that it was described in */
+    const char *note;       /* NULL: nothing was guessed */
 } catalog_entry;
 
 struct popoto_catalog {
@@ -22,6 +23,16 @@ struct popoto_catalog {
 popoto_catalog *popoto__catalog_new(popoto_db *db);
 /* Add a model that lives in the catalog's memory: checks it, and describes it. */
 popoto_status popoto__catalog_add(popoto_db *db, popoto_catalog *it, const popoto_model *declared,
-                                  const char *note);
+                                  popoto_dialect dialect, const char *note);
+
+/* The description of a model, in `memory`. False: there is none. */
+bool popoto__catalog_describe(const model *of, popoto_dialect dialect, arena *memory,
+                              popoto_value *out);
+/* The name in a description; NULL: it has none. */
+const popoto_value *popoto__catalog_name(const popoto_value *described);
+/* Why records of the model that is described here cannot be records of `of`, and of which field (data NULL:
+ * none); NULL: they can. What keys and indexes are made of may differ. */
+const char *popoto__catalog_contradiction(const model *of, const popoto_value *described,
+                                          popoto_text *field_name);
 
 #endif

@@ -6,7 +6,8 @@
  *             a time in one atomic step
  *   entries   those that still name a record of the tenant are stray; each is removed if its record is
  *             still gone, so that a record that somebody writes meanwhile keeps its entries
- *   others    a strict tenant's: all that is left under its prefix
+ *   others    a strict tenant's: what is left under its prefix, where all of it is asked for; else it is
+ *             counted, and only what stands in the place of one of the models' indexes goes
  *
  * The last sweeps are the same ones, looking instead of removing. Builds no key. */
 #include "commit.h"
@@ -523,8 +524,20 @@ static bool is_accounted_for(const erasure *it, popoto_text key) {
     return false;
 }
 
-/* Indexes that hold another type than they should are no indexes: they go as what they are. */
-static popoto_status keep_mistyped(erasure *it, popoto_text *keys, size_t count, size_t *kept) {
+/* Key of none of the models: told once, and kept among `keys` if it goes. */
+static void take_other(erasure *it, popoto_text key, popoto_text *keys, size_t *kept) {
+    const popoto_tenant_desc *desc = it->desc;
+    if (!it->looks && desc->other != NULL)
+        desc->other(desc->context, key, popoto__key_kind(key));
+    if (desc->everything)
+        keys[(*kept)++] = key;
+    else
+        it->receipt->other_left += !it->looks;
+}
+
+/* Those that go. Indexes that hold another type than they should are no indexes: they go as what they
+ * are. */
+static popoto_status keep_others(erasure *it, popoto_text *keys, size_t count, size_t *kept) {
     index_ref *indexes = popoto__arena_zeroed(&it->db->scratch, count + 1, sizeof *indexes);
     size_t index_count = 0;
     if (indexes == NULL)
@@ -541,11 +554,16 @@ static popoto_status keep_mistyped(erasure *it, popoto_text *keys, size_t count,
         }
     popoto_status status = popoto__walk_sizes(it->db, indexes, index_count);
     for (size_t i = 0; i < count && status == POPOTO_OK; i++) {
-        bool goes = !it->desc->models_alone && !is_accounted_for(it, keys[i]);
+        popoto_text key = keys[i];
+        if (!is_accounted_for(it, key)) {
+            take_other(it, key, keys, kept);
+            continue;
+        }
+        bool goes = false;
         for (size_t x = 0; !goes && x < index_count; x++)
-            goes = indexes[x].key.data == keys[i].data && indexes[x].size == -1;
+            goes = indexes[x].key.data == key.data && indexes[x].size == -1;
         if (goes)
-            keys[(*kept)++] = keys[i];
+            keys[(*kept)++] = key;
     }
     return status;
 }
@@ -561,7 +579,7 @@ static popoto_status sweep_others(erasure *it) {
     for (; status == POPOTO_OK && more; status = popoto__key_walk_next(&walk, &more)) {
         size_t count = 0;
         popoto__arena_reset(&it->db->scratch);
-        status = keep_mistyped(it, walk.keys, walk.count, &count);
+        status = keep_others(it, walk.keys, walk.count, &count);
         if (it->looks)
             it->receipt->left += count;
         else if (status == POPOTO_OK)

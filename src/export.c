@@ -1,5 +1,7 @@
-/* export - one tenant's records as lines of JSON: what is stored, exactly, and the confidence figures. Builds
- * no key; how values are written is json's. */
+/* export - one tenant's records as lines of JSON: what is stored, exactly, and the confidence figures, between
+ * a line that describes the models and one that tells how many records there are. Builds no key; how values
+ * are written is json's. */
+#include "catalog.h"
 #include "json.h"
 #include "owner.h"
 #include "query.h"
@@ -295,6 +297,16 @@ static void write_time_to_live(exporting *it, const exported *one) {
         popoto__json_write(&it->line, &seconds);
 }
 
+/* Hands over what the line holds. */
+static popoto_status write_line(exporting *it) {
+    popoto__buffer_append(&it->line, "", 1); /* a NUL behind it */
+    if (it->line.failed)
+        return popoto__fail_memory(&it->db->why);
+    return it->write(it->context, it->line.data, it->line.size - 1)
+               ? POPOTO_OK
+               : popoto__fail(&it->db->why, POPOTO_STOPPED, "the callback asked to stop");
+}
+
 static popoto_status write_record(exporting *it, const exported *one) {
     bool no_memory = false;
     if (one->gone)
@@ -316,13 +328,34 @@ static popoto_status write_record(exporting *it, const exported *one) {
         return popoto__fail_memory(&it->db->why);
     if (!whole)
         return POPOTO_OK;
-    popoto__buffer_append(&it->line, "", 1); /* a NUL behind it */
-    if (it->line.failed)
-        return popoto__fail_memory(&it->db->why);
     it->count++;
-    if (it->write(it->context, it->line.data, it->line.size - 1))
-        return POPOTO_OK;
-    return popoto__fail(&it->db->why, POPOTO_STOPPED, "the callback asked to stop");
+    return write_line(it);
+}
+
+/* The first line: what the others are records of. */
+static popoto_status write_models(exporting *it, const owner *owners) {
+    popoto_value described;
+    popoto__buffer_clear(&it->line);
+    popoto__buffer_append_text(&it->line, "{\"models\": [");
+    for (size_t i = 0; i < it->desc->model_count; i++) {
+        if (!popoto__catalog_describe(owners[i].of, it->db->options.dialect, &it->memory,
+                                      &described))
+            return popoto__fail_memory(&it->db->why);
+        popoto__buffer_append_text(&it->line, i > 0 ? ", " : "");
+        popoto__json_write(&it->line, &described);
+    }
+    popoto__buffer_append_text(&it->line, "]}");
+    return write_line(it);
+}
+
+/* The last line: without it, an export is not whole. */
+static popoto_status write_end(exporting *it) {
+    char text[80];
+    popoto__buffer_clear(&it->line);
+    snprintf(text, sizeof text, "{\"end\": true, \"records\": %zu, \"left_out\": %zu}", it->count,
+             it->problem_count);
+    popoto__buffer_append_text(&it->line, text);
+    return write_line(it);
 }
 
 /* ----- The whole ------------------------------------------------------------------------------ */
@@ -395,8 +428,12 @@ static popoto_status run(exporting *it) {
     popoto_status status = popoto__owners(it->db, it->desc, &it->memory, &owners);
     for (size_t i = 0; status == POPOTO_OK && i < it->desc->model_count; i++)
         status = export_owner(it, &owners[i], true);
+    if (status == POPOTO_OK)
+        status = write_models(it, owners);
     for (size_t i = 0; status == POPOTO_OK && i < it->desc->model_count; i++)
         status = export_owner(it, &owners[i], false);
+    if (status == POPOTO_OK)
+        status = write_end(it);
     if (status == POPOTO_OK && it->problem_count > 0)
         status = popoto__fail(&it->db->why, POPOTO_CORRUPT,
                               "%zu records were not exported, because they do not fit the model; "

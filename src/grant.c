@@ -45,8 +45,10 @@ typedef struct answers {
 typedef struct standing {
     popoto_db *db;
     const char *user;
-    bool is_self; /* it is the one that this db is connected as */
-    bool open;    /* see popoto_grant_report */
+    popoto_text tenant; /* as keys hold it */
+    bool is_self;       /* it is the one that this db is connected as */
+    bool is_another;    /* there is one of that name, and it reaches other keys than the tenant's */
+    bool open;          /* see popoto_grant_report */
 } standing;
 
 static bool is_text(const reply *one, const char *text) {
@@ -78,14 +80,47 @@ static bool is_open(const reply *answer) {
     return lets_in && reaches && may;
 }
 
-/* ACL WHOAMI, ACL GETUSER default. An error: who may not ask does not learn it. */
+/* "~{a}:*", as a list's item (before Redis 7.0) without the tilde. */
+static bool is_tenants_pattern(const reply *one, popoto_text tenant, const char *opening) {
+    size_t before = strlen(opening);
+    return one->type == REPLY_STRING && one->size == before + tenant.size + 3 &&
+           memcmp(one->text, opening, before) == 0 &&
+           memcmp(one->text + before, tenant.data, tenant.size) == 0 &&
+           memcmp(one->text + before + tenant.size, "}:*", 3) == 0;
+}
+
+static bool is_tenants(const reply *answer, popoto_text tenant) {
+    bool is = false, more = false;
+    for (size_t i = 0; i + 1 < answer->count; i += 2) {
+        const reply *name = answer->items[i], *value = answer->items[i + 1];
+        if (is_text(name, "keys"))
+            is = value->type == REPLY_ARRAY
+                     ? value->count == 1 && is_tenants_pattern(value->items[0], tenant, "{")
+                     : is_tenants_pattern(value, tenant, "~{");
+        else if (is_text(name, "selectors"))
+            more = value->count > 0;
+    }
+    return is && !more;
+}
+
+/* ACL WHOAMI, ACL GETUSER of the default user and of this one. An error: who may not ask does not learn
+ * it, and may not make users either. */
 static popoto_status take_standing(void *context, size_t index, const reply *answer) {
     standing *it = context;
     if (index == 0)
         it->is_self = is_text(answer, it->user);
-    else
+    else if (index == 1)
         it->open = answer->type == REPLY_ARRAY && is_open(answer);
+    else
+        it->is_another = answer->type == REPLY_ARRAY && !is_tenants(answer, it->tenant);
     return POPOTO_OK;
+}
+
+static void render_question(const char *user, buffer *out) {
+    popoto__request_begin(out, 3);
+    popoto__request_text(out, "ACL");
+    popoto__request_text(out, "GETUSER");
+    popoto__request_text(out, user);
 }
 
 static popoto_status ask_standing(standing *it) {
@@ -94,11 +129,9 @@ static popoto_status ask_standing(standing *it) {
     popoto__request_begin(out, 2);
     popoto__request_text(out, "ACL");
     popoto__request_text(out, "WHOAMI");
-    popoto__request_begin(out, 3);
-    popoto__request_text(out, "ACL");
-    popoto__request_text(out, "GETUSER");
-    popoto__request_text(out, "default");
-    popoto_status status = popoto__db_exchange(it->db, 2, false, NULL, take_standing, it);
+    render_question("default", out);
+    render_question(it->user, out);
+    popoto_status status = popoto__db_exchange(it->db, 3, false, NULL, take_standing, it);
     if (status != POPOTO_OK || !it->is_self)
         return status;
     return popoto__fail(&it->db->why, POPOTO_BAD_ARGUMENT,
@@ -171,7 +204,7 @@ static void render_grant(popoto_db *db, const popoto_grant_desc *desc, popoto_te
 popoto_status popoto_grant(popoto_db *db, const popoto_grant_desc *desc,
                            popoto_grant_report *report) {
     const model *of;
-    popoto_text segment;
+    popoto_text segment = { NULL, 0 };
     popoto_value tenant;
     if (report != NULL)
         *report = (popoto_grant_report){ 0 };
@@ -192,9 +225,13 @@ popoto_status popoto_grant(popoto_db *db, const popoto_grant_desc *desc,
         status = popoto__field_accept(of, of->tenant, &desc->tenant, &tenant, &db->why);
     if (status == POPOTO_OK)
         status = popoto__segment(of, of->tenant, &tenant, &db->scratch, &segment, &db->why);
-    standing found = { .db = db, .user = desc->user };
+    standing found = { .db = db, .user = desc->user, .tenant = segment };
     if (status == POPOTO_OK)
         status = ask_standing(&found);
+    if (status == POPOTO_OK && found.is_another && !desc->replace)
+        status = popoto__fail(&db->why, POPOTO_EXISTS,
+                              "the server has another user of this name: .replace = true gives its "
+                              "name to the tenant's");
     if (status != POPOTO_OK)
         return status;
     answers it = { .db = db, .doing = "making a tenant's user", .count = 3 };

@@ -1,6 +1,7 @@
 /* import - stores the lines of an export under a tenant: each record with its indexes and its confidence
- * figures in one atomic step, many in a pipeline. Builds no key. Reading JSON is jansson's; a library that
- * was built without it answers POPOTO_UNSUPPORTED. */
+ * figures in one atomic step, many in a pipeline. Compares what the first line and the last one say of them.
+ * Builds no key. Reading JSON is jansson's; a library that was built without it answers POPOTO_UNSUPPORTED. */
+#include "catalog.h"
 #include "commit.h"
 #include "json.h"
 #include "owner.h"
@@ -11,6 +12,12 @@
 
 #ifndef POPOTO_WITH_JSON
 
+static popoto_status lacks_json(popoto_db *db) {
+    return db == NULL ? POPOTO_BAD_ARGUMENT
+                      : popoto__fail(&db->why, POPOTO_UNSUPPORTED,
+                                     "this library was built without jansson, which reads JSON");
+}
+
 popoto_status popoto_import(popoto_db *db, const popoto_tenant_desc *desc, popoto_line_reader *read,
                             void *context, popoto_import_report *report) {
     (void)desc;
@@ -18,9 +25,16 @@ popoto_status popoto_import(popoto_db *db, const popoto_tenant_desc *desc, popot
     (void)context;
     if (report != NULL)
         *report = (popoto_import_report){ 0 };
-    return db == NULL ? POPOTO_BAD_ARGUMENT
-                      : popoto__fail(&db->why, POPOTO_UNSUPPORTED,
-                                     "this library was built without jansson, which reads JSON");
+    return lacks_json(db);
+}
+
+popoto_status popoto_catalog_from_export(popoto_db *db, const char *line, size_t size,
+                                         popoto_catalog **catalog) {
+    (void)line;
+    (void)size;
+    if (catalog != NULL)
+        *catalog = NULL;
+    return lacks_json(db);
 }
 
 #else
@@ -51,6 +65,9 @@ typedef struct importing {
     imported *items;
     size_t count;
     size_t bytes;
+    bool begun;   /* a line described the models, so that another will tell the end */
+    bool ended;   /* the last line was that one */
+    size_t lines; /* with records, since then */
 } importing;
 
 /* ----- A line --------------------------------------------------------------------------------- */
@@ -196,17 +213,127 @@ static popoto_status read_document(importing *it, imported *one, json_t *documen
                                : status;
 }
 
-static popoto_status read_line(importing *it, imported *one, const char *line, size_t size) {
-    json_error_t error;
-    json_t *document = json_loadb(line, size, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &error);
-    one->line = it->report->lines;
-    if (document == NULL && json_error_code(&error) == json_error_out_of_memory)
-        return popoto__fail_memory(&it->db->why);
-    if (document == NULL)
+/* ----- The first line and the last ------------------------------------------------------------- */
+
+/* What is described here has the fields that the model of that name has. Those of other names are none of
+ * ours as long as there is no record of them. */
+static popoto_status check_model(importing *it, const popoto_value *described) {
+    const popoto_value *name = popoto__catalog_name(described);
+    popoto_text field_name;
+    shown room;
+    if (name == NULL || name->type != POPOTO_TEXT)
+        return bad_line(it, "it describes a model without a name");
+    const owner *of = owner_named(it, name->as.text.data);
+    const char *wrong =
+        of != NULL ? popoto__catalog_contradiction(of->of, described, &field_name) : NULL;
+    if (wrong == NULL)
+        return POPOTO_OK;
+    if (field_name.data == NULL)
+        return bad_entry(it, of->of, "fields", wrong);
+    return popoto__fail(&it->db->why, POPOTO_BAD_VALUE,
+                        "line %zu: the export has another field %.160s of %s than it has here: %s",
+                        it->report->lines, popoto__show(&room, field_name.data, field_name.size),
+                        of->of->name.data, wrong);
+}
+
+static popoto_status read_models(importing *it, const json_t *models) {
+    popoto_value described;
+    const char *reason = NULL;
+    if (!popoto__json_read(models, &it->batch, &described, &reason))
+        return reason == CODEC_NO_MEMORY ? popoto__fail_memory(&it->db->why) : bad_line(it, reason);
+    if (described.type != POPOTO_LIST)
+        return bad_line(it, "\"models\" is a list of descriptions");
+    popoto_status status = POPOTO_OK;
+    for (size_t i = 0; i < described.as.list.count && status == POPOTO_OK; i++)
+        status = check_model(it, &described.as.list.items[i]);
+    it->begun = true;
+    it->lines = 0;
+    return status;
+}
+
+static popoto_status read_end(importing *it, const json_t *document) {
+    int64_t records, left_out;
+    if (!read_count(document, "records", &records) || !read_count(document, "left_out", &left_out))
+        return bad_line(it,
+                        "an end tells how many \"records\" there are, and how many \"left_out\"");
+    it->ended = true;
+    it->begun = false;
+    if (records != (int64_t)it->lines)
         return popoto__fail(&it->db->why, POPOTO_BAD_VALUE,
-                            "line %zu is no JSON: %.160s, at byte %d", it->report->lines,
-                            error.text, error.position);
-    popoto_status status = read_document(it, one, document);
+                            "line %zu: the export had %lld records, and %zu of them are here",
+                            it->report->lines, (long long)records, it->lines);
+    it->lines = 0;
+    if (left_out > 0)
+        return popoto__fail(&it->db->why, POPOTO_CORRUPT,
+                            "line %zu: the export left out %lld records, which did not fit their "
+                            "model",
+                            it->report->lines, (long long)left_out);
+    return POPOTO_OK;
+}
+
+static popoto_status parse(popoto_db *db, size_t number, const char *line, size_t size,
+                           json_t **document) {
+    json_error_t error;
+    *document = json_loadb(line, size, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &error);
+    if (*document != NULL)
+        return POPOTO_OK;
+    if (json_error_code(&error) == json_error_out_of_memory)
+        return popoto__fail_memory(&db->why);
+    /* It quotes what it could not read. */
+    for (char *at = error.text; *at != '\0'; at++)
+        if ((unsigned char)*at < ' ' || *at == 0x7F)
+            *at = '?';
+    return popoto__fail(&db->why, POPOTO_BAD_VALUE, "line %zu is no JSON: %.160s, at byte %d",
+                        number, error.text, error.position);
+}
+
+static popoto_status read_line(importing *it, const char *line, size_t size) {
+    json_t *document;
+    popoto_status status = parse(it->db, it->report->lines, line, size, &document);
+    if (status != POPOTO_OK)
+        return status;
+    it->ended = false;
+    if (json_object_get(document, "models") != NULL) {
+        status = read_models(it, json_object_get(document, "models"));
+    } else if (json_object_get(document, "end") != NULL) {
+        status = read_end(it, document);
+    } else {
+        imported *one = &it->items[it->count];
+        one->line = it->report->lines;
+        status = read_document(it, one, document);
+        it->count += status == POPOTO_OK;
+        it->lines += status == POPOTO_OK;
+    }
+    json_decref(document);
+    return status;
+}
+
+popoto_status popoto_catalog_from_export(popoto_db *db, const char *line, size_t size,
+                                         popoto_catalog **catalog) {
+    json_t *document;
+    popoto_value described;
+    const char *reason = NULL;
+    if (catalog == NULL || (line == NULL && size > 0))
+        return popoto__db_needs(db, "a line, and a place for the catalog");
+    *catalog = NULL;
+    if (db == NULL)
+        return POPOTO_BAD_ARGUMENT;
+    popoto_status status = parse(db, 1, line, size, &document);
+    if (status != POPOTO_OK)
+        return status;
+    arena memory;
+    popoto__arena_init(&memory, &db->allocator);
+    const json_t *models = json_object_get(document, "models");
+    if (models == NULL)
+        status = popoto__fail(&db->why, POPOTO_NOT_FOUND,
+                              "the line describes no models: it is not the first of an export");
+    else if (!popoto__json_read(models, &memory, &described, &reason))
+        status = reason == CODEC_NO_MEMORY
+                     ? popoto__fail_memory(&db->why)
+                     : popoto__fail(&db->why, POPOTO_BAD_VALUE, "line 1: %s", reason);
+    else
+        status = popoto_catalog_from_value(db, &described, catalog);
+    popoto__arena_free(&memory);
     json_decref(document);
     return status;
 }
@@ -338,9 +465,8 @@ static popoto_status take_line(importing *it, const char *line, size_t size) {
     it->report->lines++;
     if (is_blank(line, size))
         return POPOTO_OK;
-    popoto_status status = read_line(it, &it->items[it->count], line, size);
+    popoto_status status = read_line(it, line, size);
     if (status == POPOTO_OK) {
-        it->count++;
         it->bytes += size;
         return POPOTO_OK;
     }
@@ -358,6 +484,16 @@ static popoto_status report_progress(importing *it) {
     if (it->desc->progress == NULL || it->desc->progress(it->desc->context, it->report->lines, 0))
         return POPOTO_OK;
     return popoto__fail(&it->db->why, POPOTO_STOPPED, "the callback asked to stop");
+}
+
+static popoto_status check_end(importing *it) {
+    it->report->complete = it->ended;
+    if (!it->begun)
+        return POPOTO_OK;
+    return popoto__fail(&it->db->why, POPOTO_BAD_VALUE,
+                        "the export has no last line: it was cut off after %zu records, which are "
+                        "stored",
+                        it->lines);
 }
 
 static popoto_status run(importing *it, popoto_line_reader *read, void *context) {
@@ -378,7 +514,7 @@ static popoto_status run(importing *it, popoto_line_reader *read, void *context)
         status = flush(it);
     if (status == POPOTO_OK)
         status = report_progress(it);
-    return status;
+    return status == POPOTO_OK ? check_end(it) : status;
 }
 
 popoto_status popoto_import(popoto_db *db, const popoto_tenant_desc *desc, popoto_line_reader *read,
@@ -400,7 +536,7 @@ popoto_status popoto_import(popoto_db *db, const popoto_tenant_desc *desc, popot
             note_tenants(&it);
         db->why = why;
     }
-    if (status != POPOTO_OK && it.report->bad_line > 0)
+    if (status == POPOTO_BAD_VALUE || it.report->bad_line > 0)
         it.report->problem = popoto_error(db);
     popoto__arena_free(&it.batch);
     popoto__arena_free(&it.memory);

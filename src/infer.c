@@ -599,7 +599,7 @@ static popoto_status build(guess *it, const size_t *key, size_t key_count, const
     if (status == POPOTO_OK && (note == NULL || out->name == NULL))
         status = popoto__fail_memory(&it->db->why);
     if (status == POPOTO_OK)
-        status = popoto__catalog_add(it->db, it->into, out, note);
+        status = popoto__catalog_add(it->db, it->into, out, it->db->options.dialect, note);
     /* What contradicts itself is no model of ours. */
     return status == POPOTO_BAD_MODEL ? POPOTO_OK : status;
 }

@@ -151,6 +151,18 @@ bool popoto__key_unescape_tenant(buffer *out, const char *data, size_t size) {
     return true;
 }
 
+popoto_text popoto__key_kind(popoto_text key) {
+    popoto_text tenant = popoto__key_tenant(key);
+    const char *begin = tenant.data != NULL ? tenant.data + tenant.size + 2 : key.data;
+    key_rest rest = popoto__key_split(begin, (size_t)(key.data + key.size - begin));
+    popoto_text kind, behind;
+    popoto__key_next(&rest, &kind.data, &kind.size);
+    bool is_index = kind.size > 0 && kind.data[0] == '$';
+    if (is_index && popoto__key_next(&rest, &behind.data, &behind.size) && behind.size > 0)
+        kind = behind;
+    return kind;
+}
+
 popoto_text popoto__key_tenant(popoto_text key) {
     const char *end = key.size > 1 ? memchr(key.data, '}', key.size) : NULL;
     if (end == NULL || key.data[0] != '{' || end == key.data + 1 ||

@@ -41,6 +41,10 @@ bool popoto__key_unescape_tenant(buffer *out, const char *data, size_t size);
 /* "{project-a}:$Class:Episode" -> "project-a", as it is escaped; data NULL: the key begins otherwise. */
 popoto_text popoto__key_tenant(popoto_text key);
 
+/* What a tenant's key is of, as far as it tells: the segment behind the tenant, or the one behind that
+ * where it names an index. "{a}:$KeyF:Episode:name:x" -> "Episode" */
+popoto_text popoto__key_kind(popoto_text key);
+
 /* The next segment of a key, still escaped: moves *rest past it and its ':'. False at the end. An
  * empty key has one empty segment. */
 typedef struct key_rest {

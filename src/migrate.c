@@ -348,6 +348,7 @@ popoto_status popoto_confidence_migrate(popoto_db *db, const popoto_model *decla
     status = name_hash(&it);
     if (status == POPOTO_OK)
         status = run(&it);
+    popoto__report_unescape(it.result);
     popoto__report_finish(it.result);
     *out = &it.result->public;
     popoto__buffer_free(&it.cursor);

@@ -1,5 +1,7 @@
 #include "migration_report.h"
 
+#include "key.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -76,6 +78,22 @@ static int by_name(const void *left, const void *right) {
     popoto_text other = ((const popoto_migration_partition *)right)->name;
     int order = memcmp(one.data, other.data, one.size < other.size ? one.size : other.size);
     return order != 0 ? order : (one.size > other.size) - (one.size < other.size);
+}
+
+void popoto__report_unescape(migration_report *it) {
+    for (size_t i = 0; i < it->partitions.room; i++) {
+        popoto_text *name = &it->partitions.slots[i].name;
+        buffer plain;
+        popoto__buffer_init(&plain, &it->allocator);
+        if (name->data != NULL)
+            popoto__key_unescape(&plain, name->data, name->size);
+        const char *copy = plain.failed || plain.size == 0
+                               ? NULL
+                               : popoto__arena_copy(&it->memory, plain.data, plain.size);
+        if (copy != NULL)
+            *name = (popoto_text){ copy, plain.size };
+        popoto__buffer_free(&plain);
+    }
 }
 
 /* The slots without the empty ones, by name. */

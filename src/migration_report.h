@@ -27,6 +27,9 @@ migration_report *popoto__report_new(popoto_db *db);
 bool popoto__report_count(migration_report *it, popoto_text name);
 /* List something that stayed; both texts are copied. False: no memory. */
 bool popoto__report_error(migration_report *it, popoto_text member, const char *reason);
+/* Names of partitions that were counted as keys have them become those of the values. Before they are put in
+ * order, and after the last was counted. */
+void popoto__report_unescape(migration_report *it);
 /* Put the partitions in order, once, when all is counted. */
 void popoto__report_finish(migration_report *it);
 

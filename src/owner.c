@@ -25,10 +25,12 @@ popoto_status popoto__owner_field(popoto_db *db, const model *of, const char *na
     return POPOTO_OK;
 }
 
-static popoto_status set_owner(popoto_db *db, const popoto_tenant_desc *desc, arena *memory,
-                               owner *it) {
+static popoto_status set_owner(popoto_db *db, const popoto_tenant_desc *desc, size_t index,
+                               arena *memory, owner *it) {
     popoto_value given = desc->tenant;
-    popoto_status status = popoto__owner_field(db, it->of, desc->tenant_field, &it->about);
+    const char *name = desc->tenant_fields != NULL ? desc->tenant_fields[index] : NULL;
+    popoto_status status =
+        popoto__owner_field(db, it->of, name != NULL ? name : desc->tenant_field, &it->about);
     if (status == POPOTO_OK)
         status = popoto__scope_complete(db, it->of, it->about, &given);
     if (status == POPOTO_OK)
@@ -52,7 +54,7 @@ popoto_status popoto__owners(popoto_db *db, const popoto_tenant_desc *desc, aren
     for (size_t i = 0; i < desc->model_count; i++) {
         popoto_status status = popoto__db_begin(db, desc->models[i], &items[i].of);
         if (status == POPOTO_OK)
-            status = set_owner(db, desc, memory, &items[i]);
+            status = set_owner(db, desc, i, memory, &items[i]);
         if (status != POPOTO_OK)
             return status;
     }

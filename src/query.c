@@ -1207,6 +1207,12 @@ void popoto__render_class_scan(const model *of, popoto_text cursor, buffer *out)
     popoto__request_text(out, "set");
 }
 
+void popoto__render_type(popoto_text key, buffer *out) {
+    popoto__request_begin(out, 2);
+    popoto__request_text(out, "TYPE");
+    render_text(out, key);
+}
+
 void popoto__render_tenant_note(const model *of, popoto_text segment, buffer *out) {
     popoto__request_begin(out, 3);
     popoto__request_text(out, "SADD");

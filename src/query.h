@@ -161,6 +161,7 @@ void popoto__render_fetch_fields(const model *of, const size_t *fields, size_t c
                                  popoto_text key, buffer *out);
 /* A step through all keys, SCAN, for the sets of all records that the tenants of a model have. */
 void popoto__render_class_scan(const model *of, popoto_text cursor, buffer *out);
+void popoto__render_type(popoto_text key, buffer *out);
 /* SADD of a tenant to the list of them, which is kept outside their keys. */
 void popoto__render_tenant_note(const model *of, popoto_text segment, buffer *out);
 /* Append HMGET of all fields. */

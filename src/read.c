@@ -1,7 +1,7 @@
 /* read - query, get, load, count and streams: candidates from the indexes page by page, their records
  * fetched in pipelines, entries of records that are gone cleared away. Builds no command. */
 #include "commit.h"
-#include "rows.h"
+#include "mistyped.h"
 #include "tenant.h"
 
 #include <stddef.h>
@@ -53,10 +53,12 @@ typedef struct reading {
     size_t passed; /* how many of them the server left out of this page */
     /* While candidates are fetched. */
     size_t first; /* of them in names */
-    size_t gone_count;
+    /* Of candidates whose records are gone, or no hashes. */
+    size_t gone_count, mistyped_count;
     /* Only zeroed up to here. */
     popoto_text few[FEW];
     popoto_text gone[MAX_CLEARED];
+    popoto_text mistyped[MISTYPED_MOST];
 } reading;
 
 static size_t least(size_t a, size_t b) {
@@ -557,6 +559,10 @@ static popoto_status take_record(void *context, size_t index, const reply *answe
         return popoto__reply_failure(answer, "reading a record", &it->db->why);
     if (answer->type != REPLY_ERROR && answer->type != REPLY_ARRAY)
         return fail_reply(it, answer, "reading a record");
+    if (answer->type == REPLY_ERROR && it->mistyped_count < MISTYPED_MOST) {
+        it->mistyped[it->mistyped_count++] = name;
+        return POPOTO_OK;
+    }
     switch (popoto__rows_end(it->rows, &it->what, name, answer)) {
     case ROW_GONE:
         if (it->gone_count < MAX_CLEARED)
@@ -607,13 +613,16 @@ static void clear_gone(reading *it, size_t range) {
 
 /* Fetch candidates first..first + count. */
 static popoto_status fetch(reading *it, size_t range, size_t first, size_t count) {
-    it->gone_count = 0;
+    it->gone_count = it->mistyped_count = 0;
     it->first = first;
     popoto__buffer_clear(&it->db->request);
     popoto__render_fetches(it->what.of, &it->what, it->names + first, count, &it->db->request);
     if (!popoto__rows_expect(it->rows, count))
         return popoto__fail_memory(&it->db->why);
     popoto_status status = popoto__db_read_lists(it->db, count, take_field, take_record, it);
+    if (status == POPOTO_OK && it->mistyped_count > 0)
+        status = popoto__mistyped_records(it->db, it->what.of, it->rows, it->mistyped,
+                                          it->mistyped_count);
     if (status == POPOTO_OK)
         clear_gone(it, range);
     return status;
@@ -701,6 +710,7 @@ popoto_status popoto_query(popoto_db *db, const popoto_query_desc *desc, popoto_
         *rows = it.rows;
         status = report_problems(db, it.rows);
     } else {
+        status = popoto__mistyped_index(db, &it.plan, status);
         popoto_rows_free(it.rows);
     }
     stop(&it);
@@ -870,11 +880,16 @@ popoto_status popoto_load_keys(popoto_db *db, const popoto_model *declared, cons
 typedef struct counting {
     reading *of;
     size_t total;
+    popoto_status broken; /* POPOTO_CORRUPT: one of the indexes could not be counted */
 } counting;
 
 static popoto_status take_count(void *context, size_t index, const reply *answer) {
     counting *it = context;
     (void)index;
+    if (popoto__reply_is_error(answer, "WRONGTYPE")) {
+        it->broken = fail_reply(it->of, answer, "asking for the size of an index");
+        return POPOTO_OK;
+    }
     if (answer->type != REPLY_INTEGER || answer->integer < 0)
         return fail_reply(it->of, answer, "asking for the size of an index");
     it->total += (size_t)answer->integer;
@@ -888,7 +903,7 @@ static bool sizes_answer(const reading *it) {
 }
 
 static popoto_status count_sizes(reading *it, size_t *count) {
-    counting answer = { .of = it };
+    counting answer = { .of = it, .broken = POPOTO_OK };
     read_plan asked = it->plan;
     if (asked.source == SOURCE_SORTED)
         asked.set_count = 0;
@@ -900,12 +915,12 @@ static popoto_status count_sizes(reading *it, size_t *count) {
         commands == 0 ? POPOTO_OK
                       : popoto__db_exchange(it->db, commands, false, NULL, take_count, &answer);
     *count = status == POPOTO_OK ? answer.total : 0;
-    return status;
+    return status == POPOTO_OK ? answer.broken : status;
 }
 
 /* Read what the conditions need and the key, part by part. */
 static popoto_status count_rows(reading *it, size_t *count) {
-    popoto_status status = POPOTO_OK;
+    popoto_status status = POPOTO_OK, broken = POPOTO_OK;
     size_t total = 0;
     while (status == POPOTO_OK && !it->finished) { /* of this tenant */
         size_t range = it->index, at = 0;
@@ -916,18 +931,20 @@ static popoto_status count_rows(reading *it, size_t *count) {
             status = fetch(it, range, at, part);
             total += it->rows->count;
             at += part;
-            if (status == POPOTO_OK)
-                status = report_problems(it->db, it->rows);
+            if (status == POPOTO_OK && report_problems(it->db, it->rows) != POPOTO_OK)
+                broken = POPOTO_CORRUPT;
         }
     }
-    *count = status == POPOTO_OK ? total : 0;
-    return status;
+    *count = status == POPOTO_OK || status == POPOTO_CORRUPT ? total : 0;
+    return status == POPOTO_OK ? broken : status;
 }
 
 popoto_status popoto_count(popoto_db *db, const popoto_query_desc *desc, size_t *count) {
     const model *of;
     reading it;
     popoto_query_desc plain;
+    failure broken;
+    broken.status = POPOTO_OK;
     if (count == NULL)
         return popoto__db_needs(db, "a place for the count");
     *count = 0;
@@ -946,11 +963,20 @@ popoto_status popoto_count(popoto_db *db, const popoto_query_desc *desc, size_t 
             status = next_tenant(&it);
         if (status == POPOTO_OK)
             status = sizes_answer(&it) ? count_sizes(&it, &part) : count_rows(&it, &part);
+        status = popoto__mistyped_index(db, &it.plan, status);
+        if (status == POPOTO_CORRUPT) { /* the others are counted all the same */
+            broken = broken.status == POPOTO_OK ? db->why : broken;
+            status = POPOTO_OK;
+        }
         it.finished = true;
         *count += part;
     }
     if (status != POPOTO_OK)
         *count = 0;
+    if (status == POPOTO_OK && broken.status != POPOTO_OK) {
+        db->why = broken;
+        status = broken.status;
+    }
     popoto_rows_free(it.rows);
     stop(&it);
     return status;
@@ -1043,7 +1069,7 @@ popoto_status popoto_stream_next(popoto_stream *stream, void **row) {
         if (status == POPOTO_OK && it->name_count > 0)
             status = fetch(it, range, 0, it->name_count);
         if (status != POPOTO_OK)
-            return status;
+            return popoto__mistyped_index(it->db, &it->plan, status);
     }
 }
 

@@ -172,6 +172,10 @@ static row_outcome problem(popoto_rows *it, const model *of, popoto_text key, co
     return add_problem(it, text) ? ROW_PROBLEM : ROW_NO_MEMORY;
 }
 
+bool popoto__rows_note(popoto_rows *it, const model *of, popoto_text key, const char *reason) {
+    return problem(it, of, key, NULL, reason) == ROW_PROBLEM;
+}
+
 /* ----- Decoding ------------------------------------------------------------------------------- */
 
 /* Stored bytes as a value in the field's type. Text of a short value still stands among the bytes that
@@ -235,6 +239,33 @@ static void begin_row(popoto_rows *it, const query *what) {
     popoto__object_init(what->of, now->object, now->own, &it->allocator);
 }
 
+/* A condition on a part of the key does not hold: the key, which is known at the end, tells why. */
+static void note_other(popoto_rows *it, const query *what, const field *about,
+                       const popoto_value *value) {
+    failure ignored;
+    it->now.other = about;
+    if (popoto__segment(what->of, about, value, &it->memory, &it->now.other_segment, &ignored) ==
+        POPOTO_NO_MEMORY)
+        it->now.starved = true;
+}
+
+/* A record whose name promised that the condition would hold contradicts its own key, and is not to be left out
+ * without a word. Others stand in the wrong index. */
+static row_outcome unfit(popoto_rows *it, const query *what, popoto_text key) {
+    const field *about = it->now.other;
+    popoto_text segment = it->now.other_segment;
+    placement where;
+    if (about == NULL)
+        return ROW_UNFIT;
+    if (!popoto__placement_of_key(what->of, key, &it->memory, &where))
+        return where.segments == NULL ? ROW_NO_MEMORY : ROW_UNFIT;
+    popoto_text own = where.segments[about->index];
+    if (segment.data != NULL && segment.size == own.size &&
+        memcmp(segment.data, own.data, own.size) == 0)
+        return ROW_UNFIT;
+    return problem(it, what->of, key, about, "what is stored is another than its key's");
+}
+
 static void take_field(popoto_rows *it, const query *what, const fetched_field *one,
                        reply_type type, popoto_text stored) {
     arriving *now = &it->now;
@@ -249,6 +280,8 @@ static void take_field(popoto_rows *it, const query *what, const fetched_field *
     }
     for (const condition *by = one->first; by != NULL && !now->unfit; by = by->next)
         now->unfit = !popoto__condition_holds(by, &value);
+    if (now->unfit && one->first != NULL && one->about->is_key && now->other == NULL)
+        note_other(it, what, one->about, &value);
     if (what->order == one->about)
         now->sort_value = value;
     if (!one->chosen || now->unfit)
@@ -286,7 +319,7 @@ static row_outcome end_row(popoto_rows *it, const query *what, popoto_text key, 
     if (count < what->fetched_count)
         return problem(it, what->of, key, NULL, "the server answered too few fields");
     if (now->unfit)
-        return ROW_UNFIT;
+        return unfit(it, what, key);
     if (now->unset != NULL)
         return problem(it, what->of, key, now->unset, now->why_unset);
     popoto_object *header = popoto__object_header(what->of, now->object);
@@ -305,7 +338,7 @@ static row_outcome end_row(popoto_rows *it, const query *what, popoto_text key, 
 row_outcome popoto__rows_end(popoto_rows *it, const query *what, popoto_text key,
                              const reply *answer) {
     if (answer->type == REPLY_ERROR)
-        return problem(it, what->of, key, NULL, answer->text);
+        return problem(it, what->of, key, NULL, "it holds something that is no hash");
     if (answer->type != REPLY_ARRAY)
         return problem(it, what->of, key, NULL, "the server answered no list of fields");
     return answer->count == 0 || !it->now.there ? ROW_GONE : end_row(it, what, key, answer->count);

@@ -11,11 +11,13 @@ typedef struct arriving {
     popoto_value *own; /* a record's values */
     uint64_t content;  /* the digest of its fields so far */
     popoto_value sort_value;
-    bool there;                         /* some field is */
-    bool unfit;                         /* some condition does not hold */
-    bool starved;                       /* there was no memory */
-    const field *unread;                /* the first field that cannot be read */
-    const field *unset;                 /* the first one whose member cannot hold it */
+    bool there;                /* some field is */
+    bool unfit;                /* some condition does not hold */
+    const field *other;        /* the part of the key that it is on */
+    popoto_text other_segment; /* what is stored, as a key has it; data NULL: as none has */
+    bool starved;              /* there was no memory */
+    const field *unread;       /* the first field that cannot be read */
+    const field *unset;        /* the first one whose member cannot hold it */
     const char *why_unread, *why_unset; /* NULL: it is of another type */
 } arriving;
 
@@ -64,6 +66,8 @@ void popoto__rows_take(popoto_rows *it, const query *what, size_t place, reply_t
 /* What became of it. Its key is in it->names. The answer has no items: they were taken. */
 row_outcome popoto__rows_end(popoto_rows *it, const query *what, popoto_text key,
                              const reply *answer);
+/* List a problem of the record under `key`. False: no memory. */
+bool popoto__rows_note(popoto_rows *it, const model *of, popoto_text key, const char *reason);
 /* By what->order. False: no memory, and nothing changed. */
 bool popoto__rows_sort(popoto_rows *it, const query *what);
 /* Leave out the first `offset` rows and all after `limit` more. */

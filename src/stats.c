@@ -404,7 +404,7 @@ static popoto_status count_all(counting *it) {
 
 popoto_status popoto_tenant_list(popoto_db *db, const popoto_model *declared,
                                  const char *tenant_field, popoto_tenant_figures_callback *callback,
-                                 popoto_progress *progress, void *context) {
+                                 popoto_progress *watch, void *context) {
     const model *of;
     const field *about;
     popoto_status status = popoto__db_begin(db, declared, &of);
@@ -423,7 +423,7 @@ popoto_status popoto_tenant_list(popoto_db *db, const popoto_model *declared,
     it->of = of;
     it->about = about;
     it->knows_idle = true;
-    it->progress = progress;
+    it->progress = watch;
     it->context = context;
     popoto__arena_init(&it->memory, &db->allocator);
     status = count_all(it);

@@ -23,6 +23,7 @@ typedef struct strict_migration {
     size_t asked_count;
     migration_report *result;
     arena memory;
+    bool is_counted; /* how many there are */
     size_t placed;
     size_t stuck; /* most errors that a pass listed */
 } strict_migration;
@@ -401,7 +402,8 @@ static popoto_status report_progress(strict_migration *it) {
     if (it->result->public.error_count > it->stuck)
         it->stuck = it->result->public.error_count;
     if (it->how->progress == NULL ||
-        it->how->progress(it->how->context, it->placed + it->stuck, it->result->public.total))
+        it->how->progress(it->how->context, it->placed + it->stuck,
+                          it->is_counted ? it->result->public.total : 0))
         return POPOTO_OK;
     return popoto__fail(&it->db->why, POPOTO_STOPPED, "the callback asked to stop");
 }
@@ -413,8 +415,10 @@ static popoto_status take_page(strict_migration *it, popoto_text *keys, size_t c
     for (size_t i = 0; i < count; i++)
         if (popoto__key_has(it->from, NULL, (popoto_text){ NULL, 0 }, keys[i]))
             keys[kept++] = keys[i];
-    if (counts_only)
+    if (counts_only) {
         it->result->public.total += kept;
+        status = report_progress(it);
+    }
     for (size_t at = 0; !counts_only && at < kept && status == POPOTO_OK; at += COMMIT_PIPELINE) {
         size_t part = kept - at < COMMIT_PIPELINE ? kept - at : COMMIT_PIPELINE;
         status = move_records(it, keys + at, part);
@@ -445,6 +449,7 @@ static popoto_status run(strict_migration *it) {
     if (pattern.data == NULL)
         return popoto__fail_memory(&it->db->why);
     popoto_status status = one_pass(it, pattern, true);
+    it->is_counted = true;
     if (status == POPOTO_OK)
         status = one_pass(it, pattern, false);
     /* What writers of the ordinary model added behind the walk's back, until a pass moves nothing. */

@@ -87,8 +87,8 @@ typedef struct found {
     size_t repaired, repairable;
 } found;
 
-static const char *const kind_names[] = { "MISSING", "STRAY",     "MISPLACED",
-                                          "SCORE",   "DUPLICATE", "CORRUPT" };
+static const char *const kind_names[] = { "MISSING",   "STRAY",   "MISPLACED", "SCORE",
+                                          "DUPLICATE", "CORRUPT", "LACKING",   "OTHER_FORM" };
 
 static bool note(void *context, const popoto_finding *finding) {
     found *it = context;
@@ -408,16 +408,52 @@ static void test_records_without_values(void **state) {
     found it;
     page one = { .project = "p", .name = "n1", .owner = "o1" };
     assert_ok(db, popoto_save_with(db, &Leaf, &one, &(popoto_save_desc){ .only = "rank" }));
-    audit(db, &Leaf, false, &it);
-    assert_int_equal(0, it.count);
+    audit(db, &Leaf, false, &it); /* neither shelf nor weight; the confidence is as good as there */
+    ASSERT_FOUND(&it, "!LACKING Leaf:p:n1:o1 in -", "!LACKING Leaf:p:n1:o1 in -");
     server_command(s, "ZADD $SortedF:Leaf:weight:a 1 Leaf:p:n1:o1");
     server_command(s, "HDEL Leaf:p:n1:o1 rank");
     audit(db, &Leaf, true, &it);
-    ASSERT_FOUND(&it, "MISPLACED Leaf:p:n1:o1 in $SortedF:Leaf:rank:p",
+    ASSERT_FOUND(&it, "!LACKING Leaf:p:n1:o1 in -", "!LACKING Leaf:p:n1:o1 in -",
+                 "!LACKING Leaf:p:n1:o1 in -", "MISPLACED Leaf:p:n1:o1 in $SortedF:Leaf:rank:p",
                  "MISPLACED Leaf:p:n1:o1 in $SortedF:Leaf:weight:a");
     assert_int_equal(2, it.repaired);
     audit(db, &Leaf, false, &it);
-    assert_int_equal(0, it.count);
+    assert_int_equal(3, it.count);
+    popoto_close(db);
+    server_flush(s);
+}
+
+/* A field that may be null, or has a default, is no fault where a record lacks it; null where it may not be is
+ * one, whether it is stored or not. Reading such a record gives the default or null, as ever. */
+static void test_values_that_may_be_lacking(void **state) {
+    static const popoto_field fields[] = {
+        { .name = "id", .kind = POPOTO_KIND_KEY, .type = POPOTO_TEXT },
+        { .name = "needed", .type = POPOTO_TEXT },
+        { .name = "free", .type = POPOTO_TEXT, .null = true },
+        { .name = "usual", .type = POPOTO_INT, .default_value = POPOTO_DEFAULT_INT(3) },
+        { .name = "trust", .kind = POPOTO_KIND_CONFIDENCE, .type = POPOTO_FLOAT },
+    };
+    static const popoto_model Sheet = { .name = "Sheet", .fields = fields, .field_count = 5 };
+    server *s = *state;
+    popoto_db *db = opened(s);
+    popoto_rows *rows;
+    found it;
+    for (int i = 0; i < 3; i++) {
+        char key[8], member[] = "0";
+        snprintf(key, sizeof key, "Sheet:%d", i);
+        member[0] = (char)('0' + i);
+        server_command(s, "HSET %s id %b", key, (char[]){ '\xa1', member[0] }, (size_t)2);
+        server_command(s, "SADD $Class:Sheet %s", key);
+        server_command(s, "SADD $KeyF:Sheet:id:%s %s", member, key);
+    }
+    server_command(s, "HSET Sheet:0 needed %b", "\xa1x", (size_t)2);
+    server_command(s, "HSET Sheet:1 needed %b", "\xc0", (size_t)1);
+    audit(db, &Sheet, false, &it);
+    ASSERT_FOUND(&it, "!LACKING Sheet:1 in -", "!LACKING Sheet:2 in -");
+    assert_ok(db, popoto_query(db, &(popoto_query_desc){ .model = &Sheet }, &rows));
+    assert_int_equal(3, popoto_rows_count(rows));
+    assert_int_equal(3, popoto_record_get(popoto_rows_at(rows, 0), "usual")->as.integer);
+    popoto_rows_free(rows);
     popoto_close(db);
     server_flush(s);
 }
@@ -794,6 +830,7 @@ int main(int count, char **arguments) {
         server_test(test_expired_records_are_stray),
         server_test(test_dialect_of_popoto),
         server_test(test_records_without_values),
+        server_test(test_values_that_may_be_lacking),
         server_test(test_writers_cause_no_findings),
         server_test(test_mending_harms_no_writer),
         server_test(test_progress_and_stopping),

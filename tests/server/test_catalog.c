@@ -261,9 +261,13 @@ static void test_another_dialect_is_noted(void **state) {
     assert_ok(shared, popoto_publish(shared, models, 1));
     assert_ok(db, popoto_catalog_published(db, &catalog));
     assert_non_null(strstr(popoto_catalog_note(catalog, 0), "dialect of Popoto"));
+    assert_int_equal(POPOTO_AS_POPOTO, popoto_catalog_dialect(catalog, 0));
+    assert_int_equal(POPOTO_DOCUMENTED, popoto_catalog_dialect(catalog, 1));
+    assert_int_equal(POPOTO_DOCUMENTED, popoto_catalog_dialect(NULL, 0));
     popoto_catalog_free(catalog);
     assert_ok(shared, popoto_catalog_published(shared, &catalog));
     assert_null(popoto_catalog_note(catalog, 0));
+    assert_int_equal(POPOTO_AS_POPOTO, popoto_catalog_dialect(catalog, 0));
     popoto_close(shared);
     popoto_close(db);
     popoto_catalog_free(catalog);

@@ -238,6 +238,54 @@ static void test_damage_hides_nothing(void **state) {
     server_flush(s);
 }
 
+typedef struct others {
+    int calls;
+    char kinds[200];
+} others_told;
+
+static void take_other(void *context, popoto_text key, popoto_text kind) {
+    others_told *it = context;
+    assert_int_equal(0, memcmp(key.data, "{a}:", 4));
+    size_t used = strlen(it->kinds);
+    snprintf(it->kinds + used, sizeof it->kinds - used, "%.*s ", (int)kind.size, kind.data);
+    it->calls++;
+}
+
+/* Whose keys were not named is not erased, but counted. */
+static void test_models_that_are_not_named_stay(void **state) {
+    server *s = *state;
+    popoto_db *db = opened(s);
+    popoto_erase_receipt receipt;
+    others_told told = { 0 };
+    create(db, &Tag, "a", 1);
+    server_command(s, "SET {a}:session:3 x");
+    create(db, &Page, "a", 1);
+    create(db, &Page, "a", 2);
+    server_command(s, "DEL {a}:$UniqueKeyF:Page:name:n2");
+    server_command(s, "SET {a}:$UniqueKeyF:Page:name:n2 x");
+    const popoto_model *const pages[] = { &Page };
+    popoto_tenant_desc desc = { .models = pages,
+                                .model_count = 1,
+                                .tenant = POPOTO_VALUE("a"),
+                                .other = take_other,
+                                .context = &told };
+    assert_ok(db, popoto_erase(db, &desc, &receipt));
+    assert_int_equal(2, receipt.records);
+    assert_int_equal(1, receipt.other_keys); /* what stood in an index's place */
+    assert_int_equal(0, receipt.left);
+    /* A record, its class, key and sorted indexes; and the other program's key. */
+    assert_int_equal(5, receipt.other_left);
+    assert_int_equal(5, told.calls);
+    assert_non_null(strstr(told.kinds, "session "));
+    assert_non_null(strstr(told.kinds, "Tag Tag "));
+    const char *after = server_dump(s);
+    assert_non_null(strstr(after, "{a}:Tag:"));
+    assert_non_null(strstr(after, "{a}:session:3"));
+    assert_null(strstr(after, "Page"));
+    popoto_close(db);
+    server_flush(s);
+}
+
 static void test_everything_under_a_strict_prefix(void **state) {
     server *s = *state;
     popoto_db *db = opened(s);
@@ -253,9 +301,11 @@ static void test_everything_under_a_strict_prefix(void **state) {
     server_command(s, "DEL {a}:$UniqueKeyF:Page:name:n2");
     server_command(s, "SET {a}:$UniqueKeyF:Page:name:n2 x");
     popoto_tenant_desc desc = strict_desc("a");
+    desc.everything = true;
     assert_ok(db, popoto_erase(db, &desc, &receipt));
     assert_int_equal(2, receipt.records);
     assert_int_equal(4, receipt.other_keys);
+    assert_int_equal(0, receipt.other_left);
     assert_int_equal(0, receipt.left);
     assert_string_equal(others, server_dump(s));
     free(others);
@@ -263,8 +313,33 @@ static void test_everything_under_a_strict_prefix(void **state) {
     server_flush(s);
 }
 
-/* Tenants whose names hold what means something in patterns and keys. */
-/* Models that are not listed stay, where that is asked for. */
+/* Ordinary models that name their tenants by different fields. */
+static void test_a_field_for_each_model(void **state) {
+    server *s = *state;
+    popoto_db *db = opened(s);
+    popoto_erase_receipt receipt;
+    for (int i = 0; i < 4; i++) {
+        create(db, &Leaf, "a", i);
+        create(db, &Leaf, "b", i);
+        create(db, &Page, "a", i);
+    }
+    const popoto_model *const models[] = { &Leaf, &Page };
+    const char *fields[] = { "project", NULL };
+    popoto_tenant_desc desc = { .models = models,
+                                .model_count = 2,
+                                .tenant_field = "nothing",
+                                .tenant_fields = fields,
+                                .tenant = POPOTO_VALUE("a") };
+    assert_ok(db, popoto_erase(db, &desc, &receipt));
+    assert_int_equal(8, receipt.records);
+    assert_int_equal(4, record_count(s, &Leaf));
+    fields[0] = NULL;
+    assert_fails(POPOTO_BAD_ARGUMENT, "no field 'nothing'", db, popoto_erase(db, &desc, &receipt));
+    popoto_close(db);
+    server_flush(s);
+}
+
+/* What stands in the place of an index of the models' own goes, and the rest stays. */
 static void test_some_models_alone(void **state) {
     server *s = *state;
     popoto_db *db = opened(s);
@@ -278,7 +353,6 @@ static void test_some_models_alone(void **state) {
     popoto_tenant_desc desc = strict_desc("a");
     desc.models = (const popoto_model *const[]){ &Page };
     desc.model_count = 1;
-    desc.models_alone = true;
     assert_ok(db, popoto_erase(db, &desc, &receipt));
     assert_int_equal(10, receipt.records);
     assert_int_equal(1, receipt.other_keys);
@@ -289,6 +363,7 @@ static void test_some_models_alone(void **state) {
     server_flush(s);
 }
 
+/* Tenants whose names hold what means something in patterns and keys. */
 static void test_odd_names(void **state) {
     server *s = *state;
     popoto_db *db = opened(s);
@@ -453,6 +528,7 @@ static void test_no_memory(void **state) {
         memory.fail_at = memory.allocations + n;
         popoto_erase_receipt receipt, other;
         popoto_tenant_desc desc = strict_desc("a"), leaf = ordinary_desc(leaf_models, "a");
+        desc.everything = n % 2 == 0;
         popoto_status status = popoto_erase(db, &desc, &receipt);
         if (status == POPOTO_OK)
             status = popoto_erase(db, &leaf, &other);
@@ -545,7 +621,9 @@ int main(void) {
         server_test(test_partitions_that_the_key_does_not_tell),
         server_test(test_dialect_of_popoto),
         server_test(test_damage_hides_nothing),
+        server_test(test_models_that_are_not_named_stay),
         server_test(test_everything_under_a_strict_prefix),
+        server_test(test_a_field_for_each_model),
         server_test(test_some_models_alone),
         server_test(test_odd_names),
         server_test(test_interrupted_and_run_again),

@@ -1,5 +1,6 @@
 /* Errors: stored data that does not fit is reported and left alone; what makes no sense is refused with a
  * sentence; outputs are always set. */
+#include "failing_allocator.h"
 #include "index_checker.h"
 #include "server.h"
 #include "test_models.h"
@@ -79,12 +80,12 @@ static void test_a_foreign_key_among_records_is_reported(void **state) {
     server_command(s, "SADD $Class:Episode Episode:a:list");
     server_command(s, "RPUSH Episode:a:list x");
     char *before = strdup(server_dump(s));
-    assert_fails(POPOTO_CORRUPT, "'Episode:a:list'", db,
+    assert_fails(POPOTO_CORRUPT, "'Episode:a:list', model Episode: it holds a list, not a hash", db,
                  popoto_query(db, &(popoto_query_desc){ .model = &Episode }, &rows));
     assert_int_equal(1, popoto_rows_count(rows));
     popoto_rows_free(rows);
     server_command(s, "SET $KeyF:Episode:project_id:b text");
-    assert_fails(POPOTO_CORRUPT, "WRONGTYPE", db,
+    assert_fails(POPOTO_CORRUPT, "'$KeyF:Episode:project_id:b' holds a string, not a set", db,
                  popoto_query(db,
                               &(popoto_query_desc){ .model = &Episode,
                                                     .where = { POPOTO_IS("project_id", "b") } },
@@ -94,6 +95,166 @@ static void test_a_foreign_key_among_records_is_reported(void **state) {
     assert_string_equal(before, server_dump(s));
     free(before);
     popoto_close(db);
+    server_flush(s);
+}
+
+/* What other types are called, and more of them than are asked about. */
+static void test_what_stands_for_a_record_is_named(void **state) {
+    server *s = *state;
+    popoto_db *db = popoto_open(server_url(s), NULL);
+    popoto_rows *rows;
+    static const char *const says[] = { "a string", "a set", "a sorted set", "a stream" };
+    server_command(s, "SET Episode:a:0 x");
+    server_command(s, "SADD Episode:a:1 x");
+    server_command(s, "ZADD Episode:a:2 1 x");
+    server_command(s, "XADD Episode:a:3 * a b");
+    for (int i = 0; i < 40; i++) {
+        char key[32];
+        snprintf(key, sizeof key, "Episode:a:%d", i);
+        if (i >= 4)
+            server_command(s, "SET %s x", key);
+        popoto_text one = { key, strlen(key) };
+        if (i < 4) {
+            assert_fails(POPOTO_CORRUPT, says[i], db,
+                         popoto_load_keys(db, &Episode, &one, 1, &rows));
+            popoto_rows_free(rows);
+        }
+        server_command(s, "SADD $Class:Episode %s", key);
+    }
+    episode whole = { .project_id = "a" };
+    assert_ok(db, popoto_create(db, &Episode, &whole));
+    assert_fails(POPOTO_CORRUPT, "40 stored records do not fit", db,
+                 popoto_query(db, &(popoto_query_desc){ .model = &Episode }, &rows));
+    assert_int_equal(1, popoto_rows_count(rows));
+    assert_int_equal(40, popoto_rows_problem_count(rows));
+    popoto_rows_free(rows);
+    popoto_close(db);
+    server_flush(s);
+}
+
+/* One index or record that cannot be counted leaves the count of the others. */
+static void test_a_count_goes_on_past_what_is_broken(void **state) {
+    server *s = *state;
+    popoto_db *db = popoto_open(server_url(s), NULL);
+    size_t count;
+    for (int i = 0; i < 6; i++) {
+        trade it = { .number = i, .exchange = "nyse", .symbol = "ibm", .volume = i };
+        assert_ok(db, popoto_create(db, &Trade, &it));
+    }
+    server_command(s, "HSET Trade:2 price %b", "\xc1", (size_t)1);
+    server_command(s, "DEL Trade:3");
+    server_command(s, "LPUSH Trade:3 x");
+    popoto_query_desc scan = { .model = &Trade,
+                               .where = { POPOTO_IS("price__gte", -1.0),
+                                          POPOTO_IS("exchange", "nyse"), POPOTO_IS("symbol", "ibm"),
+                                          POPOTO_IS("note__isnull", true) },
+                               .allow_scan = true };
+    assert_status(POPOTO_CORRUPT, db, popoto_count(db, &scan, &count));
+    assert_int_equal(4, count);
+    server_command(s, "SET $KeyF:Trade:number:1 x");
+    popoto_query_desc in = { .model = &Trade,
+                             .where = { POPOTO_IS("number__in", POPOTO_LIST(0, 1, 4, 5)) } };
+    popoto_status status = popoto_count(db, &in, &count);
+    assert_fails(POPOTO_CORRUPT, "the index '$KeyF:Trade:number:1' holds a string, not a set", db,
+                 status);
+    assert_int_equal(3, count);
+    popoto_close(db);
+    server_flush(s);
+}
+
+/* A stored part of the key that says something else than the key. */
+static void test_a_record_that_contradicts_its_key_is_reported(void **state) {
+    server *s = *state;
+    popoto_db *db = popoto_open(server_url(s), NULL);
+    popoto_rows *rows;
+    popoto_stream *stream;
+    void *row;
+    size_t seen = 0;
+    for (int i = 0; i < 3; i++) {
+        episode it = { .project_id = "a", .episode_id = { { (char)('1' + i) } }, .score = i };
+        assert_ok(db, popoto_create(db, &Episode, &it));
+    }
+    server_command(s, "HSET Episode:a:2 project_id %b", "\xa1z", (size_t)2);
+    popoto_query_desc by_set = { .model = &Episode, .where = { POPOTO_IS("project_id", "a") } };
+    popoto_query_desc by_range = { .model = &Episode,
+                                   .where = { POPOTO_IS("project_id", "a") },
+                                   .order_by = "score" };
+    const popoto_query_desc *const both[] = { &by_set, &by_range };
+    static const char says[] =
+        "'Episode:a:2', field project_id: what is stored is another than its key's";
+    for (int i = 0; i < 2; i++) {
+        assert_fails(POPOTO_CORRUPT, says, db, popoto_query(db, both[i], &rows));
+        assert_int_equal(2, popoto_rows_count(rows));
+        popoto_rows_free(rows);
+    }
+    episode one = { .project_id = "a", .episode_id = { "2" } };
+    assert_fails(POPOTO_CORRUPT, says, db, popoto_load(db, &Episode, &one, &rows));
+    assert_ok(db, popoto_stream_open(db, &by_set, &stream));
+    popoto_status status = popoto_stream_next(stream, &row);
+    for (; status != POPOTO_OK || row != NULL; status = popoto_stream_next(stream, &row)) {
+        if (status != POPOTO_OK)
+            assert_fails(POPOTO_CORRUPT, says, db, status);
+        seen++;
+    }
+    assert_int_equal(3, seen);
+    popoto_stream_free(stream);
+    /* An entry that another writer left in the wrong index is no such record. */
+    server_command(s, "HSET Episode:a:2 project_id %b",
+                   "\xa1"
+                   "a",
+                   (size_t)2);
+    episode other = { .project_id = "b", .episode_id = { "9" } };
+    assert_ok(db, popoto_create(db, &Episode, &other));
+    server_command(s, "ZADD $SortedF:Episode:score:a 5 Episode:b:9");
+    server_command(s, "SADD $KeyF:Episode:project_id:a Episode:b:9");
+    for (int i = 0; i < 2; i++) {
+        assert_ok(db, popoto_query(db, both[i], &rows));
+        assert_int_equal(3, popoto_rows_count(rows));
+        popoto_rows_free(rows);
+    }
+    popoto_close(db);
+    server_flush(s);
+}
+
+/* What is said of them takes memory, too. */
+static void test_no_memory_for_what_is_broken(void **state) {
+    server *s = *state;
+    popoto_db *setup = popoto_open(server_url(s), NULL);
+    failing_allocator heap;
+    bool failed = true;
+    for (int i = 0; i < 3; i++) {
+        episode it = { .project_id = "a", .episode_id = { { (char)('1' + i) } }, .score = i };
+        assert_ok(setup, popoto_create(setup, &Episode, &it));
+    }
+    popoto_close(setup);
+    server_command(s, "HSET Episode:a:2 project_id %b", "\xa1z", (size_t)2);
+    server_command(s, "DEL Episode:a:3");
+    server_command(s, "SET Episode:a:3 x");
+    server_command(s, "SET $KeyF:Episode:project_id:b x");
+    popoto_query_desc by_set = { .model = &Episode, .where = { POPOTO_IS("project_id", "a") } };
+    popoto_query_desc in = { .model = &Episode,
+                             .where = { POPOTO_IS("project_id__in", POPOTO_LIST("a", "b")) } };
+    for (size_t n = 1; failed; n++) {
+        popoto_rows *rows;
+        size_t count;
+        failing_allocator_init(&heap, 0);
+        popoto_db *db =
+            popoto_open(server_url(s), &(popoto_options){ .allocator = heap.allocator });
+        heap.fail_at = heap.allocations + n;
+        popoto_status status = popoto_query(db, &by_set, &rows);
+        if (status == POPOTO_CORRUPT) {
+            assert_int_equal(2, popoto_rows_problem_count(rows));
+            popoto_rows_free(rows);
+            status = popoto_count(db, &in, &count);
+        }
+        if (status == POPOTO_CORRUPT)
+            assert_int_equal(3, count);
+        else
+            assert_int_equal(POPOTO_NO_MEMORY, status);
+        failed = heap.failed;
+        popoto_close(db);
+        assert_int_equal(0, heap.live_blocks);
+    }
     server_flush(s);
 }
 
@@ -315,6 +476,10 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         server_test(test_a_stored_value_that_does_not_fit_leaves_the_other_rows),
         server_test(test_a_foreign_key_among_records_is_reported),
+        server_test(test_what_stands_for_a_record_is_named),
+        server_test(test_a_count_goes_on_past_what_is_broken),
+        server_test(test_a_record_that_contradicts_its_key_is_reported),
+        server_test(test_no_memory_for_what_is_broken),
         server_test(test_get_wants_exactly_one),
         server_test(test_missing_arguments_are_named),
         server_test(test_a_bad_address_stays_the_reason),

@@ -408,6 +408,25 @@ static void test_pattern_literals_match_only_themselves(void **state) {
     popoto__buffer_free(&it);
 }
 
+static void test_what_a_key_is_of(void **state) {
+    static const char *const keys[][2] = {
+        { "{a}:Episode:x", "Episode" },
+        { "{a}:$KeyF:Episode:name:x", "Episode" },
+        { "{a}:$Class:Tag", "Tag" },
+        { "{a}:", "" },
+        { "{a}:$", "$" },
+        { "{a}:$x:", "$x" },
+        { "{a}:session", "session" },
+        { "plain:key", "plain" },
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
+        popoto_text kind = popoto__key_kind((popoto_text){ keys[i][0], strlen(keys[i][0]) });
+        assert_int_equal(strlen(keys[i][1]), kind.size);
+        assert_memory_equal(keys[i][1], kind.data, kind.size);
+    }
+}
+
 int main(void) {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
     const struct CMUnitTest tests[] = {
@@ -416,6 +435,7 @@ int main(void) {
         TEST(test_nothing_is_an_empty_segment),
         TEST(test_a_failure_shows_in_the_buffer),
         TEST(test_split),
+        TEST(test_what_a_key_is_of),
         TEST(test_a_million_tuples_come_back),
         TEST(test_all_small_tuples_have_keys_of_their_own),
         TEST(test_pattern_literal),
