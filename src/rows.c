@@ -222,7 +222,7 @@ static void begin_row(popoto_rows *it, const query *what) {
     arriving *now = &it->now;
     now->content = 0;
     now->there = now->unfit = false;
-    now->unread = now->unset = NULL;
+    now->unread = now->unset = now->other = NULL;
     now->starved = !popoto__rows_expect(it, 1);
     if (now->starved)
         return;
