@@ -57,7 +57,8 @@ python3 -c 'import ensurepip, venv' 2>/dev/null ||
     left_out "python3 makes no virtual environments (Debian: python3-venv)"
 mkdir -p "$folder"
 
-# Two at a time would install over each other: the second waits.
+# Two at a time would install over each other, and over what the other one tests: the second waits until
+# the first has ended (its tests inherit the lock).
 exec 8>"$folder/lock"
 if command -v flock >/dev/null; then flock 8; fi
 if ! build_wheel >"$folder/wheel.log" 2>&1; then
@@ -71,7 +72,6 @@ else
 fi
 install "$folder/venv" mypy redis >"$folder/mypy.log" 2>&1 ||
     echo "mypy and redis cannot be installed: the types are not checked, nor get_redis (log: build/python-tests/mypy.log)"
-exec 8>&-
 
 wheels=("$folder"/wheel/*.whl)
 [ ${#wheels[@]} -eq 1 ] || failed "one wheel was to be built, not ${#wheels[@]}"
