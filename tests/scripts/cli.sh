@@ -763,7 +763,7 @@ alices_commands() {
         ! grep -q '  *0  *0' "$work/out" || { echo "zeros"; return 1; }
     done
     complains 1 'NOPERM' query Episode project_id=project-b --url "$alice" -m "$work/models.json" || return 1
-    ! grep -q '\\' "$work/err"
+    ! grep -qF "\\" "$work/err"
 }
 check "a tenant's user: what it can do, and what it is told" alices_commands
 unset POPOTO_PASSWORD

@@ -78,8 +78,8 @@ static popoto_value some_text(bool may_be_empty) {
         "{x}",
         "Zo\xc3\xab",
         "what's-up? [^]",
-        "a text that has more than thirty-one bytes, and so a longer "
-        "head in its MessagePack",
+        ("a text that has more than thirty-one bytes, and so a longer "
+         "head in its MessagePack"),
         ""
     };
     return popoto_of_text(texts[below(may_be_empty ? 9 : 8)]);
