@@ -1,5 +1,6 @@
 /* Errors: stored data that does not fit is reported and left alone; what makes no sense is refused with a
  * sentence; outputs are always set. */
+#include "failing_allocator.h"
 #include "index_checker.h"
 #include "server.h"
 #include "test_models.h"
@@ -212,6 +213,48 @@ static void test_a_record_that_contradicts_its_key_is_reported(void **state) {
         popoto_rows_free(rows);
     }
     popoto_close(db);
+    server_flush(s);
+}
+
+/* What is said of them takes memory, too. */
+static void test_no_memory_for_what_is_broken(void **state) {
+    server *s = *state;
+    popoto_db *setup = popoto_open(server_url(s), NULL);
+    failing_allocator heap;
+    bool failed = true;
+    for (int i = 0; i < 3; i++) {
+        episode it = { .project_id = "a", .episode_id = { { (char)('1' + i) } }, .score = i };
+        assert_ok(setup, popoto_create(setup, &Episode, &it));
+    }
+    popoto_close(setup);
+    server_command(s, "HSET Episode:a:2 project_id %b", "\xa1z", (size_t)2);
+    server_command(s, "DEL Episode:a:3");
+    server_command(s, "SET Episode:a:3 x");
+    server_command(s, "SET $KeyF:Episode:project_id:b x");
+    popoto_query_desc by_set = { .model = &Episode, .where = { POPOTO_IS("project_id", "a") } };
+    popoto_query_desc in = { .model = &Episode,
+                             .where = { POPOTO_IS("project_id__in", POPOTO_LIST("a", "b")) } };
+    for (size_t n = 1; failed; n++) {
+        popoto_rows *rows;
+        size_t count;
+        failing_allocator_init(&heap, 0);
+        popoto_db *db =
+            popoto_open(server_url(s), &(popoto_options){ .allocator = heap.allocator });
+        heap.fail_at = heap.allocations + n;
+        popoto_status status = popoto_query(db, &by_set, &rows);
+        if (status == POPOTO_CORRUPT) {
+            assert_int_equal(2, popoto_rows_problem_count(rows));
+            popoto_rows_free(rows);
+            status = popoto_count(db, &in, &count);
+        }
+        if (status == POPOTO_CORRUPT)
+            assert_int_equal(3, count);
+        else
+            assert_int_equal(POPOTO_NO_MEMORY, status);
+        failed = heap.failed;
+        popoto_close(db);
+        assert_int_equal(0, heap.live_blocks);
+    }
     server_flush(s);
 }
 
@@ -436,6 +479,7 @@ int main(void) {
         server_test(test_what_stands_for_a_record_is_named),
         server_test(test_a_count_goes_on_past_what_is_broken),
         server_test(test_a_record_that_contradicts_its_key_is_reported),
+        server_test(test_no_memory_for_what_is_broken),
         server_test(test_get_wants_exactly_one),
         server_test(test_missing_arguments_are_named),
         server_test(test_a_bad_address_stays_the_reason),
