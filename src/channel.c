@@ -53,3 +53,20 @@ popoto_status popoto__channel_exchange(channel *it, const exchange *what, failur
     return it->nodes != NULL ? popoto__cluster_exchange(it->nodes, what, why)
                              : popoto__link_exchange(it->link, what, why);
 }
+
+void popoto__channel_post(channel *it, posted *one) {
+    if (it->nodes == NULL) {
+        popoto__link_post(it->link, one);
+        return;
+    }
+    one->status = popoto__cluster_exchange(it->nodes, &one->what, &one->why);
+    one->is_done = true;
+}
+
+popoto_status popoto__channel_collect(channel *it, posted *one, failure *why) {
+    if (it->nodes == NULL)
+        return popoto__link_collect(it->link, one, why);
+    if (one->status != POPOTO_OK)
+        *why = one->why;
+    return one->status;
+}

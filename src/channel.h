@@ -16,5 +16,8 @@ bool popoto__channel_is_cluster(const address *to);
 popoto_status popoto__channel_connect(channel *it, failure *why);
 void popoto__channel_drop(channel *it);
 popoto_status popoto__channel_exchange(channel *it, const exchange *what, failure *why);
+/* See popoto__link_post and popoto__link_collect. With a cluster, an exchange is done when it is posted. */
+void popoto__channel_post(channel *it, posted *one);
+popoto_status popoto__channel_collect(channel *it, posted *one, failure *why);
 
 #endif

@@ -446,6 +446,9 @@ static inline int template_callback_map_item(read_state *state, read_object *map
  * their first byte, several times as fast as the template sets itself up. Only what is right to the
  * last byte is taken; everything else, and every reason why not, is the template's. */
 
+/* (Members are set one by one: a value that is put together and copied as a whole costs as much as all the
+ * rest, since what was just written in parts cannot be read at once.) */
+
 static bool read_common_byte(unsigned char byte, popoto_value *value) {
     switch (byte) {
     case 0xc0: *value = (popoto_value){ POPOTO_NULL, { 0 } }; return true;
@@ -453,7 +456,8 @@ static bool read_common_byte(unsigned char byte, popoto_value *value) {
     case 0xc3: *value = popoto_of_bool(true); return true;
     default: break;
     }
-    *value = popoto_of_int(byte < 0x80 ? byte : byte - 256);
+    value->type = POPOTO_INT;
+    value->as.integer = byte < 0x80 ? byte : byte - 256;
     return byte < 0x80 || byte >= 0xe0;
 }
 
@@ -464,21 +468,21 @@ static bool read_common_number(const unsigned char *data, size_t width, popoto_v
     for (size_t i = 1; i <= width; i++)
         bits = bits << 8 | data[i];
     if (first == 0xcb && width == 8) {
-        double real;
-        memcpy(&real, &bits, sizeof(real));
-        *value = popoto_of_float(real);
+        value->type = POPOTO_FLOAT;
+        memcpy(&value->as.real, &bits, sizeof(bits));
         return true;
     }
+    value->type = POPOTO_INT;
     if (first >= 0xcc && first <= 0xcf && width == (size_t)1 << (first - 0xcc)) {
-        *value = popoto_of_int((int64_t)(bits & INT64_MAX));
+        value->as.integer = (int64_t)(bits & INT64_MAX);
         return bits <= INT64_MAX;
     }
     if (first < 0xd0 || first > 0xd3 || width != (size_t)1 << (first - 0xd0))
         return false;
     /* Two's complement: what is above half of the range stands for itself less the whole range. */
     uint64_t sign = UINT64_C(1) << (width * 8 - 1);
-    *value =
-        popoto_of_int(bits & sign ? -(int64_t)(sign - 1 - (bits & (sign - 1))) - 1 : (int64_t)bits);
+    value->as.integer =
+        bits & sign ? -(int64_t)(sign - 1 - (bits & (sign - 1))) - 1 : (int64_t)bits;
     return true;
 }
 
@@ -486,7 +490,9 @@ static bool read_common_text(const unsigned char *data, size_t size, popoto_valu
     size_t head = data[0] == 0xd9 ? 2 : 1;
     size_t length = data[0] == 0xd9 ? data[1] : data[0] & 0x1f;
     const char *text = (const char *)data + head;
-    *value = popoto_of_sized_text((popoto_text){ text, length });
+    value->type = POPOTO_TEXT;
+    value->as.text.data = text;
+    value->as.text.size = length;
     return size == head + length && popoto__utf8_valid(text, length);
 }
 

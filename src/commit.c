@@ -43,7 +43,7 @@ popoto_status popoto__ignore_reply(void *context, size_t index, const reply *ans
 
 /* The flat list of expectations and findings that a script answers. */
 static popoto_status take_refusals(commit_batch *it, commit *one, const reply *answer) {
-    arena *scratch = &it->db->scratch;
+    arena *scratch = &it->findings;
     one->refusal_count = answer->count / 2;
     one->refusals = popoto__arena_zeroed(scratch, one->refusal_count + 1, sizeof *one->refusals);
     if (one->refusals == NULL)
@@ -82,7 +82,8 @@ static void take_script(commit_batch *it, commit *one, const reply *answer) {
         status = it->take(it, one, answer);
     } else if (answer->type == REPLY_ERROR) {
         status = popoto__reply_failure(answer, it->doing, &it->db->why);
-    } else if (answer->type != REPLY_STATUS) {
+    } else if (answer->type != (one->shaped != NULL ? REPLY_INTEGER : REPLY_STATUS) ||
+               (answer->type == REPLY_STATUS && strcmp(answer->text, "QUEUED") == 0)) {
         status = popoto__fail(&it->db->why, POPOTO_BAD_REPLY,
                               "a script answered something that no script of ours does");
     }
@@ -133,8 +134,10 @@ static popoto_status take_reply(void *context, size_t index, const reply *answer
         it->fate = answer->fate;
     if (one->is_transaction)
         take_transaction(it, one, answer);
-    else
+    else if (it->at_reply == 0)
         take_script(it, one, answer);
+    else
+        popoto__db_take_load(one->loads, answer);
     if (++it->at_reply == one->replies) {
         it->at_reply = 0;
         it->at++;
@@ -143,6 +146,45 @@ static popoto_status take_reply(void *context, size_t index, const reply *answer
 }
 
 /* ----- Rounds --------------------------------------------------------------------------------- */
+
+/* The one place that chooses how a script is called. The first write of a shape goes by `commit`, and the
+ * shape's own script is loaded behind it: that costs no round trip, and fails nothing. */
+static popoto_status render_script(commit_batch *it, commit *one) {
+    popoto_db *db = it->db;
+    write_shape form;
+    one->replies = 1;
+    one->shaped = one->loads = NULL;
+    if (it->render == NULL && popoto__shape_of(&one->planned, &form)) {
+        shape_script *script;
+        popoto_status status = popoto__db_shape_script(db, &form, &script);
+        if (status != POPOTO_OK)
+            return it->lost = status; /* nothing was sent; no other item would fare better */
+        if (script != NULL && script->sha[0] != '\0')
+            one->shaped = script;
+        else if (script != NULL && !script->is_loading)
+            one->loads = script;
+    }
+    if (one->shaped != NULL) {
+        popoto__shape_render(&form, (popoto_text){ one->shaped->sha, strlen(one->shaped->sha) },
+                             &db->request);
+        return POPOTO_OK;
+    }
+    if (db->sha[it->script][0] == '\0') {
+        popoto_status status = popoto__db_load_script(db, it->script);
+        if (status != POPOTO_OK)
+            return it->lost = status;
+    }
+    if (it->render != NULL)
+        it->render(it, one);
+    else
+        popoto__plan_render_commit(&one->planned, popoto__db_script(db, it->script), &db->request);
+    if (one->loads != NULL) {
+        popoto__db_render_load(db, &form);
+        one->loads->is_loading = true;
+        one->replies = 2;
+    }
+    return POPOTO_OK;
+}
 
 static popoto_status render(commit_batch *it, commit *one) {
     popoto_db *db = it->db;
@@ -156,19 +198,13 @@ static popoto_status render(commit_batch *it, commit *one) {
     /* Without MULTI, what was meant to be queued would run at once, each command for itself. */
     if (one->is_transaction && (db->permissions & PERMITTED_TRANSACTIONS) == 0)
         one->is_transaction = false;
-    if (one->is_transaction) {
+    popoto_status status = POPOTO_OK;
+    if (one->is_transaction)
         one->replies = popoto__plan_render_transaction(&one->planned, &db->request);
-    } else {
-        if (db->sha[it->script][0] == '\0') {
-            popoto_status status = popoto__db_load_script(db, it->script);
-            if (status != POPOTO_OK) {
-                it->lost = status; /* nothing was sent; no other item would fare better */
-                return status;
-            }
-        }
-        it->render(it, one);
-        one->replies = 1;
-    }
+    else
+        status = render_script(it, one);
+    if (status != POPOTO_OK)
+        return status;
     return db->request.failed ? popoto__fail_memory(&db->why) : POPOTO_OK;
 }
 
@@ -194,10 +230,15 @@ static size_t render_round(commit_batch *it) {
     size_t replies = 0;
     popoto__buffer_clear(&db->request);
     bool forgotten = false;
-    for (size_t i = 0; i < it->count; i++)
-        forgotten = forgotten || item_at(it, i)->state == COMMIT_NO_SCRIPT;
-    if (forgotten)
-        db->sha[it->script][0] = '\0'; /* so that it is loaded anew */
+    for (size_t i = 0; i < it->count; i++) {
+        const commit *one = item_at(it, i);
+        if (one->loads != NULL)
+            one->loads->is_loading = false;
+        if (one->state != COMMIT_NO_SCRIPT)
+            continue;
+        forgotten = true; /* so that it is loaded anew */
+        (one->shaped != NULL ? one->shaped->sha : db->sha[it->script])[0] = '\0';
+    }
     it->forgotten += forgotten;
     db->scripts_by_text = it->forgotten > FORGETFUL;
     for (size_t i = 0; i < it->count; i++) {
@@ -237,25 +278,54 @@ static void undo(commit_batch *it, commit *one) {
     one->state = COMMIT_DONE;
 }
 
-void popoto__commit_run(commit_batch *it) {
-    for (size_t tries = 0; tries < MAX_TRIES; tries++) {
+popoto_status popoto__commit_begin(commit_batch *it) {
+    popoto__arena_init(&it->findings, &it->db->allocator);
+    size_t replies = render_round(it);
+    it->is_under_way = replies > 0;
+    if (!it->is_under_way)
+        return it->lost;
+    it->at = it->at_reply = 0;
+    it->first_round = (posted){
+        .what = { .count = replies, .writes = !it->only_asks, .handle = take_reply, .context = it }
+    };
+    popoto__db_post(it->db, &it->first_round);
+    return it->first_round.is_done ? it->first_round.status : POPOTO_OK;
+}
+
+/* A round's replies came, or were lost. False: there is to be no other round. */
+static bool end_round(commit_batch *it, popoto_status status) {
+    if (it->is_stuck && it->db->connection != NULL)
+        popoto__channel_drop(it->db->connection);
+    it->is_stuck = false;
+    if (status != POPOTO_OK)
+        settle_lost(it, status);
+    return status == POPOTO_OK;
+}
+
+static void run_rounds(commit_batch *it) {
+    if (!it->is_under_way || !end_round(it, popoto__db_collect(it->db, &it->first_round)))
+        return;
+    for (size_t tries = 1; tries < MAX_TRIES; tries++) {
         size_t replies = render_round(it);
-        if (replies == 0)
-            break;
         it->at = it->at_reply = 0;
-        popoto_status status =
-            popoto__db_exchange(it->db, replies, !it->only_asks, NULL, take_reply, it);
-        if (it->is_stuck && it->db->connection != NULL)
-            popoto__channel_drop(it->db->connection);
-        it->is_stuck = false;
-        if (status != POPOTO_OK) {
-            settle_lost(it, status);
-            break;
-        }
+        if (replies == 0 || !end_round(it, popoto__db_exchange(it->db, replies, !it->only_asks,
+                                                               NULL, take_reply, it)))
+            return;
     }
+}
+
+void popoto__commit_run(commit_batch *it) {
+    (void)popoto__commit_begin(it);
+    popoto__commit_finish(it);
+}
+
+void popoto__commit_finish(commit_batch *it) {
+    run_rounds(it);
     it->db->scripts_by_text = false;
     for (size_t i = 0; i < it->count; i++) {
         commit *one = item_at(it, i);
+        if (one->loads != NULL)
+            one->loads->is_loading = false;
         if (one->state == COMMIT_BROKEN)
             undo(it, one);
         else if (one->state != COMMIT_DONE)
@@ -265,7 +335,58 @@ void popoto__commit_run(commit_batch *it) {
                                                "after %d tries",
                                                MAX_TRIES));
     }
+    popoto__arena_free(&it->findings);
     /* Those that were to go to the same node next would wait for their deadlines in vain. */
     if (it->lost == POPOTO_OK)
         it->lost = it->fate;
+}
+
+/* ----- Parts ---------------------------------------------------------------------------------- */
+
+static void finish_part(commit_parts *it, size_t turn) {
+    popoto_status lost = POPOTO_OK, status = it->finish(it->context, turn, &lost);
+    if (status != POPOTO_OK && it->first.status == POPOTO_OK)
+        it->first = it->db->why;
+    if (lost != POPOTO_OK)
+        it->lost = lost;
+}
+
+static void swap(arena *a, arena *b) {
+    arena kept = *a;
+    *a = *b;
+    *b = kept;
+}
+
+size_t popoto__commit_all(commit_parts *it) {
+    arena spare;
+    size_t next = 0, turn = 0;
+    bool is_open = false; /* the part before is under way, and the scratch memory is its */
+    popoto__arena_init(&spare, &it->db->allocator);
+    while (next < it->count && it->lost == POPOTO_OK) {
+        size_t size = it->count - next < COMMIT_PIPELINE ? it->count - next : COMMIT_PIPELINE;
+        if (is_open && it->waits(it->context, 1 - turn, next, size)) {
+            finish_part(it, 1 - turn);
+            is_open = false;
+            continue;
+        }
+        if (is_open)
+            swap(&it->db->scratch, &spare);
+        popoto_status lost = it->begin(it->context, turn, next, size);
+        if (lost != POPOTO_OK)
+            it->lost = lost;
+        if (is_open) {
+            swap(&it->db->scratch, &spare);
+            finish_part(it, 1 - turn);
+            swap(&it->db->scratch, &spare);
+        }
+        is_open = true;
+        next += size;
+        turn = 1 - turn;
+    }
+    if (is_open)
+        finish_part(it, 1 - turn);
+    popoto__arena_free(&spare);
+    if (it->first.status != POPOTO_OK)
+        it->db->why = it->first;
+    return next;
 }

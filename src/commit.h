@@ -25,9 +25,11 @@ typedef struct commit {
     popoto_status status; /* COMMIT_DONE, COMMIT_BROKEN */
     const char *reason;   /* its sentence, in the scratch memory; NULL: none, or no memory for it */
     plan planned;
-    bool is_transaction; /* MULTI and EXEC instead of the script: set by the caller's planning */
-    size_t replies;      /* of its part of the pipeline */
-    refusal *refusals;   /* COMMIT_REFUSED */
+    shape_script *shaped; /* that it was sent with; NULL: by the batch's script */
+    shape_script *loads;  /* that is loaded behind it, for the next of its shape; NULL: none */
+    bool is_transaction;  /* MULTI and EXEC instead of the script: set by the caller's planning */
+    size_t replies;       /* of its part of the pipeline */
+    refusal *refusals;    /* COMMIT_REFUSED; until the next plan */
     size_t refusal_count;
 } commit;
 
@@ -45,7 +47,7 @@ struct commit_batch {
     /* Make one->planned, from one->refusals too where there are any. A status other than POPOTO_OK is
      * the write's outcome. */
     popoto_status (*plan)(commit_batch *it, commit *one);
-    /* Append the script's call to db->request. */
+    /* Append the script's call to db->request; NULL: SCRIPT_COMMIT, or what it is for the plan's shape. */
     void (*render)(commit_batch *it, commit *one);
     /* Take the script's answer when it is no refusal, errors included; NULL: any status is success. */
     popoto_status (*take)(commit_batch *it, commit *one, const reply *answer);
@@ -56,6 +58,9 @@ struct commit_batch {
     bool is_stuck;       /* EXEC was refused: the connection is still inside of MULTI */
     size_t forgotten;    /* rounds in which the server did not know the script */
     size_t at, at_reply; /* while replies are taken: whose comes next */
+    arena findings;      /* of refusals: the scratch memory may be another batch's when they come */
+    posted first_round;  /* of replies, which is under way between begin and finish */
+    bool is_under_way;
 };
 
 /* An item failed as db->why says: remember it if it is the first. */
@@ -66,6 +71,29 @@ void popoto__commit_settle(commit_batch *it, commit *one, popoto_status status);
 popoto_status popoto__commit_not_sent(popoto_status lost);
 /* Run all that are not settled; afterwards all are. */
 void popoto__commit_run(commit_batch *it);
+/* The same in two halves, of which another batch's beginning may come between: while this calls nothing but
+ * `take`, the other's memory is the db's scratch. Begin returns how the connection failed. */
+popoto_status popoto__commit_begin(commit_batch *it);
+void popoto__commit_finish(commit_batch *it);
+
+/* A call's writes, COMMIT_PIPELINE at a time. While the server works on one part the next is planned and sent, so
+ * that two are under way, numbered 0 and 1 in turn, each with a scratch memory of its own. */
+typedef struct commit_parts {
+    popoto_db *db;
+    size_t count;
+    void *context;
+    /* Plan and begin a part; what became of the connection. */
+    popoto_status (*begin)(void *context, size_t turn, size_t start, size_t count);
+    /* Finish it; the same goes to *lost. db->why is that of the first that failed. */
+    popoto_status (*finish)(void *context, size_t turn, popoto_status *lost);
+    /* Whether the part under way must be finished before this one is planned. */
+    bool (*waits)(void *context, size_t turn, size_t start, size_t count);
+    failure first;      /* of the first part that failed; POPOTO_OK: none did */
+    popoto_status lost; /* POPOTO_OK: the connection was not lost */
+} commit_parts;
+/* How many were dealt with. Without a connection the others are not tried: each part would wait for its
+ * deadline. db->why is that of the first that failed. */
+size_t popoto__commit_all(commit_parts *it);
 
 /* A reply handler that looks at nothing. */
 popoto_status popoto__ignore_reply(void *context, size_t index, const reply *answer);

@@ -64,6 +64,7 @@ typedef struct update {
 typedef struct update_batch {
     commit_batch run;
     const field *about;
+    popoto_signal *signals;
 } update_batch;
 
 /* Of a partition that neither the key nor the object tells, the first try only asks. */
@@ -126,18 +127,23 @@ static popoto_status prepare_update(popoto_db *db, const model *of, const field 
     return status;
 }
 
-static popoto_status update_part(popoto_db *db, const model *of, const field *about,
-                                 popoto_signal *signals, size_t count, popoto_status *lost) {
-    popoto__arena_reset(&db->scratch);
-    update *items = popoto__arena_zeroed(&db->scratch, count, sizeof *items);
-    update_batch it = { .about = about };
-    if (items == NULL) {
-        for (size_t i = 0; i < count; i++)
-            signals[i].status = POPOTO_NO_MEMORY;
-        return popoto__fail_memory(&db->why);
-    }
-    it.run = (commit_batch){
-        .db = db,
+/* The updates of one call. */
+typedef struct course {
+    popoto_db *db;
+    const model *of;
+    const field *about;
+    popoto_signal *signals;
+    update_batch parts[2];
+} course;
+
+static popoto_status begin_part(void *context, size_t turn, size_t start, size_t count) {
+    course *it = context;
+    update_batch *part = &it->parts[turn];
+    popoto__arena_reset(&it->db->scratch);
+    update *items = popoto__arena_zeroed(&it->db->scratch, count, sizeof *items);
+    *part = (update_batch){ .about = it->about, .signals = it->signals + start };
+    part->run = (commit_batch){
+        .db = it->db,
         .items = items,
         .count = count,
         .stride = sizeof *items,
@@ -147,30 +153,50 @@ static popoto_status update_part(popoto_db *db, const model *of, const field *ab
         .render = render_update,
         .take = take_entry,
     };
-    for (size_t i = 0; i < count; i++) {
-        popoto_status status = prepare_update(db, of, about, &signals[i], &items[i]);
+    for (size_t i = 0; items != NULL && i < count; i++) {
+        popoto_status status =
+            prepare_update(it->db, it->of, it->about, &part->signals[i], &items[i]);
         if (status != POPOTO_OK)
-            popoto__commit_settle(&it.run, &items[i].done, status);
+            popoto__commit_settle(&part->run, &items[i].done, status);
     }
-    popoto__commit_run(&it.run);
-    *lost = it.run.lost;
-    for (size_t i = 0; i < count; i++) {
-        signals[i].status = items[i].done.status;
-        if (signals[i].status == POPOTO_OK)
-            signals[i].after = items[i].after;
+    return items == NULL ? POPOTO_OK : popoto__commit_begin(&part->run);
+}
+
+static popoto_status finish_part(void *context, size_t turn, popoto_status *lost) {
+    course *it = context;
+    update_batch *part = &it->parts[turn];
+    const update *items = part->run.items;
+    if (items != NULL)
+        popoto__commit_finish(&part->run);
+    *lost = part->run.lost;
+    for (size_t i = 0; i < part->run.count; i++) {
+        part->signals[i].status = items == NULL ? POPOTO_NO_MEMORY : items[i].done.status;
+        if (part->signals[i].status == POPOTO_OK)
+            part->signals[i].after = items[i].after;
     }
-    if (it.run.first.status != POPOTO_OK)
-        db->why = it.run.first;
-    return it.run.first.status;
+    if (items == NULL)
+        return popoto__fail_memory(&it->db->why);
+    if (part->run.first.status != POPOTO_OK)
+        it->db->why = part->run.first;
+    return part->run.first.status;
+}
+
+/* Updates of one record count in their order, so that none must be left behind to be asked again: the
+ * record's key has to tell where its figures are. */
+static bool part_waits(void *context, size_t turn, size_t start, size_t count) {
+    const course *it = context;
+    bool waits = false;
+    (void)turn, (void)start, (void)count;
+    for (size_t i = 0; i < it->about->partition_count; i++)
+        waits = waits || !it->of->fields[it->about->partition[i]].is_key;
+    return waits;
 }
 
 popoto_status popoto_confidence_update_many(popoto_db *db, const popoto_model *declared,
                                             const char *name, popoto_signal *signals,
                                             size_t count) {
-    const model *of;
-    const field *about;
-    failure first = { .status = POPOTO_OK };
-    popoto_status status = popoto__confidence_begin(db, declared, name, &of, &about);
+    course it = { .db = db, .signals = signals };
+    popoto_status status = popoto__confidence_begin(db, declared, name, &it.of, &it.about);
     if (status == POPOTO_OK && signals == NULL && count > 0)
         return popoto__fail(&db->why, POPOTO_BAD_ARGUMENT,
                             "signals are needed, and NULL was given");
@@ -180,22 +206,10 @@ popoto_status popoto_confidence_update_many(popoto_db *db, const popoto_model *d
     }
     if (status != POPOTO_OK)
         return status;
-    for (size_t i = 0; i < count; i += COMMIT_PIPELINE) {
-        size_t part = count - i < COMMIT_PIPELINE ? count - i : COMMIT_PIPELINE;
-        popoto_status lost = POPOTO_OK;
-        status = update_part(db, of, about, signals + i, part, &lost);
-        if (status != POPOTO_OK && first.status == POPOTO_OK)
-            first = db->why;
-        /* As with writes: without a connection the others are not tried. */
-        if (lost != POPOTO_OK) {
-            for (i += part; i < count; i++)
-                signals[i].status = popoto__commit_not_sent(lost);
-            break;
-        }
-    }
-    if (first.status != POPOTO_OK)
-        db->why = first;
-    return first.status;
+    commit_parts all = { db, count, &it, begin_part, finish_part, part_waits, { 0 }, POPOTO_OK };
+    for (size_t i = popoto__commit_all(&all); i < count; i++)
+        signals[i].status = popoto__commit_not_sent(all.lost);
+    return all.first.status;
 }
 
 popoto_status popoto_confidence_update(popoto_db *db, const popoto_model *declared,

@@ -113,6 +113,8 @@ static void take_over(popoto_db *db, const connected *it) {
     db->server = it->server;
     db->connection = it->connection;
     memset(db->sha, 0, sizeof db->sha);
+    popoto__release(&db->allocator, db->shapes);
+    db->shapes = NULL;
     db->knows_permissions = false;
     memset(db->noted_tenants, 0, sizeof db->noted_tenants);
     db->note_after = 0;
@@ -134,6 +136,8 @@ popoto_db *popoto_open(const char *url, const popoto_options *options) {
     popoto__arena_init(&db->memory, &db->allocator);
     popoto__arena_init(&db->scratch, &db->allocator);
     popoto__buffer_init(&db->request, &db->allocator);
+    popoto__arena_init(&db->spare.memory, &db->allocator);
+    popoto__arena_init(&db->spare.names, &db->allocator);
     if (chosen.server_program != NULL) {
         db->options.server_program =
             popoto__arena_copy(&db->memory, chosen.server_program, strlen(chosen.server_program));
@@ -173,7 +177,12 @@ void popoto_close(popoto_db *db) {
         it = it->next;
         popoto__arena_free(&memory);
     }
+    popoto__arena_free(&db->spare.memory);
+    popoto__arena_free(&db->spare.names);
+    popoto__release(&allocator, db->spare.objects);
+    popoto__release(&allocator, db->spare.keys);
     popoto__release(&allocator, db->log.bytes);
+    popoto__release(&allocator, db->shapes);
     popoto__buffer_free(&db->request);
     popoto__arena_free(&db->scratch);
     popoto__arena_free(&db->memory);
@@ -334,6 +343,30 @@ popoto_status popoto__db_read_lists(popoto_db *db, size_t count, element_handler
     return run(db, &(exchange){ &db->request, count, false, NULL, handle, context, element });
 }
 
+void popoto__db_post(popoto_db *db, posted *one) {
+    one->what.request = &db->request;
+    one->is_done = true;
+    one->status = db->request.failed ? popoto__fail_memory(&db->why) : ensure_server(db);
+    if (one->status == POPOTO_OK) {
+        popoto__channel_post(db->connection, one);
+        if (one->status != POPOTO_CANNOT_CONNECT || db->server == NULL)
+            return;
+        one->status = popoto__embedded_revive(
+            db->server, timeout_or_default(db->options.connect_timeout), &db->why);
+    }
+    if (one->status == POPOTO_OK)
+        popoto__channel_post(db->connection, one);
+    else
+        one->why = db->why;
+}
+
+popoto_status popoto__db_collect(popoto_db *db, posted *one) {
+    if (db->connection != NULL)
+        return popoto__channel_collect(db->connection, one, &db->why);
+    db->why = one->why;
+    return one->status;
+}
+
 static popoto_status take_ping(void *context, size_t index, const reply *answer) {
     popoto_db *db = context;
     (void)index;
@@ -454,6 +487,37 @@ popoto_status popoto__db_load_script(popoto_db *db, script_id which) {
     bool asks = which == SCRIPT_COMMIT && (db->permissions & PERMITTED_COMMANDS) == 0;
     return status == POPOTO_OK ? load_script(db, which, asks ? SCRIPT_COMMIT_ASKING : which)
                                : status;
+}
+
+popoto_status popoto__db_shape_script(popoto_db *db, const write_shape *it, shape_script **out) {
+    *out = NULL;
+    popoto_status status = popoto__db_ask_permissions(db);
+    if (status != POPOTO_OK || db->scripts_by_text || (db->permissions & PERMITTED_COMMANDS) == 0)
+        return status;
+    if (db->shapes == NULL)
+        db->shapes = popoto__allocate_zeroed(&db->allocator, SHAPE_SCRIPTS, sizeof *db->shapes);
+    if (db->shapes != NULL)
+        *out = popoto__shape_find(db->shapes, it);
+    return POPOTO_OK;
+}
+
+void popoto__db_render_load(popoto_db *db, const write_shape *it) {
+    buffer text;
+    popoto__buffer_init(&text, &db->allocator);
+    popoto__shape_script(it, &text);
+    popoto__request_begin(&db->request, 3);
+    popoto__request_text(&db->request, "SCRIPT");
+    popoto__request_text(&db->request, "LOAD");
+    popoto__request_argument(&db->request, text.data, text.size);
+    db->request.failed = db->request.failed || text.failed;
+    popoto__buffer_free(&text);
+}
+
+void popoto__db_take_load(shape_script *it, const reply *answer) {
+    if (answer->type != REPLY_STRING || answer->size >= sizeof it->sha)
+        return;
+    memcpy(it->sha, answer->text, answer->size);
+    it->sha[answer->size] = '\0';
 }
 
 popoto_text popoto__db_script(const popoto_db *db, script_id which) {

@@ -9,6 +9,7 @@
 #include "embedded.h"
 #include "object.h"
 #include "plan.h"
+#include "shape.h"
 
 typedef struct model_entry model_entry;
 typedef struct scope scope;
@@ -22,6 +23,18 @@ typedef struct row_source {
     const popoto_text *keys;
     size_t count;
 } row_source;
+
+/* What rows keep their records in. A db keeps that of the last rows that were freed for the next ones, if it is
+ * not larger than SPARE_SIZE: else each query would take its memory from the system anew. */
+typedef struct row_memory {
+    arena memory, names;
+    char *objects;
+    size_t object_space; /* bytes */
+    popoto_text *keys;
+    size_t key_room;
+} row_memory;
+
+#define SPARE_SIZE ((size_t)256 * 1024)
 
 /* How many tenants a db remembers to have put on the list of tenants. */
 #define NOTED_TENANTS 256
@@ -49,10 +62,12 @@ struct popoto_db {
     scope *scopes;
     key_log log;
     row_source *sources;
+    row_memory spare;
     uint32_t last_serial;
     uint64_t noted_tenants[NOTED_TENANTS]; /* digests, each at its own place */
     int64_t note_after;                    /* no tenant is noted before this moment of the clock */
     char sha[SCRIPT_COUNT][48];            /* empty: not loaded yet */
+    shape_script *shapes;                  /* SHAPE_SCRIPTS of them, made when first needed */
     bool scripts_by_text;                  /* the server keeps forgetting them: send them whole */
     bool knows_permissions;
     int permissions; /* PERMITTED_... */
@@ -79,6 +94,11 @@ popoto_status popoto__db_exchange(popoto_db *db, size_t count, bool writes, aren
 popoto_status popoto__db_read_lists(popoto_db *db, size_t count, element_handler *element,
                                     reply_handler *handle, void *context);
 
+/* The same in two halves: send db->request, of which one->what tells the rest; and wait for its replies. See
+ * popoto__link_post. */
+void popoto__db_post(popoto_db *db, posted *one);
+popoto_status popoto__db_collect(popoto_db *db, posted *one);
+
 /* Ask, unless known, what this user may do. A server that was told to refuse some of a write's commands
  * must not run the others. */
 popoto_status popoto__db_ask_permissions(popoto_db *db);
@@ -88,6 +108,11 @@ void popoto__db_forget_permissions(popoto_db *db);
 /* Make the server know a script; `sha` is its name then. */
 popoto_status popoto__db_load_script(popoto_db *db, script_id which);
 popoto_text popoto__db_script(const popoto_db *db, script_id which);
+/* The place of a shape's script; NULL: writes of this shape go by SCRIPT_COMMIT. */
+popoto_status popoto__db_shape_script(popoto_db *db, const write_shape *it, shape_script **out);
+/* Append to db->request what makes the server know it; and take the reply: a failure leaves it unknown. */
+void popoto__db_render_load(popoto_db *db, const write_shape *it);
+void popoto__db_take_load(shape_script *it, const reply *answer);
 
 /* Remember under which key an object of the caller's is stored; the result goes into its header's
  * origin. */

@@ -117,6 +117,8 @@ struct server_link {
     pid_t process;            /* that made the connection */
     uint64_t generation;
     int64_t last_used; /* when the last exchange was complete */
+    int64_t deadline;  /* of the first of those that were posted */
+    int64_t left_at;   /* when the caller was last left with them under way */
     receiver in;
 };
 
@@ -155,7 +157,20 @@ popoto_status popoto__link_new(const address *to, const link_options *options, s
     return POPOTO_OK;
 }
 
+static popoto_status fail_exchange(const server_link *it, progress how, bool in_doubt,
+                                   failure *why);
+
+/* What was posted and has no answer yet was sent to its last byte. */
+static void lose_posted(server_link *it, progress how) {
+    for (posted *one = it->in.first; one != NULL; one = one->next) {
+        one->is_done = true;
+        one->status = fail_exchange(it, how, one->what.writes, &one->why);
+    }
+    it->in.first = NULL;
+}
+
 static void drop_connection(server_link *it) {
+    lose_posted(it, BROKEN);
     if (it->connection == NULL)
         return;
     int socket = redisFreeKeepFd(it->connection); /* redisFree never closes descriptor 0 */
@@ -417,6 +432,7 @@ static progress receive_tls(server_link *it) {
     release_sigpipe(&before, pending);
     if (got != REDIS_OK)
         return it->connection->err == REDIS_ERR_OOM ? STARVED : BROKEN;
+    it->in.is_matching = false; /* hiredis has them already */
     return popoto__receiver_take(&it->in);
 }
 
@@ -480,9 +496,16 @@ typedef struct talk {
     server_link *it;
     const buffer *request;
     size_t sent;
-    bool deaf; /* the peer takes no more, but it may have said why */
+    bool deaf;            /* the peer takes no more, but it may have said why */
+    bool posts;           /* it is enough to have sent it */
+    const posted *wanted; /* it is enough to have the replies of this one; NULL: of all */
     progress how;
 } talk;
+
+static bool is_enough(const talk *one) {
+    return (one->posts && one->sent == one->request->size) ||
+           (one->wanted != NULL && one->wanted->is_done);
+}
 
 /* Send what can be sent, and say what to wait for. */
 static short speak(talk *one) {
@@ -499,8 +522,11 @@ static short speak(talk *one) {
 static void listen_to(talk *one, int64_t *deadline) {
     int64_t before = popoto__clock_now();
     one->how = receive_some(one->it);
-    if (*deadline != NO_DEADLINE)
+    if (one->it->in.has_turned)
+        *deadline = popoto__clock_in(one->it->command_timeout);
+    else if (*deadline != NO_DEADLINE)
         *deadline += popoto__clock_now() - before;
+    one->it->in.has_turned = false;
     if (one->how == COMPLETE && one->sent < one->request->size)
         one->how = GARBLED; /* answers to questions that were not put */
 }
@@ -513,6 +539,8 @@ static void converse_all(talk *talks, struct pollfd *sockets, size_t count, int6
         for (size_t i = 0; i < count; i++) {
             sockets[i] = (struct pollfd){ .fd = -1 }; /* poll(2) passes over it */
             short events = talks[i].how == GOING_ON ? speak(&talks[i]) : POLLIN;
+            if (talks[i].how == GOING_ON && is_enough(&talks[i]))
+                talks[i].how = ENOUGH;
             if (talks[i].how != GOING_ON)
                 continue;
             sockets[i] = (struct pollfd){ talks[i].it->connection->fd, events, 0 };
@@ -784,11 +812,89 @@ static popoto_status fail_exchange(const server_link *it, progress how, bool in_
     }
 }
 
+static progress converse_posted(server_link *it, talk *one) {
+    struct pollfd socket;
+    one->it = it;
+    converse_all(one, &socket, 1, &it->deadline);
+    it->left_at = popoto__clock_now();
+    if (one->how == COMPLETE)
+        it->last_used = it->left_at;
+    return one->how;
+}
+
+popoto_status popoto__link_collect(server_link *it, posted *one, failure *why) {
+    static const buffer nothing = { 0 };
+    talk rest = { .request = &nothing, .wanted = one };
+    if (it->deadline != NO_DEADLINE)
+        it->deadline += popoto__clock_now() - it->left_at; /* that was the caller's own time */
+    if (!one->is_done) {
+        progress how = converse_posted(it, &rest);
+        if (how != COMPLETE && how != ENOUGH) {
+            lose_posted(it, how);
+            drop_connection(it);
+        }
+    }
+    if (one->status != POPOTO_OK && one->why.status != POPOTO_OK)
+        *why = one->why;
+    return one->status;
+}
+
+static void collect_all(server_link *it) {
+    failure ignored;
+    while (it->in.first != NULL)
+        (void)popoto__link_collect(it, it->in.first, &ignored);
+}
+
+static void post_first(server_link *it, posted *one) {
+    it->in.first = one;
+    popoto__receiver_begin_first(&it->in);
+    it->deadline = popoto__clock_in(it->command_timeout);
+}
+
+void popoto__link_post(server_link *it, posted *one) {
+    talk sending = { .request = one->what.request, .posts = true };
+    posted **end = &it->in.first;
+    bool was_idle = it->in.first == NULL;
+    if (one->what.request->failed)
+        one->status = popoto__fail_memory(&one->why);
+    else if (was_idle)
+        one->status = be_connected(it, NO_DEADLINE, &one->why);
+    one->is_done = one->status != POPOTO_OK || one->what.count == 0;
+    if (one->is_done)
+        return;
+    while (*end != NULL)
+        end = &(*end)->next;
+    *end = one;
+    if (was_idle)
+        post_first(it, one);
+    else if (it->deadline != NO_DEADLINE)
+        it->deadline += popoto__clock_now() - it->left_at;
+    progress how = converse_posted(it, &sending);
+    if (how == BROKEN && was_idle && sending.sent == 0 && it->in.handed == 0) {
+        it->in.first = NULL;
+        drop_connection(it);
+        one->status = be_connected(it, it->deadline, &one->why);
+        one->is_done = one->status != POPOTO_OK;
+        if (one->is_done)
+            return;
+        post_first(it, one);
+        sending = (talk){ .request = one->what.request, .posts = true };
+        how = converse_posted(it, &sending);
+    }
+    if (how == COMPLETE || how == ENOUGH)
+        return;
+    lose_posted(it, how);
+    if (sending.sent == 0) /* nobody has seen a byte of it */
+        one->status = fail_exchange(it, how, false, &one->why);
+    drop_connection(it);
+}
+
 popoto_status popoto__link_exchange(server_link *it, const exchange *what, failure *why) {
     if (what->request->failed)
         return popoto__fail_memory(why);
     if (what->count == 0)
         return POPOTO_OK;
+    collect_all(it);
     popoto_status status = be_connected(it, NO_DEADLINE, why);
     if (status != POPOTO_OK)
         return status;

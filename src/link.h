@@ -44,6 +44,13 @@ popoto_status popoto__link_connect(server_link *it, failure *why);
  * are replies like any other: they go to the handler. */
 popoto_status popoto__link_exchange(server_link *it, const exchange *what, failure *why);
 
+/* Send the request, taking meanwhile what comes for those that were posted before: their handlers are called
+ * by this. Afterwards the request's memory is free, and the replies are still to come, unless it is done. */
+void popoto__link_post(server_link *it, posted *one);
+/* Wait for the replies of one that was posted: all that were before it are done then, too. An exchange of
+ * the ordinary kind waits for all that were posted. */
+popoto_status popoto__link_collect(server_link *it, posted *one, failure *why);
+
 /* What one of several links has to do with an exchange, and what became of that. */
 typedef struct link_part {
     server_link *link;

@@ -160,6 +160,13 @@ void popoto__arena_reset(arena *it) {
     it->end = it->next + it->newest->capacity;
 }
 
+void popoto__arena_reset_to(arena *it, size_t most) {
+    if (it->newest != NULL && it->newest->capacity > most)
+        popoto__arena_free(it);
+    else
+        popoto__arena_reset(it);
+}
+
 void popoto__arena_free(arena *it) {
     free_blocks(it, it->newest);
     it->newest = NULL;

@@ -35,6 +35,8 @@ char *popoto__arena_bytes(arena *it, size_t size);
 char *popoto__arena_copy(arena *it, const void *data, size_t size);
 /* Forget everything but keep one block for what comes next. */
 void popoto__arena_reset(arena *it);
+/* The same, but keep no block larger than `most`. */
+void popoto__arena_reset_to(arena *it, size_t most);
 void popoto__arena_free(arena *it);
 
 /* A growing run of bytes. After a failed append `failed` stays set and further appends do nothing;

@@ -91,14 +91,15 @@
 
 /* Whether this user may run a command on a key. A server that answers at all wants to be asked with as many
  * arguments as the command takes (Redis 8). */
-#define SCRIPT_MAY                                               \
-    "local check, more = redis.acl_check_cmd,\n"                 \
-    "  {DEL = 0, PERSIST = 0, HSET = 2, HSETNX = 2, ZADD = 2}\n" \
-    "local function may(name, key)\n"                            \
-    "  local count = more[name] or 1\n"                          \
-    "  if count == 0 then return check(name, key) end\n"         \
-    "  if count == 1 then return check(name, key, key) end\n"    \
-    "  return check(name, key, key, key)\n"                      \
+#define SCRIPT_MAY                                                                        \
+    "local check, more = redis.acl_check_cmd,\n"                                          \
+    "  {DEL = 0, PERSIST = 0, EXISTS = 0, TYPE = 0, HLEN = 0, SCARD = 0, SMEMBERS = 0,\n" \
+    "   HSET = 2, HSETNX = 2, ZADD = 2}\n"                                                \
+    "local function may(name, key)\n"                                                     \
+    "  local count = more[name] or 1\n"                                                   \
+    "  if count == 0 then return check(name, key) end\n"                                  \
+    "  if count == 1 then return check(name, key, key) end\n"                             \
+    "  return check(name, key, key, key)\n"                                               \
     "end\n"
 
 /* What stands before the commands for a user who may not do everything: each command is asked about before
@@ -191,7 +192,8 @@ static const char *const scripts[SCRIPT_COUNT] = {
                    "if not check then return 3 end\n"
                    "for _, name in ipairs({'HGET', 'HSET', 'HSETNX', 'HDEL', 'SADD', 'SREM', "
                    "'ZADD', 'ZREM', 'DEL',\n"
-                   "    'RENAME', 'EXPIRE'}) do\n"
+                   "    'RENAME', 'EXPIRE', 'EXISTS', 'TYPE', 'HLEN', 'SCARD', 'ZSCORE', "
+                   "'SMEMBERS'}) do\n"
                    "  if not may(name, key) then all = 0 end\n"
                    "end\n"
                    "return all + (check('MULTI') and check('EXEC') and 2 or 0)\n",

@@ -963,6 +963,19 @@ size_t popoto__query_render_sizes(const read_plan *it, buffer *out) {
     return it->set_count + it->range_count;
 }
 
+size_t popoto__query_render_probe(const query *it, const read_plan *from, buffer *out) {
+    size_t count = popoto__query_render_sizes(from, out);
+    if (from->range_count == 1) {
+        popoto__render_names(&from->ranges[0], it->descending, PROBE, out);
+        count++;
+    }
+    if (from->set_count == 1) {
+        popoto__render_scan(from->sets[0], TEXT("0"), PROBE_STEP, out);
+        count++;
+    }
+    return count;
+}
+
 /* How many entries of the range must be read until `wanted` of them fit the sets as well, if these lie
  * evenly in it. */
 static int64_t entries_until(size_t wanted, int64_t by_ranges, int64_t by_sets) {

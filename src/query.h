@@ -114,6 +114,12 @@ typedef struct read_plan {
 popoto_status popoto__query_plan(query *it, read_plan *out, failure *why);
 /* Append the commands that ask the sizes, SCARDs then ZCOUNTs; how many. */
 size_t popoto__query_render_sizes(const read_plan *it, buffer *out);
+/* The same, and with them the first PROBE names of the range, if it is one, and a step through the set, if it is
+ * one: what turns out to be whole needs no other round trip. */
+#define PROBE 64
+#define PROBE_STEP \
+    16 /* a set that is no larger is whole; a step through a large one costs as much */
+size_t popoto__query_render_probe(const query *it, const read_plan *from, buffer *out);
 void popoto__query_choose(query *it, read_plan *out, const int64_t *sizes);
 
 /* The conditions but for the one by which a strict model's query names its tenant. */

@@ -10,12 +10,16 @@
 /* So many candidates are asked for and fetched at once. A stream, which must stay small, takes fewer. */
 #define PAGE        8192
 #define STREAM_PAGE 256
-/* So many records are fetched in one pipeline. */
+/* So many records are fetched in one part of a pipeline, at most and, of many, at first: the server begins
+ * with them while the commands for the others are made. */
 #define FETCH       1024
+#define FIRST_FETCH 128
 /* With a limit up to this, a set is read by steps and repetitions are found by looking. */
 #define SMALL_LIMIT 1000
 /* So many entries of records that are gone are cleared away by one call. */
 #define MAX_CLEARED 256
+/* So many records are fetched without asking for their scores before. */
+#define FEW_RECORDS 32
 /* So many names need no memory of their own. */
 #define FEW         40
 
@@ -26,8 +30,10 @@ typedef struct reading {
     read_plan plan;
     popoto_rows *rows;
     size_t page;
-    bool in_steps;         /* sets are read by SSCAN */
-    bool finished;         /* the source has no more candidates */
+    bool in_steps; /* sets are read by SSCAN */
+    bool finished; /* the source has no more candidates */
+    const reply
+        *ready; /* all names of the source: they came when it was chosen; NULL: they did not */
     popoto_value *tenants; /* a query of all tenants: those, and how many of them were read */
     size_t tenant_count, tenant;
     bool skips_names; /* the candidates are the answer, so that an offset is counted by them */
@@ -47,14 +53,17 @@ typedef struct reading {
     buffer last;   /* the last entry's name */
     size_t ties;   /* the place of that name among the entries with that score */
     size_t passed; /* how many of them the server left out of this page */
-    /* While candidates are fetched. */
-    size_t first; /* of them in names */
+    /* Of candidates whose records are gone, and of those that are none. */
     size_t gone_count, mistyped_count;
     /* Only zeroed up to here. */
     popoto_text few[FEW];
     popoto_text gone[MAX_CLEARED];
     popoto_text mistyped[MISTYPED_MOST];
 } reading;
+
+static size_t least(size_t a, size_t b) {
+    return a < b ? a : b;
+}
 
 static arena *memory_of_names(const reading *it) {
     return it->keeps_names ? &it->rows->memory : &it->rows->names;
@@ -71,31 +80,68 @@ static popoto_status fail_reply(reading *it, const reply *answer, const char *wh
 
 /* ----- Starting ------------------------------------------------------------------------------- */
 
-typedef struct sizes {
+/* What is learned before a source is chosen. The lists hold names where they are whole. */
+typedef struct probe {
     reading *of;
-    int64_t *values;
-} sizes;
+    int64_t *sizes;
+    const reply *range, *set;
+} probe;
 
-static popoto_status take_size(void *context, size_t index, const reply *answer) {
-    sizes *it = context;
-    if (answer->type != REPLY_INTEGER)
-        return fail_reply(it->of, answer, "asking for the size of an index");
-    it->values[index] = answer->integer;
+/* Lists as they came, in the memory of the call; NULL: it is not to be had. */
+static const reply *keep_list(const reading *it, const reply *list) {
+    reply *copy = popoto__arena_allocate(it->what.memory, sizeof *copy);
+    reply **items = popoto__arena_allocate(it->what.memory, (list->count + 1) * sizeof *items);
+    reply *each = popoto__arena_allocate(it->what.memory, (list->count + 1) * sizeof *each);
+    if (copy == NULL || items == NULL || each == NULL)
+        return NULL;
+    *copy = *list;
+    copy->items = items;
+    for (size_t i = 0; i < list->count; i++) {
+        if (list->items[i]->type != REPLY_STRING)
+            return NULL;
+        each[i] = *list->items[i];
+        items[i] = &each[i];
+    }
+    return copy;
+}
+
+/* (What is no list of the shape that belongs there is read again, and found out then.) */
+static popoto_status take_probe(void *context, size_t index, const reply *answer) {
+    probe *it = context;
+    const read_plan *from = &it->of->plan;
+    size_t sizes = from->set_count + from->range_count;
+    if (index >= sizes && answer->type == REPLY_ERROR)
+        return fail_reply(it->of, answer, "reading an index");
+    if (index < sizes) {
+        if (answer->type != REPLY_INTEGER)
+            return fail_reply(it->of, answer, "asking for the size of an index");
+        it->sizes[index] = answer->integer;
+    } else if (index == sizes && from->range_count == 1) {
+        if (answer->type == REPLY_ARRAY && answer->count < PROBE)
+            it->range = keep_list(it->of, answer);
+    } else if (answer->type == REPLY_ARRAY && answer->count == 2 &&
+               answer->items[0]->type == REPLY_STRING && answer->items[1]->type == REPLY_ARRAY &&
+               answer->items[0]->size == 1 && answer->items[0]->text[0] == '0') {
+        it->set = keep_list(it->of, answer->items[1]);
+    }
     return POPOTO_OK;
 }
 
 static popoto_status choose_source(reading *it) {
-    sizes asked = { .of = it };
-    asked.values = popoto__arena_zeroed(
-        it->what.memory, it->plan.set_count + it->plan.range_count + 1, sizeof *asked.values);
-    if (asked.values == NULL)
+    probe asked = { .of = it };
+    asked.sizes = popoto__arena_zeroed(
+        it->what.memory, it->plan.set_count + it->plan.range_count + 1, sizeof *asked.sizes);
+    if (asked.sizes == NULL)
         return popoto__fail_memory(&it->db->why);
     popoto__buffer_clear(&it->db->request);
-    size_t count = popoto__query_render_sizes(&it->plan, &it->db->request);
-    popoto_status status = popoto__db_exchange(it->db, count, false, NULL, take_size, &asked);
-    if (status == POPOTO_OK)
-        popoto__query_choose(&it->what, &it->plan, asked.values);
-    return status;
+    size_t count = popoto__query_render_probe(&it->what, &it->plan, &it->db->request);
+    popoto_status status =
+        popoto__db_exchange(it->db, count, false, it->what.memory, take_probe, &asked);
+    if (status != POPOTO_OK)
+        return status;
+    popoto__query_choose(&it->what, &it->plan, asked.sizes);
+    it->ready = it->plan.source == SOURCE_SORTED ? asked.range : asked.set;
+    return POPOTO_OK;
 }
 
 /* From the conditions to a source whose first page can be read. */
@@ -103,6 +149,7 @@ static popoto_status plan_source(reading *it) {
     const model *of = it->what.of;
     popoto_status status = popoto__query_plan(&it->what, &it->plan, &it->db->why);
     bool needs_range = it->page == STREAM_PAGE && it->what.order != NULL;
+    it->ready = NULL;
     if (status == POPOTO_OK && it->plan.has_choice && !needs_range)
         status = choose_source(it);
     if (status != POPOTO_OK)
@@ -175,7 +222,8 @@ static popoto_status start(reading *it) {
     it->rows = popoto__rows_new(it->db, it->what.of);
     if (it->rows == NULL)
         return popoto__fail_memory(&it->db->why);
-    it->rows->sorts = it->plan.sort_here;
+    if (it->plan.sort_here)
+        popoto__rows_will_sort(it->rows);
     return POPOTO_OK;
 }
 
@@ -445,6 +493,26 @@ static popoto_status take_scores(void *context, size_t index, const reply *answe
     return POPOTO_OK;
 }
 
+/* SSCAN may name a member twice. */
+static popoto_status take_ready(reading *it) {
+    const reply *names = it->ready;
+    it->ready = NULL;
+    it->finished = true;
+    if (!room_for_names(it, names->count))
+        return popoto__fail_memory(&it->db->why);
+    it->asked = names->count;
+    for (size_t i = 0; i < names->count; i++) {
+        popoto_text name = { names->items[i]->text, names->items[i]->size };
+        if (!has_fitting_name(it, name) || (it->plan.source == SOURCE_SETS && has_name(it, name)))
+            continue;
+        name.data = popoto__arena_copy(memory_of_names(it), name.data, name.size);
+        if (name.data == NULL)
+            return popoto__fail_memory(&it->db->why);
+        it->names[it->name_count++] = name;
+    }
+    return POPOTO_OK;
+}
+
 /* The next page of candidates; `wanted` is how many rows are still asked for. */
 static popoto_status next_page(reading *it, size_t wanted) {
     popoto_status status = POPOTO_OK;
@@ -452,7 +520,9 @@ static popoto_status next_page(reading *it, size_t wanted) {
     popoto__buffer_clear(&it->db->request);
     if (!it->keeps_names)
         popoto__arena_reset(&it->rows->names);
-    if (it->plan.source == SOURCE_KEY) {
+    if (it->ready != NULL) {
+        status = take_ready(it);
+    } else if (it->plan.source == SOURCE_KEY) {
         it->finished = true;
         if (!room_for_names(it, 1))
             return popoto__fail_memory(&it->db->why);
@@ -465,7 +535,7 @@ static popoto_status next_page(reading *it, size_t wanted) {
     } else {
         status = next_set(it, wanted);
     }
-    if (status != POPOTO_OK || !it->plan.check_scores || it->name_count == 0)
+    if (status != POPOTO_OK || !it->plan.check_scores || it->name_count <= FEW_RECORDS)
         return status;
     popoto__buffer_clear(&it->db->request);
     popoto__render_scores(it->plan.ranges[0].key, it->names, it->name_count, &it->db->request);
@@ -474,16 +544,26 @@ static popoto_status next_page(reading *it, size_t wanted) {
 
 /* ----- Records -------------------------------------------------------------------------------- */
 
+/* A part of the candidates, while their records are fetched. */
+typedef struct fetching {
+    reading *of;
+    size_t first, count; /* in names */
+    size_t taken;        /* replies so far */
+    posted way;
+} fetching;
+
 static void take_field(void *context, size_t index, size_t place, reply_type type, const char *text,
                        size_t size) {
-    reading *it = context;
+    fetching *it = context;
     (void)index;
-    popoto__rows_take(it->rows, &it->what, place, type, text, size);
+    popoto__rows_take(it->of->rows, &it->of->what, place, type, text, size);
 }
 
 static popoto_status take_record(void *context, size_t index, const reply *answer) {
-    reading *it = context;
-    popoto_text name = it->names[it->first + index];
+    fetching *of = context;
+    reading *it = of->of;
+    popoto_text name = it->names[of->first + index];
+    of->taken++;
     /* A foreign key in the record's place is a problem of that record; anything else is one of the call. */
     if (answer->type == REPLY_ERROR && !popoto__reply_is_error(answer, "WRONGTYPE"))
         return popoto__reply_failure(answer, "reading a record", &it->db->why);
@@ -541,15 +621,68 @@ static void clear_gone(reading *it, size_t range) {
     db->why = kept;
 }
 
+static void render_part(const fetching *it) {
+    reading *of = it->of;
+    popoto__buffer_clear(&of->db->request);
+    popoto__render_fetches(of->what.of, &of->what, of->names + it->first, it->count,
+                           &of->db->request);
+}
+
+static popoto_status fetch_part(fetching *it) {
+    render_part(it);
+    return popoto__db_read_lists(it->of->db, it->count, take_field, take_record, it);
+}
+
+static void post_part(fetching *it) {
+    render_part(it);
+    it->way = (posted){
+        .what = { .count = it->count, .handle = take_record, .context = it, .element = take_field },
+    };
+    popoto__db_post(it->of->db, &it->way);
+}
+
+/* Part by part, so that the server has the next one while this one's records come. */
+static popoto_status fetch_parts(reading *it, size_t first, size_t count) {
+    fetching parts[2];
+    size_t end = first + count, size = FIRST_FETCH, under_way = 0, last = 0;
+    popoto_status status = POPOTO_OK;
+    while (status == POPOTO_OK && (first < end || under_way > 0)) {
+        if (first < end && under_way < 2) {
+            last = 1 - last;
+            parts[last] = (fetching){ .of = it, .first = first, .count = least(end - first, size) };
+            post_part(&parts[last]);
+            first += parts[last].count;
+            size = least(2 * size, FETCH);
+            under_way++;
+            if (under_way < 2 && first < end)
+                continue;
+        }
+        fetching *oldest = &parts[under_way == 2 ? 1 - last : last];
+        status = popoto__db_collect(it->db, &oldest->way);
+        under_way--;
+        /* What nothing came of may be asked for once more, as of any read. */
+        if (status == POPOTO_DISCONNECTED && oldest->taken == 0) {
+            if (under_way > 0)
+                (void)popoto__db_collect(it->db, &parts[last].way);
+            under_way = 0;
+            status = fetch_part(oldest);
+            first = oldest->first + oldest->count;
+        }
+    }
+    while (under_way-- > 0)
+        (void)popoto__db_collect(it->db, &parts[last].way);
+    return status;
+}
+
 /* Fetch candidates first..first + count. */
 static popoto_status fetch(reading *it, size_t range, size_t first, size_t count) {
     it->gone_count = it->mistyped_count = 0;
-    it->first = first;
-    popoto__buffer_clear(&it->db->request);
-    popoto__render_fetches(it->what.of, &it->what, it->names + first, count, &it->db->request);
-    popoto_status status = popoto__rows_expect(it->rows, count)
-                               ? popoto__db_read_lists(it->db, count, take_field, take_record, it)
-                               : popoto__fail_memory(&it->db->why);
+    popoto_status status =
+        popoto__rows_expect(it->rows, count) ? POPOTO_OK : popoto__fail_memory(&it->db->why);
+    if (status == POPOTO_OK && count > 2 * FIRST_FETCH)
+        status = fetch_parts(it, first, count);
+    else if (status == POPOTO_OK)
+        status = fetch_part(&(fetching){ .of = it, .first = first, .count = count });
     if (status == POPOTO_OK && it->mistyped_count > 0)
         status = popoto__mistyped_records(it->db, it->what.of, it->rows, it->mistyped,
                                           it->mistyped_count);
@@ -566,10 +699,6 @@ static size_t wanted(const reading *it) {
     if (!it->skips_names)
         all += it->what.offset;
     return it->rows->count < all ? all - it->rows->count : 0;
-}
-
-static size_t least(size_t a, size_t b) {
-    return a < b ? a : b;
 }
 
 static void skip_names(reading *it) {
@@ -596,7 +725,7 @@ static popoto_status read_all(reading *it) {
         status = next_page(it, more);
         skip_names(it);
         while (status == POPOTO_OK && at < it->name_count && wanted(it) > 0) {
-            size_t count = least(least(wanted(it), it->name_count - at), FETCH);
+            size_t count = least(wanted(it), it->name_count - at);
             status = fetch(it, range, at, count);
             at += count;
         }

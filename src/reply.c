@@ -182,10 +182,31 @@ void popoto__receiver_attach(receiver *it, redisReader *reader) {
 void popoto__receiver_begin(receiver *it, const exchange *what) {
     popoto__arena_reset(&it->scratch);
     it->what = what;
+    it->is_matching = false;
     it->handed = 0;
     it->status = POPOTO_OK;
     it->refused = false;
-    it->in_reader = what->element == NULL;
+    it->in_reader = what->element == NULL || it->reader->len > it->reader->pos;
+}
+
+void popoto__receiver_begin_first(receiver *it) {
+    popoto__receiver_begin(it, &it->first->what);
+    it->matched = 0;
+    it->is_matching = it->first->expected.size > 0 && it->reader->len == it->reader->pos;
+}
+
+/* The first of the posted ones has its replies. Whether there is another one. */
+static bool receiver_turn(receiver *it) {
+    if (it->first == NULL)
+        return false;
+    it->first->is_done = true;
+    it->first->status = it->status;
+    it->first = it->first->next;
+    if (it->first == NULL)
+        return false;
+    popoto__receiver_begin_first(it);
+    it->has_turned = true;
+    return true;
 }
 
 void popoto__receiver_free(receiver *it) {
@@ -232,6 +253,10 @@ static void hand_over(receiver *it, const reply *answer) {
 progress popoto__receiver_take(receiver *it) {
     for (;;) {
         void *answer = NULL;
+        if (it->is_matching)
+            return GOING_ON;
+        if (it->handed == it->what->count && receiver_turn(it))
+            continue;
         if (it->handed == it->what->count)
             return it->reader->len == it->reader->pos ? COMPLETE : GARBLED;
         if (redisReaderGetReply(it->reader, &answer) != REDIS_OK) {
@@ -249,23 +274,37 @@ progress popoto__receiver_take(receiver *it) {
 #define MOUTHFUL ((size_t)2048)
 
 static progress feed_reader(receiver *it) {
-    const char *bytes = it->room + it->start;
     size_t size = it->filled - it->start;
-    progress how = GOING_ON;
-    while (size > 0 && how == GOING_ON) {
-        size_t pending = it->reader->len - it->reader->pos;
-        size_t part = size < MOUTHFUL || pending >= MOUTHFUL ? size : MOUTHFUL;
-        if (redisReaderFeed(it->reader, bytes, part) != REDIS_OK)
-            return STARVED;
-        how = popoto__receiver_take(it);
-        bytes += part;
-        size -= part;
-    }
-    it->start = it->at = it->filled = 0;
+    size_t pending = it->reader->len - it->reader->pos;
+    size_t part = size < MOUTHFUL || pending >= MOUTHFUL ? size : MOUTHFUL;
+    if (redisReaderFeed(it->reader, it->room + it->start, part) != REDIS_OK)
+        return STARVED;
+    it->at = it->start += part;
+    progress how = popoto__receiver_take(it);
     /* Between two replies the reader has nothing. */
     it->in_reader =
         it->what->element == NULL || it->reader->ridx >= 0 || it->reader->len > it->reader->pos;
-    return how == COMPLETE && size > 0 ? GARBLED : how; /* more than was asked for */
+    return how;
+}
+
+/* How many of the bytes are as expected; where they are not, what was before is left to hiredis. */
+static progress match(receiver *it) {
+    popoto_text expected = it->first->expected;
+    size_t size = it->filled - it->start, left = expected.size - it->matched;
+    size_t part = left < size ? left : size;
+    if (memcmp(expected.data + it->matched, it->room + it->start, part) != 0) {
+        it->is_matching = false;
+        it->in_reader = true;
+        return redisReaderFeed(it->reader, expected.data, it->matched) == REDIS_OK ? GOING_ON
+                                                                                   : STARVED;
+    }
+    it->matched += part;
+    it->at = it->start += part;
+    if (it->matched < expected.size)
+        return GOING_ON;
+    it->is_matching = false;
+    it->handed = it->first->foreseen;
+    return popoto__receiver_take(it);
 }
 
 /* ----- lists of strings ----------------------------------------------------------------------- */
@@ -370,7 +409,8 @@ static piece take_elements(receiver *it) {
     return how;
 }
 
-static progress take_lists(receiver *it) {
+/* *cut: more bytes must come first. */
+static progress take_lists(receiver *it, bool *cut) {
     while (it->handed < it->what->count) {
         piece how = it->at == it->start ? take_head(it) : PIECE_WHOLE;
         if (how == PIECE_WHOLE)
@@ -378,6 +418,7 @@ static progress take_lists(receiver *it) {
         /* Of a list that is longer than the room the first part is read twice. */
         it->in_reader =
             how == PIECE_OTHER || (how == PIECE_CUT && it->filled - it->start == it->room_size);
+        *cut = how == PIECE_CUT && !it->in_reader;
         if (how != PIECE_WHOLE)
             return GOING_ON;
         it->start = it->at;
@@ -385,7 +426,7 @@ static progress take_lists(receiver *it) {
             it->status = it->what->handle(it->what->context, it->handed, &it->list);
         it->handed++;
     }
-    return it->start == it->filled ? COMPLETE : GARBLED; /* more than was asked for */
+    return receiver_turn(it) ? GOING_ON : COMPLETE;
 }
 
 #define ROOM ((size_t)64 * 1024)
@@ -408,9 +449,12 @@ char *popoto__receiver_room(receiver *it, size_t *size) {
 }
 
 progress popoto__receiver_feed(receiver *it, size_t size) {
+    progress how = GOING_ON;
+    bool cut = false;
     it->filled += size;
-    progress how = it->in_reader ? GOING_ON : take_lists(it);
-    return it->in_reader ? feed_reader(it) : how;
+    while (how == GOING_ON && it->start < it->filled && !cut)
+        how = it->is_matching ? match(it) : it->in_reader ? feed_reader(it) : take_lists(it, &cut);
+    return how == COMPLETE && it->start < it->filled ? GARBLED : how; /* more than was asked for */
 }
 
 popoto_status popoto__reply_parse(const exchange *what, const popoto_allocator *allocator,

@@ -52,6 +52,20 @@ typedef struct exchange {
     element_handler *element;
 } exchange;
 
+/* An exchange in two halves, so that the server has work while the caller makes more of it. At its place
+ * until it is done, and zero but for these: */
+typedef struct posted {
+    exchange what;
+    /* The replies that the first `foreseen` commands will most likely bring, as the server writes them: where
+     * they come so, they are not handed over. */
+    popoto_text expected;
+    size_t foreseen;
+    bool is_done;
+    popoto_status status; /* as of popoto__link_exchange, once it is done */
+    failure why;          /* its sentence */
+    struct posted *next;
+} posted;
+
 /* Hand a reply that was built whole to the handlers of an exchange. */
 popoto_status popoto__exchange_hand_over(const exchange *what, size_t index, const reply *answer);
 
@@ -69,6 +83,7 @@ bool popoto__reply_begins(const reply *answer, const char *beginning);
 typedef enum progress {
     GOING_ON,
     COMPLETE,
+    ENOUGH,  /* so far: see posted */
     BROKEN,  /* the peer closed, or the network did */
     LATE,    /* the deadline passed */
     GARBLED, /* what came is not the protocol */
@@ -80,8 +95,12 @@ typedef struct receiver {
     struct redisReader *reader; /* belongs to the connection */
     arena scratch;              /* the nodes of the reply that is being read */
     const exchange *what;
-    reply list;           /* whose elements go to the exchange one by one */
-    size_t handed;        /* replies so far */
+    posted *first;    /* of those under way, whose exchange `what` is; NULL: it is no posted one */
+    bool has_turned;  /* from one of them to the next */
+    bool is_matching; /* all that came is what was expected */
+    size_t matched;   /* so many bytes of it */
+    reply list;       /* whose elements go to the exchange one by one */
+    size_t handed;    /* replies so far */
     popoto_status status; /* the first one of the handler that is not POPOTO_OK */
     bool refused;         /* by a function of the reader's; else their NULL means no memory */
     /* What came and is not taken yet: room[start..filled). Up to `at` the elements of the list that begins
@@ -93,6 +112,8 @@ typedef struct receiver {
 
 void popoto__receiver_attach(receiver *it, struct redisReader *reader);
 void popoto__receiver_begin(receiver *it, const exchange *what);
+/* With the first of those that were posted. */
+void popoto__receiver_begin_first(receiver *it);
 void popoto__receiver_free(receiver *it);
 /* Where the next bytes may go, at least one; NULL: no memory. */
 char *popoto__receiver_room(receiver *it, size_t *size);

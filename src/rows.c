@@ -4,18 +4,60 @@
 #include <stdlib.h>
 #include <string.h>
 
+static size_t least(size_t a, size_t b) {
+    return a < b ? a : b;
+}
+
+/* Everything in `from` is the rows', and `from` is empty. Rows may outlive their db. */
+static void take_memory(popoto_rows *it, row_memory *from) {
+    it->memory = from->memory;
+    it->names = from->names;
+    it->memory.allocator = it->names.allocator = &it->allocator;
+    it->objects = from->objects;
+    it->object_space = from->object_space;
+    it->keys = from->keys;
+    it->key_room = from->key_room;
+    const popoto_allocator *allocator = from->memory.allocator;
+    *from = (row_memory){ .memory.allocator = allocator, .names.allocator = allocator };
+}
+
+/* And back, if it is little and the db has none. */
+static void leave_memory(popoto_rows *it, popoto_db *db) {
+    if (db == NULL || db->spare.objects != NULL || it->object_space > SPARE_SIZE ||
+        it->key_room > SPARE_SIZE / sizeof *it->keys)
+        return;
+    popoto__arena_free(&db->spare.memory);
+    popoto__arena_free(&db->spare.names);
+    popoto__release(&db->allocator, db->spare.keys);
+    popoto__arena_reset_to(&it->memory, SPARE_SIZE);
+    popoto__arena_reset_to(&it->names, SPARE_SIZE);
+    db->spare = (row_memory){ it->memory,       it->names, it->objects,
+                              it->object_space, it->keys,  it->key_room };
+    db->spare.memory.allocator = db->spare.names.allocator = &db->allocator;
+    popoto__arena_init(&it->memory, &it->allocator);
+    popoto__arena_init(&it->names, &it->allocator);
+    it->objects = NULL;
+    it->keys = NULL;
+}
+
 popoto_rows *popoto__rows_new(popoto_db *db, const model *of) {
     popoto_rows *it = popoto__allocate_zeroed(&db->allocator, 1, sizeof *it);
     if (it == NULL)
         return NULL;
     it->allocator = db->allocator;
-    popoto__arena_init(&it->memory, &it->allocator);
-    popoto__arena_init(&it->names, &it->allocator);
     it->holds_records = of->declared->size == 0;
     it->field_count = of->field_count;
     it->stride = it->holds_records ? sizeof(popoto_record) : of->declared->size;
+    take_memory(it, &db->spare);
+    it->room = least(it->object_space / it->stride, it->key_room);
     popoto__db_add_source(db, &it->source);
+    it->source.keys = it->keys;
     return it;
+}
+
+void popoto__rows_will_sort(popoto_rows *it) {
+    it->sorts = true;
+    it->room = 0; /* there is none for the values that they are sorted by */
 }
 
 static void clear_records(popoto_rows *it) {
@@ -38,8 +80,10 @@ void popoto_rows_free(popoto_rows *it) {
     if (it == NULL)
         return;
     popoto_allocator allocator = it->allocator;
+    popoto_db *db = it->source.db; /* NULL: it was closed */
     popoto__db_remove_source(&it->source);
     clear_records(it);
+    leave_memory(it, db);
     popoto__arena_free(&it->memory);
     popoto__arena_free(&it->names);
     popoto__release(&allocator, it->objects);
@@ -85,13 +129,15 @@ bool popoto__rows_expect(popoto_rows *it, size_t count) {
     void *objects = it->objects, *keys = it->keys, *values = it->sort_values;
     bool ok = resize(it, &objects, room, it->stride);
     it->objects = objects;
+    it->object_space = ok ? room * it->stride : it->object_space;
     ok = ok && resize(it, &keys, room, sizeof *it->keys);
     it->keys = keys;
+    it->key_room = ok ? room : it->key_room;
+    it->source.keys = it->keys;
     if (it->sorts) {
         ok = ok && resize(it, &values, room, sizeof *it->sort_values);
         it->sort_values = values;
     }
-    it->source.keys = it->keys;
     if (ok)
         it->room = room;
     return ok;
@@ -171,32 +217,43 @@ static bool read_field(popoto_rows *it, const fetched_field *one, reply_type typ
     return type == REPLY_NULL && !one->about->is_key;
 }
 
+/* (Member by member: to zero all of it at once costs more than half a row.) */
 static void begin_row(popoto_rows *it, const query *what) {
-    popoto_value *own = it->now.own; /* of a record that became no row */
-    it->now = (arriving){ .own = own };
-    if (!popoto__rows_expect(it, 1)) {
-        it->now.starved = true;
+    arriving *now = &it->now;
+    now->content = 0;
+    now->there = now->unfit = false;
+    now->unread = now->unset = now->other = NULL;
+    now->starved = !popoto__rows_expect(it, 1);
+    if (now->starved)
         return;
-    }
-    it->now.object = it->objects + it->count * it->stride;
-    memset(it->now.object, 0, it->stride);
-    if (it->holds_records && own == NULL)
-        own = popoto__arena_allocate(&it->memory, (it->field_count + 1) * sizeof *own);
-    if (own != NULL)
-        memset(own, 0, it->field_count * sizeof *own);
-    it->now.own = own;
-    it->now.starved = it->holds_records && own == NULL;
-    popoto__object_init(what->of, it->now.object, own, &it->allocator);
+    now->object = it->objects + it->count * it->stride;
+    memset(now->object, 0, it->stride);
+    if (!it->holds_records)
+        return;
+    if (now->own == NULL) /* else it is that of a record that became no row */
+        now->own = popoto__arena_allocate(&it->memory, (it->field_count + 1) * sizeof *now->own);
+    now->starved = now->own == NULL;
+    if (now->starved)
+        return;
+    memset(now->own, 0, it->field_count * sizeof *now->own);
+    popoto__object_init(what->of, now->object, now->own, &it->allocator);
 }
 
 /* A condition on a part of the key does not hold: the key, which is known at the end, tells why. */
 static void note_other(popoto_rows *it, const query *what, const field *about,
                        const popoto_value *value) {
     failure ignored;
+    popoto_text segment;
     it->now.other = about;
-    if (popoto__segment(what->of, about, value, &it->memory, &it->now.other_segment, &ignored) ==
-        POPOTO_NO_MEMORY)
+    it->now.other_segment = (popoto_text){ NULL, 0 };
+    popoto_status status = popoto__segment(what->of, about, value, &it->memory, &segment, &ignored);
+    if (status == POPOTO_OK) { /* it may be a part of what came, which does not stay */
+        const char *copy = popoto__arena_copy(&it->memory, segment.data, segment.size);
+        it->now.other_segment = (popoto_text){ copy, segment.size };
+        it->now.starved = copy == NULL;
+    } else if (status == POPOTO_NO_MEMORY) {
         it->now.starved = true;
+    }
 }
 
 /* A record whose name promised that the condition would hold contradicts its own key, and is not to be left out
@@ -228,10 +285,12 @@ static void take_field(popoto_rows *it, const query *what, const fetched_field *
         now->why_unread = reason;
         return;
     }
-    for (const condition *by = one->first; by != NULL && !now->unfit; by = by->next)
+    for (const condition *by = one->first; by != NULL && !now->unfit; by = by->next) {
         now->unfit = !popoto__condition_holds(by, &value);
-    if (now->unfit && one->first != NULL && one->about->is_key && now->other == NULL)
-        note_other(it, what, one->about, &value);
+        /* By these, names are looked at before records. */
+        if (now->unfit && by->about->is_key && (by->how == LOOKUP_IS || by->how == LOOKUP_IN))
+            note_other(it, what, one->about, &value);
+    }
     if (what->order == one->about)
         now->sort_value = value;
     if (!one->chosen || now->unfit)
@@ -349,7 +408,8 @@ bool popoto__rows_sort(popoto_rows *it, const query *what) {
     it->objects = objects;
     it->keys = keys;
     it->source.keys = keys;
-    it->room = it->count + 1;
+    it->room = it->key_room = it->count + 1;
+    it->object_space = it->room * it->stride;
     it->sorts = false; /* what sort_values hold belongs to the former order */
     number_rows(it, what->of);
     return true;

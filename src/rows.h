@@ -29,7 +29,9 @@ struct popoto_rows {
     size_t field_count;
     size_t stride; /* of one object */
     char *objects;
-    popoto_text *keys;         /* under which each is stored */
+    size_t object_space; /* its bytes */
+    popoto_text *keys;   /* under which each is stored */
+    size_t key_room;
     popoto_value *sort_values; /* of the order's field, where the rows are sorted here; else NULL */
     bool sorts;
     size_t count;
@@ -53,6 +55,8 @@ popoto_rows *popoto__rows_new(popoto_db *db, const model *of);
 /* Empty them, but for their names; keep their memory. */
 void popoto__rows_reset(popoto_rows *it);
 
+/* The rows will be sorted: before the first one. */
+void popoto__rows_will_sort(popoto_rows *it);
 /* Make room for so many more rows at once. False: no memory. */
 bool popoto__rows_expect(popoto_rows *it, size_t count);
 /* The answer to a record's fetch (see popoto__render_fetch), as it comes: element by element, from place 0

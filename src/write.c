@@ -33,7 +33,9 @@ typedef struct batch {
     commit_batch run;
     popoto_db *db;
     const model *of;
+    void *const *objects;
     item *items;
+    bool has_memory;
     const bool *named;
     const bool *pinned; /* the fields that scopes name */
     bool if_unchanged;
@@ -258,11 +260,6 @@ static popoto_status plan_item(commit_batch *run, commit *one) {
                                : status;
 }
 
-static void render_item(commit_batch *run, commit *one) {
-    popoto__plan_render_commit(&one->planned, popoto__db_script(run->db, SCRIPT_COMMIT),
-                               &run->db->request);
-}
-
 static size_t render_undo(commit_batch *run, commit *one) {
     record_write removal = ((item *)one)->write;
     plan planned;
@@ -395,16 +392,13 @@ static void note_tenants(batch *it, size_t count) {
 
 /* ----- The calls ------------------------------------------------------------------------------ */
 
-static popoto_status write_batch(batch *it, void *const *objects, size_t count, write_kind asked,
-                                 popoto_status *statuses) {
+/* Plan and send the writes of some objects. The scratch memory is theirs until they are finished. */
+static popoto_status begin_batch(batch *it, void *const *objects, size_t count, write_kind asked) {
     popoto_db *db = it->db;
     popoto__arena_reset(&db->scratch);
+    it->objects = objects;
     it->items = popoto__arena_zeroed(&db->scratch, count, sizeof *it->items);
-    if (it->items == NULL || !popoto__scope_pins(db, it->of, &it->pinned)) {
-        for (size_t i = 0; statuses != NULL && i < count; i++)
-            statuses[i] = POPOTO_NO_MEMORY;
-        return popoto__fail_memory(&db->why);
-    }
+    it->has_memory = it->items != NULL && popoto__scope_pins(db, it->of, &it->pinned);
     it->run = (commit_batch){
         .db = db,
         .items = it->items,
@@ -413,10 +407,9 @@ static popoto_status write_batch(batch *it, void *const *objects, size_t count, 
         .script = SCRIPT_COMMIT,
         .doing = asked == WRITE_DELETE ? "deleting a record" : "storing a record",
         .plan = plan_item,
-        .render = render_item,
         .undo = render_undo,
     };
-    for (size_t i = 0; i < count; i++) {
+    for (size_t i = 0; it->has_memory && i < count; i++) {
         it->items[i].object = objects[i];
         popoto_status status = prepare(it, &it->items[i], asked);
         if (status == POPOTO_OK && it->if_unchanged)
@@ -424,7 +417,18 @@ static popoto_status write_batch(batch *it, void *const *objects, size_t count, 
         if (status != POPOTO_OK)
             popoto__commit_settle(&it->run, &it->items[i].done, status);
     }
-    popoto__commit_run(&it->run);
+    return it->has_memory ? popoto__commit_begin(&it->run) : POPOTO_OK;
+}
+
+/* Wait until all are settled. db->why is that of the first that failed. */
+static popoto_status finish_batch(batch *it, write_kind asked, popoto_status *statuses) {
+    popoto_db *db = it->db;
+    size_t count = it->run.count;
+    for (size_t i = 0; !it->has_memory && statuses != NULL && i < count; i++)
+        statuses[i] = POPOTO_NO_MEMORY;
+    if (!it->has_memory)
+        return popoto__fail_memory(&db->why);
+    popoto__commit_finish(&it->run);
     if (it->of->tenant != NULL && asked != WRITE_DELETE)
         note_tenants(it, count);
     for (size_t i = 0; i < count; i++) {
@@ -439,11 +443,64 @@ static popoto_status write_batch(batch *it, void *const *objects, size_t count, 
     return it->run.first.status;
 }
 
+static popoto_status write_batch(batch *it, void *const *objects, size_t count, write_kind asked,
+                                 popoto_status *statuses) {
+    (void)begin_batch(it, objects, count, asked);
+    return finish_batch(it, asked, statuses);
+}
+
+/* Whether an object is among those of the batch that is under way: what becomes of it there decides what is
+ * to be done with it next. */
+static bool shares_objects(const batch *it, void *const *objects, size_t count) {
+    const char *low = NULL, *high = NULL;
+    for (size_t i = 0; i < it->run.count; i++) {
+        const char *one = it->objects[i];
+        low = i == 0 || one < low ? one : low;
+        high = i == 0 || one > high ? one : high;
+    }
+    for (size_t i = 0; i < count; i++)
+        for (size_t k = 0; (const char *)objects[i] >= low && (const char *)objects[i] <= high &&
+                           k < it->run.count;
+             k++)
+            if (it->objects[k] == objects[i])
+                return true;
+    return false;
+}
+
+/* The writes of one call. */
+typedef struct course {
+    batch parts[2];
+    void *const *objects;
+    write_kind asked;
+    popoto_status *statuses; /* NULL: nobody asked */
+} course;
+
+static popoto_status begin_part(void *context, size_t turn, size_t start, size_t count) {
+    course *it = context;
+    return begin_batch(&it->parts[turn], it->objects + start, count, it->asked);
+}
+
+static popoto_status finish_part(void *context, size_t turn, popoto_status *lost) {
+    course *it = context;
+    batch *part = &it->parts[turn];
+    size_t start = (size_t)(part->objects - it->objects);
+    popoto_status status =
+        finish_batch(part, it->asked, it->statuses == NULL ? NULL : it->statuses + start);
+    *lost = part->run.lost;
+    return status;
+}
+
+/* What a save or a deletion does depends on those before it, which may be about the same record. */
+static bool part_waits(void *context, size_t turn, size_t start, size_t count) {
+    course *it = context;
+    return it->asked != WRITE_CREATE ||
+           shares_objects(&it->parts[turn], it->objects + start, count);
+}
+
 static popoto_status write_many(popoto_db *db, const popoto_model *declared, void *const *objects,
                                 size_t count, write_kind asked, popoto_status *statuses) {
-    batch it = { .db = db };
-    failure first = { .status = POPOTO_OK };
-    popoto_status status = popoto__db_begin(db, declared, &it.of);
+    const model *of;
+    popoto_status status = popoto__db_begin(db, declared, &of);
     if (status == POPOTO_OK && objects == NULL && count > 0)
         status =
             popoto__fail(&db->why, POPOTO_BAD_ARGUMENT, "objects are needed, and NULL was given");
@@ -451,21 +508,13 @@ static popoto_status write_many(popoto_db *db, const popoto_model *declared, voi
         statuses[i] = status;
     if (status != POPOTO_OK)
         return status;
-    for (size_t i = 0; i < count; i += COMMIT_PIPELINE) {
-        size_t part = count - i < COMMIT_PIPELINE ? count - i : COMMIT_PIPELINE;
-        status = write_batch(&it, objects + i, part, asked, statuses == NULL ? NULL : statuses + i);
-        if (status != POPOTO_OK && first.status == POPOTO_OK)
-            first = db->why;
-        /* Without a connection the others are not tried: each batch would wait for its deadline. */
-        if (it.run.lost != POPOTO_OK) {
-            for (i += part; statuses != NULL && i < count; i++)
-                statuses[i] = popoto__commit_not_sent(it.run.lost);
-            break;
-        }
-    }
-    if (first.status != POPOTO_OK)
-        db->why = first;
-    return first.status;
+    course it = { .objects = objects, .asked = asked, .statuses = statuses };
+    it.parts[0].db = it.parts[1].db = db;
+    it.parts[0].of = it.parts[1].of = of;
+    commit_parts all = { db, count, &it, begin_part, finish_part, part_waits, { 0 }, POPOTO_OK };
+    for (size_t i = popoto__commit_all(&all); statuses != NULL && i < count; i++)
+        statuses[i] = popoto__commit_not_sent(all.lost);
+    return all.first.status;
 }
 
 popoto_status popoto_create_many(popoto_db *db, const popoto_model *declared, void *const *objects,

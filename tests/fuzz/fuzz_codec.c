@@ -32,11 +32,28 @@ static void use(const popoto_value *value, const popoto_allocator *allocator) {
     popoto__buffer_free(&out);
 }
 
+/* What is read by its first byte is what is read in full: as the one item of a list, where nothing is short. */
+static void compare_short(arena *memory, const uint8_t *data, size_t size) {
+    popoto_value value, list;
+    const char *why;
+    char *wrapped = malloc(size + 2);
+    wrapped[0] = '\x91';
+    memcpy(wrapped + 1, data, size);
+    wrapped[size + 1] = '\0';
+    if (size > 0 && popoto__codec_read_short(wrapped + 1, size, &value)) {
+        require(popoto__codec_read(memory, wrapped, size + 1, &list, &why));
+        require(list.as.list.count == 1 && popoto_value_equal(&value, &list.as.list.items[0]));
+    }
+    free(wrapped);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     const popoto_allocator allocator = popoto__allocator_or_default((popoto_allocator){ 0 });
     arena values;
     popoto__arena_init(&values, &allocator);
+    if (size > 0)
+        compare_short(&values, data, size);
     char *copy = malloc(size + 1);
     if (size > 0)
         memcpy(copy, data, size);

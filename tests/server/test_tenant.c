@@ -1582,14 +1582,13 @@ static popoto_status keys_loaded(subject *it) {
 
 static popoto_status granted(subject *it) {
     popoto_grant_report report;
-    bool kept;
     popoto_status status = popoto_grant(it->db,
                                         &(popoto_grant_desc){ .model = &Episode,
                                                               .tenant = POPOTO_VALUE("a*"),
                                                               .user = "memory",
                                                               .password = "secret" },
                                         &report);
-    return status == POPOTO_OK ? popoto_revoke(it->db, "memory", &kept) : status;
+    return status == POPOTO_OK ? popoto_revoke(it->db, "memory", NULL) : status;
 }
 
 static popoto_status migrated(subject *it) {
