@@ -243,10 +243,17 @@ static void begin_row(popoto_rows *it, const query *what) {
 static void note_other(popoto_rows *it, const query *what, const field *about,
                        const popoto_value *value) {
     failure ignored;
+    popoto_text segment;
     it->now.other = about;
-    if (popoto__segment(what->of, about, value, &it->memory, &it->now.other_segment, &ignored) ==
-        POPOTO_NO_MEMORY)
+    it->now.other_segment = (popoto_text){ NULL, 0 };
+    popoto_status status = popoto__segment(what->of, about, value, &it->memory, &segment, &ignored);
+    if (status == POPOTO_OK) { /* it may be a part of what came, which does not stay */
+        const char *copy = popoto__arena_copy(&it->memory, segment.data, segment.size);
+        it->now.other_segment = (popoto_text){ copy, segment.size };
+        it->now.starved = copy == NULL;
+    } else if (status == POPOTO_NO_MEMORY) {
         it->now.starved = true;
+    }
 }
 
 /* A record whose name promised that the condition would hold contradicts its own key, and is not to be left out
@@ -278,10 +285,12 @@ static void take_field(popoto_rows *it, const query *what, const fetched_field *
         now->why_unread = reason;
         return;
     }
-    for (const condition *by = one->first; by != NULL && !now->unfit; by = by->next)
+    for (const condition *by = one->first; by != NULL && !now->unfit; by = by->next) {
         now->unfit = !popoto__condition_holds(by, &value);
-    if (now->unfit && one->first != NULL && one->about->is_key && now->other == NULL)
-        note_other(it, what, one->about, &value);
+        /* By these, names are looked at before records. */
+        if (now->unfit && by->about->is_key && (by->how == LOOKUP_IS || by->how == LOOKUP_IN))
+            note_other(it, what, one->about, &value);
+    }
     if (what->order == one->about)
         now->sort_value = value;
     if (!one->chosen || now->unfit)
