@@ -38,7 +38,7 @@ static popoto_status ask(found *it, const popoto_text *keys, size_t count) {
 }
 
 popoto_status popoto__mistyped_index(popoto_db *db, const read_plan *from, popoto_status status) {
-    popoto_text keys[MISTYPED_MOST];
+    popoto_text keys[MISTYPED_MOST] = { { NULL, 0 } };
     const char *wanted[MISTYPED_MOST];
     failure why = db->why;
     found what = { .db = db };
