@@ -1,7 +1,15 @@
-"""The tables of docs/performance.md from results.json: python3 bench/table.py build/bench/results.json"""
+"""The tables of docs/performance.md, from the results of one run or of several:
+
+    python3 bench/table.py build/bench/results.json [another/results.json ...]
+
+Of several runs `ours` and `theirs` are those of the run with the middle ratio; every run's ratio is there,
+and a goal is met where it was in each of them.
+"""
 
 import json
 import sys
+
+AT_MOST = ("instructions", "allocations", "stream_memory", "server_memory", "growth", "planner")
 
 
 def figure(value):
@@ -12,15 +20,26 @@ def figure(value):
     return f"{value:.1f}" if abs(value) >= 100 else f"{value:.2f}" if abs(value) >= 1 else f"{value:.3f}"
 
 
-AT_MOST = ("instructions", "allocations", "stream_memory", "server_memory", "growth", "planner")
+def verdict(of_each_run):
+    if None in of_each_run:
+        return ""
+    met = sum(of_each_run)
+    if met == len(of_each_run):
+        return "met"
+    return "**missed**" if met == 0 else f"**missed in {len(of_each_run) - met} of {len(of_each_run)}**"
 
+
+runs = [{(row["case"], row["against"]): row for row in json.load(open(path))} for path in sys.argv[1:]]
 print("| case | against | ours | theirs | | ratio | goal | |")
 print("|---|---|--:|--:|---|--:|--:|---|")
-for row in json.load(open(sys.argv[1])):
-    at_most = row["case"].startswith(AT_MOST)
-    goal = "" if row["goal"] is None else ("<= " if at_most else ">= ") + f"{row['goal']:g}"
-    met = {None: "", True: "met", False: "**missed**"}[row["met"]]
+for case, against in runs[0]:
+    rows = [run[case, against] for run in runs if (case, against) in run]
+    middle = sorted(rows, key=lambda row: row["ratio"] or 0)[len(rows) // 2]
+    goal = ""
+    if middle["goal"] is not None:
+        goal = ("<= " if case.startswith(AT_MOST) else ">= ") + f"{middle['goal']:g}"
+    ratios = ", ".join(dict.fromkeys(figure(row["ratio"]) for row in rows if row["ratio"] is not None))
     print(
-        f"| {row['case']} | {row['against']} | {figure(row['ours'])} | {figure(row['theirs'])} "
-        f"| {row['unit']} | {figure(row['ratio'])} | {goal} | {met} |"
+        f"| {case} | {against} | {figure(middle['ours'])} | {figure(middle['theirs'])} "
+        f"| {middle['unit']} | {ratios} | {goal} | {verdict([row['met'] for row in rows])} |"
     )

@@ -609,7 +609,7 @@ popoto_status popoto_remember(popoto_db *db, const popoto_model *declared, void 
     if (status == POPOTO_OK && (object == NULL || key.data == NULL))
         status = popoto__fail(&db->why, POPOTO_BAD_ARGUMENT,
                               "an object and its key are needed, and NULL was given");
-    if (status != POPOTO_OK)
+    if (status != POPOTO_OK || of == NULL)
         return status;
     shown room;
     popoto_object *header = popoto__object_header(of, object);

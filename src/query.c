@@ -1126,7 +1126,7 @@ void popoto__render_fetches(const model *of, const query *what, const popoto_tex
      * copied from the last one that was rendered, and the key written over. */
     size_t model_at = 0, model_size = 0, key_at = 0;
     for (size_t i = 0; i < count && !out->failed; i++) {
-        if (i > 0 && keys[i].size == keys[i - 1].size) {
+        if (i > 0 && keys[i].size != 0 && keys[i].size == keys[i - 1].size) {
             char *room = popoto__buffer_grow(out, model_size);
             if (room == NULL)
                 return;

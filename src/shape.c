@@ -165,15 +165,16 @@ typedef struct maker {
     buffer *out;
 } maker;
 
-static void say(buffer *out, const char *format, int a, int b) {
+/* `format` has one %d. */
+static void say(buffer *out, const char *format, int number) {
     char text[256];
-    snprintf(text, sizeof text, format, a, b);
+    snprintf(text, sizeof text, format, number);
     popoto__buffer_append_text(out, text);
 }
 
 static void say_argument(maker *it) {
     int key = *it->at++;
-    say(it->out, key == NEXT ? "A[%d]" : "K[%d]", key == NEXT ? (int)++it->arguments : key, 0);
+    say(it->out, key == NEXT ? "A[%d]" : "K[%d]", key == NEXT ? (int)++it->arguments : key);
 }
 
 static void say_probe(buffer *out, int key, key_type type) {
@@ -205,7 +206,7 @@ static one_command read_command(const unsigned char **at, size_t *arguments) {
 
 /* An expectation's check: what does not hold is listed as `commit` lists it. */
 static void say_refusal(maker *it, int number, const char *found) {
-    say(it->out, "found=found or {} found[#found+1]=%d ", number, 0);
+    say(it->out, "found=found or {} found[#found+1]=%d ", number);
     popoto__buffer_append_text(it->out, "found[#found+1]=");
     popoto__buffer_append_text(it->out, found);
     popoto__buffer_append_text(it->out, " end\n");
@@ -231,21 +232,21 @@ static void say_expectations(maker *it, bool *settled, const key_type *wanted) {
         buffer *out = it->out;
         switch (kind) {
         case 'a':
-            say(out, "if call('EXISTS',K[%d])==1 then ", key, 0);
+            say(out, "if call('EXISTS',K[%d])==1 then ", key);
             say_refusal(it, number, "false");
             settled[key] = true; /* there is nothing, so nothing of another type */
             break;
         case 'p':
             /* A hash that has no field is not there. */
             if (wanted[key] == HASH)
-                say(out, "if t%d==0 then ", key, 0);
+                say(out, "if t%d==0 then ", key);
             else
-                say(out, "if call('EXISTS',K[%d])==0 then ", key, 0);
+                say(out, "if call('EXISTS',K[%d])==0 then ", key);
             say_refusal(it, number, "false");
             break;
         case 'f':
         case 'l':
-            say(out, "is=call('HGET',K[%d],", key, 0);
+            say(out, "is=call('HGET',K[%d],", key);
             say_argument(it);
             popoto__buffer_append_text(out, kind == 'f' ? ") if is~=" : ") if is");
             if (kind == 'f')
@@ -254,7 +255,7 @@ static void say_expectations(maker *it, bool *settled, const key_type *wanted) {
             say_refusal(it, number, "is");
             break;
         default:
-            say(out, "for _,m in ipairs(call('SMEMBERS',K[%d])) do if true", key, 0);
+            say(out, "for _,m in ipairs(call('SMEMBERS',K[%d])) do if true", key);
             settled[key] = true; /* a key of another type fails here */
             for (size_t i = *it->at++; i > 0; i--) {
                 popoto__buffer_append_text(out, " and m~=");
@@ -275,7 +276,7 @@ static void say_command(buffer *out, const one_command *what, const char *by) {
     popoto__buffer_append_text(out, commands[what->index].name);
     popoto__buffer_append_text(out, "'");
     for (size_t i = 0; i < what->key_count; i++)
-        say(out, ",K[%d]", what->keys[i], 0);
+        say(out, ",K[%d]", what->keys[i]);
     for (size_t i = 0; i < what->rest_count; i++) {
         popoto__buffer_append_text(out, ",");
         say_argument(&it);
@@ -311,7 +312,7 @@ void popoto__shape_script(const write_shape *it, buffer *out) {
         out, "local K,A,call,pcall,found,is=KEYS,ARGV,redis.call,redis.pcall,nil,nil\n");
     for (int key = 1; key <= (int)it->key_count; key++)
         if (present[key] && wanted[key] == HASH) {
-            say(out, "local t%d", key, 0);
+            say(out, "local t%d", key);
             say_probe(out, key, HASH);
         }
     maker expectations = { .at = it->bytes + 1, .out = out };
