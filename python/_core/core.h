@@ -96,6 +96,8 @@ typedef struct core_call {
     core_memory memory;
 } core_call;
 
+/* A connection of its own; NULL with an exception. */
+popoto_db *core_open(core_state *state, int dialect);
 /* Take a connection, and enter the scopes of this context. False with an exception. */
 bool core_call_begin(core_call *it, core_state *state, core_schema *schema);
 /* Give it back; the text of its error is gone then. */
@@ -186,8 +188,10 @@ PyObject *core_record_from_row(core_schema *schema, const void *row);
 bool core_record_write(core_record *it, core_call *call, bool identity, void *object);
 /* If its key was changed: refuse (unless `moves`), or let the call's db know the former one. */
 bool core_record_settle_key(core_record *it, core_call *call, bool moves, void *object);
+/* Whether what failed did so because the record was written in the other dialect: then with an exception. */
+bool core_record_is_foreign(core_record *it, core_call *call, const void *object);
 /* After the library changed or stored it. False with an exception. */
-bool core_record_learn(core_record *it, core_state *state, const void *object, bool is_new);
+bool core_record_learn(core_record *it, const void *object);
 bool core_record_forget(core_record *it);
 /* Let the fields that want to change their values do so. */
 bool core_record_run_hooks(core_record *it, bool skip_auto_now, PyObject *only);

@@ -60,7 +60,7 @@ PyObject *core_close(PyObject *module, PyObject *unused) {
     Py_RETURN_NONE;
 }
 
-static popoto_db *open_db(core_state *state, int dialect) {
+popoto_db *core_open(core_state *state, int dialect) {
     PyObject *url = chosen_url(state);
     PyObject *bytes = url == NULL ? NULL : PyUnicode_EncodeFSDefault(url);
     char *text;
@@ -127,7 +127,7 @@ bool core_call_begin(core_call *it, core_state *state, core_schema *schema) {
         it->db = state->idle[it->dialect][--*count].db;
     it->generation = state->generation; /* before the lock is let go: see core_call_end */
     if (it->db == NULL)
-        it->db = open_db(state, it->dialect);
+        it->db = core_open(state, it->dialect);
     if (it->db == NULL)
         return false;
     if (enter_scopes(it))
@@ -240,6 +240,7 @@ static const char *const words[][2] = {
     { "a CONFIDENCE field", "a ConfidenceField" },
     { "a TENANT", "a TenantField" },
     { ", POPOTO_LIST(...)", "" },
+    { "declare it .null = true", "declare it null=True" },
 };
 
 static void translate(const char *text, char *out, size_t size) {
@@ -267,6 +268,9 @@ PyObject *core_call_fail(core_call *it, popoto_status status, bool asks, PyObjec
     char text[1024];
     translate(popoto_error(it->db), text, sizeof text);
     if (PyErr_Occurred()) /* a callback's own comes first */
+        return NULL;
+    /* Who pressed Ctrl-C while the call waited wants that, and not to hear of the server. */
+    if (status != POPOTO_CORRUPT && PyErr_CheckSignals() < 0)
         return NULL;
     if (status == POPOTO_NO_MEMORY)
         return PyErr_NoMemory();

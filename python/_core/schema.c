@@ -114,6 +114,7 @@ static bool describe_field(core_state *state, PyObject *given, popoto_field *it,
     }
     if (field->kind == POPOTO_KIND_AUTO_KEY)
         it->generate = ulid ? POPOTO_ULID : POPOTO_UUID4;
+    it->keep_null = true; /* record_init gives the default, where no None was given */
     if (field->kind == POPOTO_KIND_FIELD && field->how == FALLBACK_VALUE)
         return set_default(it, state, fallback);
     return true;

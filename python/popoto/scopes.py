@@ -20,8 +20,12 @@ _core.set_scopes(_scopes.get)
 class scope:
     """`with popoto.scope(project_id="project-a"):` — every call on a model that has such a field uses this
     value: objects and filters that leave it out get it, and those that name another one are refused with
-    `ScopeError`. Scopes nest, follow asyncio's tasks and worker threads, and end with their block. One such
-    object serves any number of threads and tasks at once.
+    `ScopeError`. Scopes nest, and end with their block. One such object serves any number of threads and
+    tasks at once.
+
+    They follow asyncio's tasks and asyncio.to_thread, and not threading.Thread, ThreadPoolExecutor.submit or
+    loop.run_in_executor, where no scope holds: give these the context,
+    `executor.submit(contextvars.copy_context().run, work)`, or enter a scope in `work`.
 
     Also a decorator of functions and coroutines: `@popoto.scope(project_id="project-a")`. Not of generators:
     what they do between two values would be in the scope of whoever reads them, or the other way round.

@@ -531,6 +531,38 @@ def equality_and_hashes_go_by_key(client):
             attempt(hash, blank), hash(one) == hash(loaded), one == None, repr(one).startswith("<User")]  # noqa: E711
 
 
+class Preset(Model):
+    name = KeyField()
+    level = IntField(default=5, null=True)
+    must = IntField(default=6, null=False)
+    word = StringField(default="w", null=True)
+
+
+@scenario("Model.create", "Model.bulk_create", "Model.update_or_create", "Model.get_or_create")
+def none_beside_a_default(client):
+    def stored(name):
+        return rows(Preset.query.filter(name=name), "level", "must", "word")
+
+    shown = [show(Preset.create(name="a", level=None, word=None).level), stored("a"), show(Preset.create(name="b").level), stored("b")]
+    Preset.bulk_create([Preset(name="c", level=None), Preset(name="d")])
+    Preset.update_or_create(name="e", defaults={"level": None})
+    Preset.update_or_create(name="d", defaults={"level": None, "word": None})
+    Preset.get_or_create(name="f", defaults={"word": None})
+    shown += [stored(name) for name in "cdef"]
+    it = Preset.query.get(name="b")
+    it.level = None
+    it.save()
+    shown += [stored("b"), attempt(Preset.create, name="g", must=None), stored("g")]
+    return shown
+
+
+@scenario("Model.create")
+def fields_that_a_stored_record_lacks(client):
+    it = Preset.create(name="a", level=1, word=None)
+    client("HDEL", it.db_key.redis_key, "level", "must", "word")
+    return rows(Preset.query.filter(name="a"), "level", "must", "word")
+
+
 @scenario("Model.db_key", "Model.pk")
 def keys_are_known_to_objects(client):
     it = Product(sku="a-b", shop="c:d", price=1.0, stock=1)

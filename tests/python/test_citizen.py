@@ -405,6 +405,46 @@ class Tasks(Case):
             assert sorted(int(e.title) for e in later) == list(range(0, 2000, 2))
             """)
 
+    def test_an_object_is_of_the_scope_it_was_made_in(self):
+        self.program("""
+            with popoto.scope(project_id="a"):
+                it, none, named = Episode(title="t", score=1.0), Episode(project_id=None, score=1.0), Episode(project_id="b", score=1.0)
+                assert (it.project_id, none.project_id, named.project_id) == ("a", "a", "b")
+                with popoto.scope(project_id="a"):
+                    assert Episode().project_id == "a"
+            with popoto.scope(project_id="b"):
+                for call in (it.save, none.save, lambda: Episode.bulk_create([it])):
+                    try:
+                        call()
+                        assert False, call
+                    except popoto.ScopeError as why:
+                        assert "contradicts the scope" in str(why), why
+            assert Episode.query.count() == 0
+            it.save()
+            assert [e.project_id for e in Episode.query.all()] == ["a"]
+            """)
+
+    def test_a_stream_is_read_in_the_scopes_of_its_reader_too(self):
+        self.program("""
+            Episode.bulk_create([Episode(project_id="ab"[n % 2], title=str(n), score=float(n)) for n in range(20)])
+            outside = Episode.query.stream()
+            with popoto.scope(project_id="b"):
+                assert {e.project_id for e in outside} == {"b"}
+            begun = Episode.query.stream()
+            next(begun)
+            with popoto.scope(project_id="b"):
+                try:
+                    next(begun)
+                    assert False
+                except popoto.ScopeError as why:
+                    assert "project_id" in str(why), why
+            assert len(list(begun)) == 19
+            with popoto.scope(project_id="a"):
+                own = Episode.query.stream()
+            with popoto.scope(project_id="b"):  # stays in its own, as a query does
+                assert {e.project_id for e in own} == {"a"}
+            """)
+
     def test_nothing_of_another_tenant_within_a_scope(self):
         # Every call that is given another tenant's object, key or value: refused, or answered with nothing.
         self.program("""
@@ -1091,6 +1131,34 @@ class Additions(Case):
         with self.server.client() as client:
             keys = [k for k in client("KEYS", "*") if not k.startswith((b"{a}:", b"{b}:"))]
         self.assertLessEqual(len(keys), 1, keys)  # the list of tenants
+
+
+class Dialects(Case):
+    def test_a_database_in_the_other_dialect_is_named_as_such(self):
+        # The records are read, for their fields are the same; their keys are other ones.
+        self.program("""
+            models = {}
+            for dialect in ("popoto", "documented"):
+                class Ep(Model):
+                    project = KeyField()
+                    alpha = KeyField()
+                    title = Field()
+                    class Meta:
+                        pass
+                    Meta.dialect = dialect
+                models[dialect] = Ep
+            for one, other in (("popoto", "documented"), ("documented", "popoto")):
+                key = models[one].create(project="p", alpha="x-y", title="t").pk
+                [it] = models[other].query.all()
+                for call in (it.save, it.delete, lambda: models[other].bulk_update([it], title="x"), lambda: models[other].bulk_delete([it])):
+                    try:
+                        call()
+                        assert False, call
+                    except ModelException as why:
+                        assert str(why).startswith(f"{key} was written in another dialect"), why
+                        assert f"set POPOTO_DIALECT={one} in the environment" in str(why), why
+                assert models[one].query.get(project="p", alpha="x-y").delete()
+            """)
 
 
 class Words(unittest.TestCase):

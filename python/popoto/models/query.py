@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from itertools import islice
 from operator import attrgetter, itemgetter
-from typing import Any, Callable, Dict, Generic, Iterable, Iterator, List, Optional, Tuple, Type, TypeVar
+from typing import Any, AsyncIterator, Callable, Dict, Generic, Iterable, Iterator, List, Optional, Tuple, Type, TypeVar
 
 from .._core import Schema
-from ..exceptions import QueryException
+from ..exceptions import QueryException, ScopeError
 from ..scopes import _scopes
 
 __all__ = ["Query", "QueryBuilder", "QueryException"]
@@ -92,14 +93,18 @@ class QueryBuilder(Generic[M]):
 
     def _within(self, call: Callable[[], R]) -> R:
         """What it gives in the scopes that this query was made in, which those of now are around."""
-        own, now = self._scopes, _scopes.get()
-        if own is now or not own:
+        now, all_of_them = _scopes.get(), self._scopes_of_now()
+        if all_of_them is now:
             return call()
-        token = _scopes.set(now + own)
+        token = _scopes.set(all_of_them)
         try:
             return call()
         finally:
             _scopes.reset(token)
+
+    def _scopes_of_now(self) -> "Tuple[Tuple[str, Any], ...]":
+        own, now = self._scopes, _scopes.get()
+        return now if own is now or not own else now + own
 
     def _all(self) -> List[M]:
         limit = self._limit_value
@@ -149,7 +154,8 @@ class QueryBuilder(Generic[M]):
         limit = self._limit_value
         if limit is not None and limit <= 0:
             return iter(())
-        return self._within(
+        return _Stream(
+            self,
             lambda: self._query._schema.stream(
                 self._filters,
                 self._order_by_value,
@@ -157,10 +163,29 @@ class QueryBuilder(Generic[M]):
                 self._offset_value,
                 self._all_tenants,
                 True,
-            )
+            ),
         )
 
     iterator = stream
+
+    async def async_stream(self, batch_size: int = 100) -> AsyncIterator[M]:
+        """stream(), for `async for`: so many at a time on a worker thread. Not in Popoto."""
+        rows = await asyncio.to_thread(self.stream)
+        while True:
+            batch = await asyncio.to_thread(lambda: list(islice(rows, batch_size)))
+            for one in batch:
+                yield one
+            if len(batch) < batch_size:
+                return
+
+    def __aiter__(self) -> AsyncIterator[M]:
+        return self.async_stream()
+
+    def keys(self) -> List[bytes]:
+        """The keys of all that match, whatever limit() says. Not in Popoto."""
+        return self._within(
+            lambda: self._query._schema.keys(self._filters, None, _NO_LIMIT, 0, self._all_tenants, True)
+        )
 
     def count(self) -> int:
         """How many records match, whatever limit() says."""
@@ -239,6 +264,51 @@ class QueryBuilder(Generic[M]):
         return await asyncio.to_thread(self.first)
 
 
+class _Stream(Generic[M]):
+    """What stream() gives: of the scopes that its query was made in, and of those that it is read in."""
+
+    def __init__(self, builder: QueryBuilder[M], open_: Callable[[], Any]) -> None:
+        self._builder = builder
+        self._open = open_
+        self._begun = False
+        self._begin()
+
+    def _begin(self) -> None:
+        self._seen = _scopes.get()
+        self._opened = dict(self._builder._scopes_of_now())
+        self._rows = self._builder._within(self._open)
+
+    def _meet(self) -> None:
+        """The scopes are others than at the last row: those that are new must have held from the first on."""
+        options = self._builder._query.options
+        for name, value in dict(self._builder._scopes_of_now()).items():
+            if name not in options.fields or (name in self._opened and self._opened[name] == value):
+                continue
+            if not self._begun:
+                self._rows.close()
+                self._begin()
+                return
+            raise ScopeError(
+                f"this stream of {options.model_name} was begun outside of the scope that this thread is in, "
+                f"{name} = {value!r}: begin another one"
+            )
+        self._seen = _scopes.get()
+
+    def __iter__(self) -> "_Stream[M]":
+        return self
+
+    def __next__(self) -> M:
+        if _scopes.get() is not self._seen:
+            self._meet()
+        self._begun = True
+        one: M = next(self._rows)
+        return one
+
+    def close(self) -> None:
+        """End it, and give its connection back."""
+        self._rows.close()
+
+
 class Query(Generic[M]):
     """The queries of a model: `Model.query`."""
 
@@ -291,6 +361,10 @@ class Query(Generic[M]):
     def stream(self, **filters: Any) -> Iterator[M]:
         """filter(...).stream()"""
         return self.filter(**filters).stream()
+
+    def all_tenants(self) -> QueryBuilder[M]:
+        """filter().all_tenants(). Not in Popoto."""
+        return self.filter().all_tenants()
 
     def count(self, **filters: Any) -> int:
         """How many records match."""
