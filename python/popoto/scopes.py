@@ -5,13 +5,17 @@ from __future__ import annotations
 import functools
 import inspect
 from contextvars import ContextVar
-from typing import Any, Callable, Tuple, TypeVar, cast
+from typing import Any, Callable, Set, Tuple, TypeVar, cast
 
 from . import _core
+from .exceptions import ScopeError
 
 __all__ = ["current_scopes", "scope"]
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+#: Those of every model that was defined.
+field_names_of_all: Set[str] = set()
 
 _scopes: "ContextVar[Tuple[Tuple[str, Any], ...]]" = ContextVar("popoto_scopes", default=())
 _core.set_scopes(_scopes.get)
@@ -37,6 +41,11 @@ class scope:
         self._values = tuple(values.items())
 
     def __enter__(self) -> "scope":
+        for name, _ in self._values:
+            if field_names_of_all and name not in field_names_of_all:
+                raise ScopeError(
+                    f"a scope of {name!r}: no model has such a field. They have {', '.join(sorted(field_names_of_all))}"
+                )
         _scopes.set(_scopes.get() + self._values)
         return self
 

@@ -14,6 +14,7 @@ told to share a database.
 
 import asyncio
 import datetime as dt
+import inspect
 import json
 import logging
 import os
@@ -561,6 +562,39 @@ def fields_that_a_stored_record_lacks(client):
     it = Preset.create(name="a", level=1, word=None)
     client("HDEL", it.db_key.redis_key, "level", "must", "word")
     return rows(Preset.query.filter(name="a"), "level", "must", "word")
+
+
+@scenario("Model.db_key")
+def a_key_as_a_list_of_its_parts(client):
+    it = Lane(name="x:y-z", lane=9)
+    parts = list(it.db_key)
+    return [len(it.db_key), show(it.db_key[0]), sorted(map(str, parts)), "x:y-z" in it.db_key, it.db_key == Lane(name="x:y-z", lane=9).db_key,
+            key(str(it.db_key)), str(it.db_key) == it.db_key.redis_key == it.pk]
+
+
+class Lane(Model):
+    name = KeyField()
+    lane = KeyField(type=int)
+
+
+@scenario("query.get_many", "query.get", "Model.exists")
+def keys_that_are_not_the_models(client):
+    one = Lane.create(name="a", lane=1)
+    wrong = ["User:a@b.c", "nonsense", "Lane:1", "Lane:1:2:3", ""]
+    found = Lane.query.get_many([wrong[0], one.pk, *wrong[1:4]])
+    return [[show(it) for it in found], [show(Lane.query.get(redis_key=k)) for k in wrong[1:4]], Lane.exists(redis_key="nonsense"),
+            [show(it) for it in Lane.query.get_many(["nonsense", one.pk], skip_none=True)]]
+
+
+@scenario("Model")
+def what_a_class_takes(client):
+    return [str(inspect.signature(Lane)), [p.kind.name for p in inspect.signature(Every).parameters.values()]]
+
+
+@scenario("Model.save")
+def a_misspelled_argument_of_save(client):
+    it = Lane(name="a", lane=1)
+    return [attempt(lambda: it.save(migrate_keys=True) is not False), Lane.query.count()]
 
 
 @scenario("Model.db_key", "Model.pk")

@@ -37,6 +37,7 @@ DIFFERENT = {
     "confidence_by_pattern_within_partitions": "Popoto looks into the unpartitioned hash",
     "another_database_by_url": "Popoto knows no redis_url=",
     "a_value_that_cannot_be_read": "Popoto gives the default in its place",
+    "a_misspelled_argument_of_save": "Popoto takes any",
     "the_querys_own_exception": "Popoto has two classes of this name",
 }
 

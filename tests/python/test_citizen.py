@@ -1024,6 +1024,27 @@ class Processes(Case):
             assert Row.query.count() == 1
             """)
 
+    def test_an_interrupt_comes_before_the_outage_that_it_waited_for(self):
+        # The server stays stopped until the call has given up.
+        self.program(f"""
+            import signal
+            Row.create(name="a")
+            server = {self.server.process.pid}
+            os.kill(server, signal.SIGSTOP)
+            threading.Timer(0.1, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
+            try:
+                Row.query.count()
+            except KeyboardInterrupt:
+                pass
+            except ConnectionError as why:
+                raise AssertionError(why)
+            else:
+                raise AssertionError("answered")
+            finally:
+                os.kill(server, signal.SIGCONT)
+            assert Row.query.count() == 1
+            """)
+
     def test_a_server_is_lost_and_back(self):
         server = Server()
         try:
@@ -1159,6 +1180,78 @@ class Dialects(Case):
                         assert f"set POPOTO_DIALECT={one} in the environment" in str(why), why
                 assert models[one].query.get(project="p", alpha="x-y").delete()
             """)
+
+
+class Absent(Case):
+    def test_names_say_why_they_are_absent(self):
+        with open(os.path.join(ROOT, "docs", "popoto-compatibility.md"), encoding="utf-8") as file:
+            text = file.read()
+        text = text[text.index("## The Python package"):]
+        told = set()
+        for names in re.findall(r"^\| (`.*?) \| absent \|", text, re.M):
+            told |= {name for name in re.findall(r"`(\w+)`", names)}
+        from popoto.absent import ABSENT
+        self.assertEqual(set(ABSENT), told)
+        self.program("""
+            from popoto.absent import ABSENT
+            import popoto.fields, popoto.models
+            for name, reason in ABSENT.items():
+                for module in (popoto, popoto.fields, popoto.models):
+                    try:
+                        getattr(module, name)
+                        assert False, name
+                    except AttributeError as why:
+                        assert name in str(why) and reason in str(why), why
+            for line in ("from popoto import Q", "from popoto.models import Q", "from popoto import Field, Q"):
+                try:
+                    exec(line)
+                    assert False, line
+                except ImportError as why:
+                    assert ABSENT["Q"] in str(why), why
+            try:
+                from popoto import nothing
+            except ImportError as why:
+                assert "cannot import name" in str(why), why
+            """)
+
+    def test_a_scope_of_no_models_field_is_refused(self):
+        self.program("""
+            try:
+                with popoto.scope(projct="a"):
+                    assert False
+            except popoto.ScopeError as why:
+                assert "'projct'" in str(why) and "project_id" in str(why), why
+            assert popoto.current_scopes() == {}
+            """)
+        done = subprocess.run([sys.executable, "-c", "import popoto\nwith popoto.scope(any='a'): pass"], capture_output=True, text=True)
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+
+    def test_hooks_that_would_never_be_called_are_refused(self):
+        self.program("""
+            class Own(Field):
+                def on_save(self, *a, **k):
+                    pass
+            for body in ({"f": Own()}, {"Meta": type("Meta", (), {"abstract": True})}):
+                try:
+                    type("Custom", (Model,), {"k": KeyField(), **body})
+                    assert False
+                except popoto.UnsupportedError as why:
+                    assert "on_save" in str(why) or "Meta.abstract" in str(why), why
+            """)
+
+    def test_leftovers_of_popoto_are_noticed(self):
+        import popoto
+        with tempfile.TemporaryDirectory() as folder:
+            shutil.copytree(os.path.dirname(popoto.__file__), os.path.join(folder, "popoto"))
+            def said():
+                return subprocess.run([sys.executable, "-c", "import popoto"], capture_output=True, text=True,
+                                      env={**os.environ, "PYTHONPATH": folder}).stderr
+            self.assertEqual(said(), "")
+            os.mkdir(os.path.join(folder, "popoto-1.10.1.dist-info"))
+            self.assertIn("pip uninstall popoto", said())
+            os.rmdir(os.path.join(folder, "popoto-1.10.1.dist-info"))
+            open(os.path.join(folder, "popoto", "models", "q.py"), "w").close()
+            self.assertIn("popoto/models/q.py", said())
 
 
 class Words(unittest.TestCase):

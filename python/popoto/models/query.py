@@ -10,6 +10,7 @@ from typing import Any, AsyncIterator, Callable, Dict, Generic, Iterable, Iterat
 from .._core import Schema
 from ..exceptions import QueryException, ScopeError
 from ..scopes import _scopes
+from .db_key import text_of
 
 __all__ = ["Query", "QueryBuilder", "QueryException"]
 
@@ -334,10 +335,9 @@ class Query(Generic[M]):
 
         QueryException where several match.
         """
-        key = redis_key or getattr(db_key, "redis_key", db_key)
+        key = redis_key or db_key
         if key:
-            one: Optional[M] = self._schema.load_keys([key])[0]
-            return one
+            return self.get_many([key])[0]
         filters.pop("limit", None)
         keys = self.options.key_field_names
         if keys <= filters.keys():
@@ -351,8 +351,27 @@ class Query(Generic[M]):
 
     def get_many(self, redis_keys: Iterable[Any], skip_none: bool = False) -> List[Optional[M]]:
         """The records under these keys, in their order; None for one that is not there."""
-        found = self._schema.load_keys(list(redis_keys))
+        keys = [text_of(key) for key in redis_keys]
+        try:
+            found = self._schema.load_keys(keys)
+        except QueryException as problem:
+            if " is no key of " not in str(problem):
+                raise
+            found = self._get_those_of_the_model(keys)
         return [one for one in found if one is not None] if skip_none else found
+
+    def _get_those_of_the_model(self, keys: List[Any]) -> List[Optional[M]]:
+        """Some of these can be no keys of the model: nothing is there."""
+        could_be = {key for key in keys if self._is_key(key)}
+        rows = iter(self._schema.load_keys([key for key in keys if key in could_be]))
+        return [next(rows) if key in could_be else None for key in keys]
+
+    def _is_key(self, key: Any) -> bool:
+        try:
+            self._schema.load_keys([key])
+        except QueryException as problem:
+            return " is no key of " not in str(problem)
+        return True
 
     def all(self, **options: Any) -> List[M]:
         """Every record."""
