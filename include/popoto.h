@@ -391,7 +391,8 @@ typedef struct popoto_field {
     const char *partition_by; /* SORTED, CONFIDENCE: "project_id", or several: "exchange,symbol" */
     bool null; /* FIELD: null is allowed. Text and its like allow null only so. In the
                                  dialect POPOTO_AS_POPOTO also KEY */
-    bool keep_null; /* FIELD: a null is stored as null (or refused), and default_value only read where a
+    bool
+        keep_null; /* FIELD: a null is stored as null (or refused), and default_value only read where a
                        stored record lacks the field: for callers that put the default into new
                        objects themselves, and can tell a null that was meant */
     popoto_value default_value; /* FIELD: taken where a null is stored, and where a stored record

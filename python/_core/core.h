@@ -78,6 +78,8 @@ bool core_memory_keep(core_memory *it, PyObject *object);
 bool core_value_from(core_memory *memory, PyObject *given, popoto_value *out);
 /* One of a type that is known: the object must be an instance of it, or None. */
 bool core_value_typed(core_memory *memory, popoto_type type, PyObject *given, popoto_value *out);
+/* What a field of this type takes, in words: "a date". */
+const char *core_type_words(popoto_type type);
 /* A new reference, or NULL with an exception. */
 PyObject *core_value_to(core_state *state, const popoto_value *value);
 /* What a field of this class has; POPOTO_ANY where it is none of those that can be stored. */

@@ -44,7 +44,7 @@ PyObject *core_record_save(PyObject *self, PyObject *arguments) {
     popoto_save_desc how = { .if_unchanged = if_unchanged };
     void *object = core_memory_block(&call.memory, 1, schema->model->size);
     bool ok = object != NULL && core_record_write(it, &call, false, object) &&
-                      core_record_settle_key(it, &call, moves, object);
+              core_record_settle_key(it, &call, moves, object);
     if (ok && only != Py_None)
         ok = (how.only = names_from(&call, only)) != NULL;
     if (ok) {

@@ -63,8 +63,23 @@ static bool compared(core_call *call, core_field *field, PyObject *given, popoto
     return ok;
 }
 
-static bool compared_list(core_call *call, core_field *field, PyObject *given, popoto_value *out) {
+static bool compared_list(core_call *call, core_field *field, const char *lookup, PyObject *given,
+                          popoto_value *out) {
     PyObject *list = PySequence_List(given);
+    if (list == NULL && PyErr_ExceptionMatches(PyExc_TypeError)) {
+        bool between = strcmp(strstr(lookup, "__"), "__between") == 0;
+        PyErr_Clear();
+        PyObject *text =
+            PyUnicode_FromFormat("%s.%s takes %s, not %R", call->schema->model->name, lookup,
+                                 between ? "two values" : "a list of values", given);
+        PyObject *bytes =
+            text == NULL ? NULL : PyUnicode_AsEncodedString(text, "utf-8", "backslashreplace");
+        if (bytes != NULL)
+            core_raise(call->state->query_exception, call->schema, field ? field->name : NULL,
+                       given, POPOTO_BAD_QUERY, PyBytes_AsString(bytes));
+        Py_XDECREF(bytes);
+        Py_XDECREF(text);
+    }
     if (list == NULL || !core_memory_keep(&call->memory, list))
         return false;
     size_t count = (size_t)PyList_Size(list);
@@ -127,7 +142,8 @@ bool core_filters_from(core_call *call, PyObject *given, popoto_filter **filters
             return false;
         filter->lookup = text;
         bool list = takes_list(text) && !PyUnicode_Check(value) && !PyBytes_Check(value);
-        if (!(list ? compared_list : compared)(call, field, value, &filter->value))
+        if (!(list ? compared_list(call, field, text, value, &filter->value)
+                   : compared(call, field, value, &filter->value)))
             return refuse(call, field, value);
     }
     return true;

@@ -102,8 +102,7 @@ static bool init_fields(core_record *it, PyObject *options, PyObject *scopes, Py
         if (given == NULL && PyErr_Occurred())
             return false;
         *used += given != NULL;
-        PyObject *scoped =
-            given == NULL || given == Py_None ? scoped_value(scopes, field) : NULL;
+        PyObject *scoped = given == NULL || given == Py_None ? scoped_value(scopes, field) : NULL;
         if (scoped != NULL)
             given = scoped;
         if (given != NULL)
@@ -275,7 +274,8 @@ bool core_record_write(core_record *it, core_call *call, bool identity, void *ob
         if (value == NULL && PyErr_Occurred())
             return false;
         Py_XINCREF(value);
-        if (value == NULL && it->header.key == 0) /* an __init__ of its own, or a deleted attribute */
+        if (value == NULL &&
+            it->header.key == 0) /* an __init__ of its own, or a deleted attribute */
             if ((value = fallback_of(field)) != NULL)
                 if (PyDict_SetItem(it->dict, field->name, value) < 0)
                     Py_CLEAR(value);

@@ -398,23 +398,25 @@ size_t core_schema_find(core_schema *it, const char *name, size_t size) {
     return it->field_count;
 }
 
-/* "Episode.score cannot be 'x': ...", with what CPython said of the conversion, or with `why`. */
+/* "Episode.score takes a float, not 'x' (str)", or "Episode.score cannot be 'x': why". */
 static PyObject *refuse(core_schema *it, core_field *field, PyObject *given, const char *why) {
-    PyObject *type, *value, *trace;
-    PyErr_Fetch(&type, &value, &trace);
+    PyErr_Clear();
     PyObject *shown = PyObject_Repr(given);
     PyObject *cut = shown == NULL ? NULL : PyUnicode_Substring(shown, 0, 100);
-    PyObject *said = value == NULL ? PyUnicode_FromString(why) : PyObject_Str(value);
-    PyObject *text = cut == NULL || said == NULL
-                         ? NULL
-                         : PyUnicode_FromFormat("%s.%U cannot be %U: %U", it->model->name,
-                                                field->name, cut, said);
+    PyObject *class = PyObject_GetAttrString((PyObject *)Py_TYPE(given), "__name__");
+    PyObject *text = NULL;
+    if (cut != NULL && class != NULL)
+        text = why == NULL
+                   ? PyUnicode_FromFormat("%s.%U takes %s, not %U (%S)", it->model->name,
+                                          field->name, core_type_words(field->code), cut, class)
+                   : PyUnicode_FromFormat("%s.%U cannot be %U: %s", it->model->name, field->name,
+                                          cut, why);
     PyObject *bytes =
         text == NULL ? NULL : PyUnicode_AsEncodedString(text, "utf-8", "backslashreplace");
     if (bytes != NULL)
         core_raise(it->state->field_value, it, field->name, given, POPOTO_BAD_VALUE,
                    PyBytes_AsString(bytes));
-    PyObject *owned[] = { bytes, text, said, cut, shown, type, value, trace };
+    PyObject *owned[] = { bytes, text, class, cut, shown };
     for (size_t i = 0; i < sizeof owned / sizeof *owned; i++)
         Py_XDECREF(owned[i]);
     return NULL;
@@ -457,5 +459,5 @@ PyObject *core_field_accept(core_schema *it, core_field *field, PyObject *given)
     if (!PyErr_ExceptionMatches(PyExc_TypeError) && !PyErr_ExceptionMatches(PyExc_ValueError) &&
         !PyErr_ExceptionMatches(PyExc_ArithmeticError))
         return NULL;
-    return refuse(it, field, given, "");
+    return refuse(it, field, given, NULL);
 }

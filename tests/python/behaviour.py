@@ -592,6 +592,66 @@ def what_a_class_takes(client):
 
 
 @scenario("Model.save")
+def what_save_returns(client):
+    it = Lane(name="a", lane=1)
+    return [show(it.save()), show(it.save())]
+
+
+@scenario("IntField")
+def big_integers(client):
+    return [attempt(lambda: Every.create(name="a", number=2**63).number), attempt(lambda: Every.create(name="b", number=2**63 - 1).number)]
+
+
+@scenario("DictField")
+def dates_within_a_dict(client):
+    return attempt(lambda: Every.create(name="a", table={"day": dt.date(2024, 1, 2)}).table)
+
+
+class Shared(Model):
+    name = KeyField()
+    items = ListField(default=[])
+
+
+@scenario("Field(default=)", "ListField")
+def defaults_that_are_lists(client):
+    one, other = Shared(name="a"), Shared(name="b")
+    one.items.append(1)
+    return [show(other.items), one.items is other.items]
+
+
+@scenario("query.filter")
+def filtering_a_key_by_none(client):
+    User.create(email="a")
+    return attempt(lambda: [it.email for it in User.query.filter(email=None)])
+
+
+@scenario("Lookup: __in")
+def a_list_lookup_of_a_text(client):
+    User.create(email="a")
+    return attempt(lambda: [it.email for it in User.query.filter(email__in="ada")])
+
+
+@scenario("QueryBuilder.limit")
+def a_limit_of_a_text(client):
+    User.create(email="a")
+    return [attempt(lambda: len(User.query.filter().limit(-1))), attempt(lambda: len(User.query.filter().limit("3")))]
+
+
+@scenario("Meta.ttl")
+def a_time_to_live_of_a_parent(client):
+    class Parent(Model):
+        email = KeyField()
+
+        class Meta:
+            ttl = 60
+
+    class Child(Parent):
+        name = KeyField()
+
+    return [Parent._meta.ttl, Child._meta.ttl]
+
+
+@scenario("Model.save")
 def a_misspelled_argument_of_save(client):
     it = Lane(name="a", lane=1)
     return [attempt(lambda: it.save(migrate_keys=True) is not False), Lane.query.count()]

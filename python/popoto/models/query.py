@@ -58,13 +58,13 @@ class QueryBuilder(Generic[M]):
 
     def limit(self, n: int) -> "QueryBuilder[M]":
         """At most so many results."""
-        self._limit_value = n
+        self._limit_value = _whole("limit", n)
         self._parked = None
         return self
 
     def offset(self, n: int) -> "QueryBuilder[M]":
         """Leave out so many first. Not in Popoto."""
-        self._offset_value = n
+        self._offset_value = _whole("offset", n) or 0
         self._parked = None
         return self
 
@@ -108,7 +108,7 @@ class QueryBuilder(Generic[M]):
         return now if own is now or not own else now + own
 
     def _all(self) -> List[M]:
-        limit = self._limit_value
+        limit = _whole("limit", self._limit_value)
         if limit is not None and limit <= 0:
             return []
         values = self._values_tuple
@@ -152,7 +152,7 @@ class QueryBuilder(Generic[M]):
         """
         if self._values_tuple:
             raise QueryException("a stream has objects: leave out values()")
-        limit = self._limit_value
+        limit = _whole("limit", self._limit_value)
         if limit is not None and limit <= 0:
             return iter(())
         return _Stream(
@@ -430,6 +430,13 @@ class Query(Generic[M]):
     async def async_keys(self, catchall: bool = False, clean: bool = False, **filters: Any) -> List[bytes]:
         """keys(), on a worker thread."""
         return await asyncio.to_thread(self.keys, catchall, clean, **filters)
+
+
+def _whole(name: str, given: Any) -> Optional[int]:
+    """What limit and offset take."""
+    if given is not None and (not isinstance(given, int) or isinstance(given, bool)):
+        raise QueryException(f"{name} takes a whole number, not {given!r}")
+    return given
 
 
 def _refuse_expressions(args: Tuple[Any, ...]) -> None:
