@@ -1226,6 +1226,63 @@ class Absent(Case):
         done = subprocess.run([sys.executable, "-c", "import popoto\nwith popoto.scope(any='a'): pass"], capture_output=True, text=True)
         self.assertEqual((done.returncode, done.stderr), (0, ""))
 
+    def test_addresses(self):
+        # A wrong one names itself without its password, and where it is from; redis-py's ?db= is known.
+        self.program("""
+            assert popoto.redis_db.get_redis_url().endswith("/3"), popoto.redis_db.get_redis_url()
+            Row.create(name="a")
+            assert popoto.redis_db.get_redis_url().endswith("/3")
+            """, url=self.server.url(0)[:-2] + "?db=3")
+        with self.server.client(3) as client:
+            self.assertEqual(client("EXISTS", "Row:a"), 1)
+        for url, part in (("redis://u:secret@h:99999/0", "port"), ("redis://:secret@h/0?socket_timeout=3", "socket_timeout"),
+                          ("redis://:secret@h/1?db=2", "two databases"), ("http://u:secret@h", "scheme")):
+            self.program(f"""
+                for call in (Row.query.count, lambda: popoto.redis_db.set_REDIS_DB_settings(redis_url={url!r}) or Row.query.count()):
+                    try:
+                        call()
+                        assert False
+                    except ValueError as why:
+                        assert not isinstance(why, ConnectionError)
+                        text = str(why)
+                        assert {part!r} in text and "secret" not in text and "***@h" in text, text
+                        if call == Row.query.count:
+                            assert "from REDIS_URL" in text, text
+                """, url=url)
+
+    def test_scans_can_be_forbidden(self):
+        self.program("""
+            class Parcel(Model):
+                number = KeyField(type=int)
+                street = Field()
+                class Meta:
+                    allow_scan = False
+            Parcel.create(number=1, street="x")
+            for call in (Parcel.query.filter(street="x").all, Parcel.query.filter(street="x").count, Parcel.query.filter(street="x").stream,
+                         lambda: Parcel.query.get(street="x"), lambda: Parcel.query.keys(street="x")):
+                try:
+                    call()
+                    assert False, call
+                except QueryException as why:
+                    assert "Meta.allow_scan = True" in str(why), why
+            assert Parcel.query.count() == 1 and Parcel.query.get(number=1).street == "x"
+            assert Row._meta.allow_scan is (os.environ.get("POPOTO_ALLOW_SCAN") != "0")
+            """)
+        self.program("assert not Row._meta.allow_scan and not Episode._meta.allow_scan", POPOTO_ALLOW_SCAN="0")
+
+    def test_queries_of_coroutines(self):
+        self.program("""
+            Row.bulk_create([Row(name=str(n), number=n) for n in range(250)])
+            async def go():
+                assert sorted([row.number async for row in Row.query.filter()]) == list(range(250))
+                assert len([row async for row in Row.query.filter(number__gte=200).async_stream(7)]) == 50
+                Episode.create(project_id="a", score=1.0); Episode.create(project_id="b", score=1.0)
+                with popoto.scope(project_id="a"):
+                    assert [e.project_id async for e in Episode.query.filter()] == ["a"]
+            asyncio.run(go())
+            assert sorted(Row.query.filter(number__lt=2).keys()) == [b"Row:0", b"Row:1"]
+            """)
+
     def test_hooks_that_would_never_be_called_are_refused(self):
         self.program("""
             class Own(Field):

@@ -45,6 +45,7 @@ class ModelOptions:
         self.order_by: Optional[str] = None
         self.ttl: Optional[int] = None
         self.dialect = "documented"
+        self.allow_scan = True
 
     @property
     def fields(self) -> Dict[str, Field]:
@@ -98,6 +99,7 @@ class ModelOptions:
         self.order_by = getattr(meta, "order_by", None)
         self.ttl = getattr(meta, "ttl", None)
         self.dialect = getattr(meta, "dialect", None) or os.environ.get("POPOTO_DIALECT") or "documented"
+        self.allow_scan = bool(getattr(meta, "allow_scan", os.environ.get("POPOTO_ALLOW_SCAN") != "0"))
         name = self.model_name
         if self.order_by and self.order_by.lstrip("-") not in self.fields:
             raise ModelException(
@@ -200,7 +202,8 @@ class Model(_core.Record, metaclass=ModelBase):
     `class Meta` in it can have `order_by` (of queries without one), `ttl` (seconds until a record expires
     after each save), and `dialect`: "documented" writes the keys that Popoto's manual prints,
     "popoto" those that Popoto writes, so that both can use one database. POPOTO_DIALECT in the environment
-    is the dialect of models that name none.
+    is the dialect of models that name none. With `allow_scan = False` (POPOTO_ALLOW_SCAN=0 for models that say
+    nothing) a query that no index answers is refused, in the place of looking at every record.
     """
 
     query: ClassVar[Query[Any]]

@@ -127,7 +127,7 @@ class QueryBuilder(Generic[M]):
             _NO_LIMIT if here or limit is None else limit,
             0 if here else self._offset_value,
             self._all_tenants,
-            True,
+            self._query.options.allow_scan,
             values,
         )
         if here and order is not None:
@@ -163,7 +163,7 @@ class QueryBuilder(Generic[M]):
                 _NO_LIMIT if limit is None else limit,
                 self._offset_value,
                 self._all_tenants,
-                True,
+                self._query.options.allow_scan,
             ),
         )
 
@@ -185,13 +185,13 @@ class QueryBuilder(Generic[M]):
     def keys(self) -> List[bytes]:
         """The keys of all that match, whatever limit() says. Not in Popoto."""
         return self._within(
-            lambda: self._query._schema.keys(self._filters, None, _NO_LIMIT, 0, self._all_tenants, True)
+            lambda: self._query._schema.keys(self._filters, None, _NO_LIMIT, 0, self._all_tenants, self._query.options.allow_scan)
         )
 
     def count(self) -> int:
         """How many records match, whatever limit() says."""
         return self._within(
-            lambda: self._query._schema.count(self._filters, None, _NO_LIMIT, 0, self._all_tenants, True)
+            lambda: self._query._schema.count(self._filters, None, _NO_LIMIT, 0, self._all_tenants, self._query.options.allow_scan)
         )
 
     def first(self) -> Optional[M]:
@@ -342,7 +342,7 @@ class Query(Generic[M]):
         keys = self.options.key_field_names
         if keys <= filters.keys():
             filters = {name: filters[name] for name in keys}
-        found = self._schema.query(filters, None, 2, 0, False, True, None)
+        found = self._schema.query(filters, None, 2, 0, False, self.options.allow_scan, None)
         if len(found) > 1:
             raise QueryException(
                 f"{self.model_class.__name__} found more than one unique instance. Use `query.filter()`"
@@ -397,7 +397,7 @@ class Query(Generic[M]):
         """The keys that the records are stored under, as the server has them. (Filters: not in Popoto.)"""
         if catchall or clean:
             raise QueryException("keys(catchall=...) and keys(clean=...) look through the whole server: not there")
-        return self._schema.keys(filters, None, _NO_LIMIT, 0, False, True)
+        return self._schema.keys(filters, None, _NO_LIMIT, 0, False, self.options.allow_scan)
 
     def order_by(self, field: str) -> QueryBuilder[M]:
         """filter().order_by(field)"""
