@@ -160,6 +160,8 @@ struct core_schema {
 };
 
 PyTypeObject *core_schema_make_type(void);
+/* Whether this value of a row stands for what the field's default gives when it is called. */
+bool core_is_lacking(const popoto_value *value);
 bool core_is_schema(PyObject *object);
 /* The number of the field of this name, or field_count. No exception. */
 size_t core_schema_find(core_schema *it, const char *name, size_t size);
@@ -184,6 +186,8 @@ struct core_record {
 PyTypeObject *core_record_make_type(void);
 /* Its schema, borrowed; NULL with an exception. */
 core_schema *core_record_schema(core_record *it, core_state *state);
+/* A field's value in a row: a new reference, or NULL with an exception. */
+PyObject *core_field_value(core_schema *schema, core_field *field, const void *row);
 /* A new object of the row; NULL with an exception. */
 PyObject *core_record_from_row(core_schema *schema, const void *row);
 /* Write its fields (or those that identify it) into the struct. False with an exception. */

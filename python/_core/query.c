@@ -208,11 +208,7 @@ static PyObject *chosen_from_row(core_schema *schema, const size_t *chosen, size
     PyObject *out = PyDict_New();
     for (size_t i = 0; out != NULL && i < count; i++) {
         core_field *field = &schema->fields[chosen[i]];
-        const char *member = (const char *)row + field->offset;
-        PyObject *value =
-            field->kind == POPOTO_KIND_AUTO_KEY
-                ? PyUnicode_FromString(((const popoto_id *)(const void *)member)->text)
-                : core_value_to(schema->state, (const popoto_value *)(const void *)member);
+        PyObject *value = core_field_value(schema, field, row);
         if (value == NULL || PyDict_SetItem(out, field->name, value) < 0)
             Py_CLEAR(out);
         Py_XDECREF(value);

@@ -154,13 +154,13 @@ static int record_init(PyObject *self, PyObject *arguments, PyObject *options) {
     return 0;
 }
 
-/* The confidence that a record has before any signal is a float even where a default is none. */
-static PyObject *value_in(core_schema *schema, core_field *field, const void *row) {
+PyObject *core_field_value(core_schema *schema, core_field *field, const void *row) {
     const char *member = (const char *)row + field->offset;
     if (field->kind == POPOTO_KIND_AUTO_KEY)
         return PyUnicode_FromString(((const popoto_id *)(const void *)member)->text);
     const popoto_value *value = (const popoto_value *)(const void *)member;
-    if (value->type == POPOTO_NULL && field->how == FALLBACK_CALL && !field->null)
+    if (field->how == FALLBACK_CALL &&
+        (core_is_lacking(value) || (value->type == POPOTO_NULL && !field->null)))
         return fallback_of(field);
     return core_value_to(schema->state, value);
 }
@@ -173,7 +173,7 @@ PyObject *core_record_from_row(core_schema *schema, const void *row) {
     Py_INCREF(schema);
     bool ok = dict_of(it) != NULL;
     for (size_t i = 0; ok && i < schema->field_count; i++) {
-        PyObject *value = value_in(schema, &schema->fields[i], row);
+        PyObject *value = core_field_value(schema, &schema->fields[i], row);
         ok = value != NULL && PyDict_SetItem(it->dict, schema->fields[i].name, value) == 0;
         Py_XDECREF(value);
     }

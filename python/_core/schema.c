@@ -74,6 +74,14 @@ static bool set_default(popoto_field *it, core_state *state, PyObject *value) {
     return ok;
 }
 
+/* What a stored record without the field is read as where the default comes from a call, or is a copy for each
+ * object: it stands for that call. */
+static const popoto_value lacking[1];
+
+bool core_is_lacking(const popoto_value *value) {
+    return value->type >= POPOTO_LIST && value->as.list.items == lacking;
+}
+
 /* (name, kind, type, nullable, how, default, max_length, partition_by, initial, cap, ulid), as
  * Field._described gives it. */
 static bool describe_field(core_state *state, PyObject *given, popoto_field *it,
@@ -117,6 +125,10 @@ static bool describe_field(core_state *state, PyObject *given, popoto_field *it,
     it->keep_null = true; /* record_init gives the default, where no None was given */
     if (field->kind == POPOTO_KIND_FIELD && field->how == FALLBACK_VALUE)
         return set_default(it, state, fallback);
+    if (field->kind == POPOTO_KIND_FIELD && field->how == FALLBACK_CALL &&
+        (field->code == POPOTO_LIST || field->code == POPOTO_TUPLE || field->code == POPOTO_SET ||
+         field->code == POPOTO_MAP))
+        it->default_value = popoto_of_items(field->code, (popoto_value *)(uintptr_t)lacking, 0);
     return true;
 }
 
@@ -170,8 +182,9 @@ static PyObject *describing(const core_schema *it, const popoto_model *model, Py
     PyTuple_SetItem(out, 0, head);
     for (size_t i = 0; i < model->field_count; i++) {
         const popoto_field *field = &model->fields[i];
-        PyObject *fallback =
-            field->default_value.type == POPOTO_NULL ? Py_None : it->fields[i].fallback;
+        PyObject *fallback = field->default_value.type == POPOTO_NULL ? Py_None
+                             : it->fields[i].how == FALLBACK_CALL     ? Py_True
+                                                                      : it->fields[i].fallback;
         PyObject *one =
             Py_BuildValue("(OiiizdLiOO)", it->fields[i].name, (int)field->kind, (int)field->type,
                           (int)field->null, field->partition_by, field->initial_confidence,

@@ -537,6 +537,9 @@ class Preset(Model):
     level = IntField(default=5, null=True)
     must = IntField(default=6, null=False)
     word = StringField(default="w", null=True)
+    items = ListField(default=[1])
+    table = DictField(default=dict)
+    bag = SetField(default=None)
 
 
 @scenario("Model.create", "Model.bulk_create", "Model.update_or_create", "Model.get_or_create")
@@ -560,8 +563,12 @@ def none_beside_a_default(client):
 @scenario("Model.create")
 def fields_that_a_stored_record_lacks(client):
     it = Preset.create(name="a", level=1, word=None)
-    client("HDEL", it.db_key.redis_key, "level", "must", "word")
-    return rows(Preset.query.filter(name="a"), "level", "must", "word")
+    it.items = it.table = None
+    it.save()
+    names = ("level", "must", "word", "items", "table", "bag")
+    shown = [rows(Preset.query.filter(name="a"), *names)]
+    client("HDEL", it.db_key.redis_key, *names)
+    return shown + [rows(Preset.query.filter(name="a"), *names)]
 
 
 @scenario("Model.db_key")
@@ -623,6 +630,11 @@ def defaults_that_are_lists(client):
 def filtering_a_key_by_none(client):
     User.create(email="a")
     return attempt(lambda: [it.email for it in User.query.filter(email=None)])
+
+
+@scenario("SortedField(type=)")
+def a_sorted_field_of_text(client):
+    return attempt(SortedField, type=str)
 
 
 @scenario("Lookup: __in")

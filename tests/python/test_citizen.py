@@ -1341,6 +1341,26 @@ class Words(unittest.TestCase):
                 look(query.__name__, query)
         self.assertEqual(without, [])
 
+    def test_fields_say_which_options_they_take(self):
+        import popoto
+        for name in popoto.__all__:
+            one = getattr(popoto, name)
+            if not (isinstance(one, type) and issubclass(one, popoto.Field)):
+                continue
+            with self.subTest(name):
+                options = inspect.signature(one).parameters
+                self.assertTrue(options)
+                self.assertEqual({p.kind for p in options.values()}, {inspect.Parameter.KEYWORD_ONLY})
+                made = one(**{n: p.default for n, p in options.items()})
+                plain = one()
+                self.assertEqual({n: getattr(made, n) for n in options}, {n: getattr(plain, n) for n in options})
+
+        class Own(popoto.KeyField):
+            def __init__(self, size):
+                super().__init__(max_length=size)
+
+        self.assertEqual(list(inspect.signature(Own).parameters), ["size"])
+
     def test_all_is_what_it_says(self):
         import popoto
 

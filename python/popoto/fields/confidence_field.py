@@ -8,9 +8,10 @@ from typing import Any, Callable, Dict, Iterable, List, Optional, Tuple
 from .._core import KINDS, Record, Schema
 from ..exceptions import FieldValueError, ModelException, UnsupportedError
 from ..scopes import current_scopes
-from .field import Field
+from .field import Field, takes
 
 
+@takes(initial_confidence=0.5, evidence_cap=20, partition_by=())
 class ConfidenceField(Field):
     """Figures of a record, kept in a companion hash: confidence, evidence, for and against.
 
