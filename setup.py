@@ -1,7 +1,7 @@
 """How the extension module popoto._core is built: the library's sources and the core's, in one file.
 
-The system's own libraries are found with pkg-config, as CMakeLists.txt finds them; which are needed, and
-which are taken where they are there, is the same. pyproject.toml has everything else.
+The system's own libraries are found with pkg-config, as CMakeLists.txt finds them; which are needed is
+the same. pyproject.toml has everything else.
 """
 
 import os

@@ -1,6 +1,7 @@
 /* query - queries: filters in, lists of objects, dictionaries, keys, a count or a stream out. */
 #include "core.h"
 
+#include <stdio.h>
 #include <string.h>
 
 /* ----- Filters -------------------------------------------------------------------------------------------- */
@@ -411,6 +412,15 @@ static PyObject *in_places(core_call *call, popoto_rows *rows, const popoto_text
             Py_CLEAR(out);
         else
             PyList_SetItem(out, (Py_ssize_t)i, one);
+    }
+    if (out != NULL && at < there) {
+        char text[512];
+        snprintf(text, sizeof text,
+                 "a %s was found under another key than its fields give: it was probably written "
+                 "in another dialect (see POPOTO_DIALECT, and dialect in its Meta)",
+                 call->schema->model->name);
+        core_raise(call->state->query_exception, call->schema, NULL, NULL, POPOTO_CORRUPT, text);
+        Py_CLEAR(out);
     }
     return out;
 }

@@ -1178,6 +1178,13 @@ class Dialects(Case):
                     except ModelException as why:
                         assert str(why).startswith(f"{key} was written in another dialect"), why
                         assert f"set POPOTO_DIALECT={one} in the environment" in str(why), why
+                model = models[other]
+                for keys in ([key, "Ep:no:no"], ["Ep:no:no", key, "Ep:none:none"]):
+                    try:
+                        found = model.query.get_many(keys)
+                        assert found == [None] * len(keys), found  # its text is no key in that dialect
+                    except QueryException as why:
+                        assert "in another dialect" in str(why), why
                 assert models[one].query.get(project="p", alpha="x-y").delete()
             """)
 
@@ -1428,8 +1435,10 @@ class Wheel(unittest.TestCase):
         self.assertRegex(name, r"-cp39-abi3-\w+\.whl$")
         with zipfile.ZipFile(WHEEL) as wheel:
             names = wheel.namelist()
+            core = wheel.read("popoto/_core.abi3.so")
         self.assertEqual([n for n in names if n.endswith(".so") and not n.endswith(".abi3.so")], [], names)
         self.assertIn("popoto/py.typed", names)
+        self.assertNotIn(b"libjansson", core)  # which Python has no use for
         self.assertFalse([n for n in names if "tests/" in n or n.endswith((".c", ".h"))], names)
 
     def test_it_imports_and_works_in_every_python_that_is_here(self):
