@@ -571,6 +571,19 @@ def fields_that_a_stored_record_lacks(client):
     return shown + [rows(Preset.query.filter(name="a"), *names)]
 
 
+class Called(Model):
+    name = KeyField()
+    day = DateField(default=lambda: dt.date(2024, 1, 2))
+    raw = BytesField(default=b"x")
+
+
+@scenario("Field(default=)")
+def called_defaults_of_stored_records(client):
+    it = Called.create(name="a")
+    client("HDEL", it.db_key.redis_key, "day", "raw")
+    return rows([it], "day", "raw") + rows(Called.query.filter(name="a"), "day", "raw")
+
+
 @scenario("Model.db_key")
 def a_key_as_a_list_of_its_parts(client):
     it = Lane(name="x:y-z", lane=9)

@@ -42,6 +42,7 @@ DIFFERENT = {
     "dates_within_a_dict": "Popoto refuses them",
     "defaults_that_are_lists": "Popoto's objects share them",
     "a_list_lookup_of_a_text": "Popoto takes its letters",
+    "called_defaults_of_stored_records": "Popoto calls the default for a record without the field",
     "a_sorted_field_of_text": "Popoto refuses its values, when they are saved",
     "a_limit_of_a_text": "Popoto raises a TypeError of Python's",
     "a_misspelled_argument_of_save": "Popoto takes any",

@@ -6,6 +6,7 @@ import asyncio
 import difflib
 import inspect
 import os
+from functools import cached_property
 from typing import Any, ClassVar, Dict, Iterable, List, Optional, Set, Tuple, Type, TypeVar, Union
 
 from .. import _core
@@ -62,7 +63,7 @@ class ModelOptions:
         """How many segments a record's key has."""
         return 1 + len(self.key_field_names)
 
-    @property
+    @cached_property
     def key_parts(self) -> List[str]:
         """What a key is made of, in its order: names of fields, and "" for the model's own."""
         names = [name for name in self.fields if name in self.key_field_names]
