@@ -1,7 +1,7 @@
 """How the extension module popoto._core is built: the library's sources and the core's, in one file.
 
-The system's own libraries are found with pkg-config, as CMakeLists.txt finds them; which are needed, and
-which are taken where they are there, is the same. pyproject.toml has everything else.
+The system's own libraries are found with pkg-config, as CMakeLists.txt finds them; which are needed is
+the same. pyproject.toml has everything else.
 """
 
 import os
@@ -48,15 +48,12 @@ flags = [
     *flags_of(["uuid"], "libuuid (Debian: uuid-dev)"),
 ]
 macros = ["-D_POSIX_C_SOURCE=200809L", "-D_DEFAULT_SOURCE"]
-# As in CMakeLists.txt: TLS and JSON, where the system has what they need.
-for packages, macro in (
-    (["hiredis_ssl", "openssl"], "POPOTO_WITH_TLS"),
-    (["jansson >= 2.11"], "POPOTO_WITH_JSON"),
-):
-    more = pkg_config("--cflags", "--libs", *packages)
-    if more is not None:
-        flags += more
-        macros.append("-D" + macro)
+# As in CMakeLists.txt: TLS, where the system has what it needs. JSON is for the import and export of records,
+# which Python does not offer.
+more = pkg_config("--cflags", "--libs", "hiredis_ssl", "openssl")
+if more is not None:
+    flags += more
+    macros.append("-DPOPOTO_WITH_TLS")
 
 # One file for every CPython from 3.9 on, that shows nothing but its module's entry.
 exports = os.path.join("python", "_core", "exports.map")

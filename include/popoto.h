@@ -391,6 +391,10 @@ typedef struct popoto_field {
     const char *partition_by; /* SORTED, CONFIDENCE: "project_id", or several: "exchange,symbol" */
     bool null; /* FIELD: null is allowed. Text and its like allow null only so. In the
                                  dialect POPOTO_AS_POPOTO also KEY */
+    bool
+        keep_null; /* FIELD: a null is stored as null (or refused), and default_value only read where a
+                       stored record lacks the field: for callers that put the default into new
+                       objects themselves, and can tell a null that was meant */
     popoto_value default_value; /* FIELD: taken where a null is stored, and where a stored record
                                    lacks the field: POPOTO_DEFAULT_INT(3) and its like */
     size_t max_length;          /* text, bytes: the longest value in bytes; 0: 512 MiB, as Redis */

@@ -17,8 +17,6 @@ sys.path[0] = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__fil
 from specification import Play, blocks, claims  # noqa: E402
 from support import Server  # noqa: E402
 
-WIDTH = 80
-
 
 def painter():
     """What makes text bold, dim or green, on a terminal that has colours."""
@@ -28,13 +26,6 @@ def painter():
     return {name: lambda text, code=code: f"\033[{code}m{text}\033[0m" for name, code in codes.items()}
 
 
-def folded(lead, line):
-    """The line behind its lead, in as many lines of a terminal as it takes."""
-    room = WIDTH - len(lead)
-    parts = [line[at : at + room] for at in range(0, len(line), room)] or [""]
-    return [(lead if i == 0 else " " * len(lead)) + part for i, part in enumerate(parts)]
-
-
 class Show(Play):
     """The play, for people to watch."""
 
@@ -42,8 +33,7 @@ class Show(Play):
         """Play one block; whether it printed what the page says."""
         paint = painter()
         for i, line in enumerate(block.splitlines()):
-            for text in folded(f"{number if i == 0 else '':>3}  ", line):
-                print(paint["bold" if i == 0 else "dim"](text))
+            print(paint["bold" if i == 0 else "dim"](f"{number if i == 0 else '':>3}  {line}".rstrip()))
         if "tenant-a-host" in block:
             block = block.replace("redis://tenant-a-host:6379/0", self.other_url)
         getattr(self, f"before_{number}", lambda: None)()
@@ -54,11 +44,11 @@ class Show(Play):
         for i in range(max(len(printed), len(said))):
             got = printed[i] if i < len(printed) else "(nothing)"
             same = i < len(said) and got == said[i]
-            for text in folded(f"     {'=' if same else '!'} ", got):
-                print(paint["good" if same else "bad"](text))
+            print(paint["good" if same else "bad"](f"     {'=' if same else '!'} {got}"))
             if not same:
                 print(paint["bad"](f"       the page says {said[i] if i < len(said) else '(nothing)'}"))
         getattr(self, f"after_{number}", lambda: None)()
+        print(paint["good"]("     checked") if printed == said else paint["bad"]("     not what the page says"))
         print()
         return printed == said
 

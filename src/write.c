@@ -135,7 +135,8 @@ static popoto_status accept_values(batch *it, item *one, bool is_new) {
             popoto__guess_value(it->of, about, value);
             continue;
         }
-        if (value->type == POPOTO_NULL && (is_new || !about->declared->null))
+        if (value->type == POPOTO_NULL && !about->declared->keep_null &&
+            (is_new || !about->declared->null))
             *value = about->default_value;
         if (about->kind == POPOTO_KIND_CONFIDENCE &&
             (value->type == POPOTO_NULL ||

@@ -61,7 +61,8 @@ PyObject *core_record_confidence_update(PyObject *self, PyObject *arguments) {
         Py_BEGIN_ALLOW_THREADS status =
             popoto_confidence_update(call.db, schema->model, object, field, signal, &after);
         Py_END_ALLOW_THREADS if (status == POPOTO_OK) out = PyFloat_FromDouble(after.confidence);
-        else fail(&call, status, it->dict);
+        else if (status != POPOTO_BAD_ARGUMENT || !core_record_is_foreign(it, &call, object))
+            fail(&call, status, it->dict);
     }
     core_call_end(&call);
     if (out != NULL && PyDict_SetItem(it->dict, name, out) < 0)

@@ -78,6 +78,8 @@ bool core_memory_keep(core_memory *it, PyObject *object);
 bool core_value_from(core_memory *memory, PyObject *given, popoto_value *out);
 /* One of a type that is known: the object must be an instance of it, or None. */
 bool core_value_typed(core_memory *memory, popoto_type type, PyObject *given, popoto_value *out);
+/* What a field of this type takes, in words: "a date". */
+const char *core_type_words(popoto_type type);
 /* A new reference, or NULL with an exception. */
 PyObject *core_value_to(core_state *state, const popoto_value *value);
 /* What a field of this class has; POPOTO_ANY where it is none of those that can be stored. */
@@ -96,6 +98,8 @@ typedef struct core_call {
     core_memory memory;
 } core_call;
 
+/* A connection of its own; NULL with an exception. */
+popoto_db *core_open(core_state *state, int dialect);
 /* Take a connection, and enter the scopes of this context. False with an exception. */
 bool core_call_begin(core_call *it, core_state *state, core_schema *schema);
 /* Give it back; the text of its error is gone then. */
@@ -156,6 +160,8 @@ struct core_schema {
 };
 
 PyTypeObject *core_schema_make_type(void);
+/* Whether this value of a row stands for what the field's default gives when it is called. */
+bool core_is_lacking(const popoto_value *value);
 bool core_is_schema(PyObject *object);
 /* The number of the field of this name, or field_count. No exception. */
 size_t core_schema_find(core_schema *it, const char *name, size_t size);
@@ -180,14 +186,18 @@ struct core_record {
 PyTypeObject *core_record_make_type(void);
 /* Its schema, borrowed; NULL with an exception. */
 core_schema *core_record_schema(core_record *it, core_state *state);
+/* A field's value in a row: a new reference, or NULL with an exception. */
+PyObject *core_field_value(core_schema *schema, core_field *field, const void *row);
 /* A new object of the row; NULL with an exception. */
 PyObject *core_record_from_row(core_schema *schema, const void *row);
 /* Write its fields (or those that identify it) into the struct. False with an exception. */
 bool core_record_write(core_record *it, core_call *call, bool identity, void *object);
 /* If its key was changed: refuse (unless `moves`), or let the call's db know the former one. */
 bool core_record_settle_key(core_record *it, core_call *call, bool moves, void *object);
+/* Whether what failed did so because the record was written in the other dialect: then with an exception. */
+bool core_record_is_foreign(core_record *it, core_call *call, const void *object);
 /* After the library changed or stored it. False with an exception. */
-bool core_record_learn(core_record *it, core_state *state, const void *object, bool is_new);
+bool core_record_learn(core_record *it, const void *object);
 bool core_record_forget(core_record *it);
 /* Let the fields that want to change their values do so. */
 bool core_record_run_hooks(core_record *it, bool skip_auto_now, PyObject *only);

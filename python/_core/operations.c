@@ -16,12 +16,11 @@ static const char *names_from(core_call *call, PyObject *names) {
 }
 
 static popoto_status store(core_call *call, core_record *it, void *object,
-                           const popoto_save_desc *how, bool *is_new) {
+                           const popoto_save_desc *how) {
     const popoto_model *model = call->schema->model;
     popoto_db *db = call->db;
     popoto_status status;
-    *is_new = it->header.key == 0;
-    bool creates = *is_new && it->must_be_new && how->only == NULL;
+    bool creates = it->header.key == 0 && it->must_be_new && how->only == NULL;
     Py_BEGIN_ALLOW_THREADS status = creates ? popoto_create(db, model, object)
                                     : how->only != NULL || how->if_unchanged
                                         ? popoto_save_with(db, model, object, how)
@@ -44,17 +43,18 @@ PyObject *core_record_save(PyObject *self, PyObject *arguments) {
         return NULL;
     popoto_save_desc how = { .if_unchanged = if_unchanged };
     void *object = core_memory_block(&call.memory, 1, schema->model->size);
-    bool is_new, ok = object != NULL && core_record_write(it, &call, false, object) &&
-                      core_record_settle_key(it, &call, moves, object);
+    bool ok = object != NULL && core_record_write(it, &call, false, object) &&
+              core_record_settle_key(it, &call, moves, object);
     if (ok && only != Py_None)
         ok = (how.only = names_from(&call, only)) != NULL;
     if (ok) {
-        popoto_status status = store(&call, it, object, &how, &is_new);
+        popoto_status status = store(&call, it, object, &how);
         if (status == POPOTO_OK) {
             it->must_be_new = false;
-            ok = core_record_learn(it, schema->state, object, is_new);
+            ok = core_record_learn(it, object);
         } else {
-            core_call_fail(&call, status, false, it->dict);
+            if (status != POPOTO_BAD_ARGUMENT || !core_record_is_foreign(it, &call, object))
+                core_call_fail(&call, status, false, it->dict);
             ok = false;
         }
     }
@@ -80,7 +80,8 @@ PyObject *core_record_delete(PyObject *self, PyObject *unused) {
         Py_BEGIN_ALLOW_THREADS status = popoto_delete(call.db, schema->model, object);
         Py_END_ALLOW_THREADS if (status == POPOTO_OK || status == POPOTO_NOT_FOUND)
             core_record_forget(it);
-        else core_call_fail(&call, status, false, it->dict);
+        else if (status != POPOTO_BAD_ARGUMENT || !core_record_is_foreign(it, &call, object))
+            core_call_fail(&call, status, false, it->dict);
     }
     core_call_end(&call);
     return PyErr_Occurred() ? NULL : PyBool_FromLong(status == POPOTO_OK);
@@ -123,7 +124,6 @@ typedef struct crowd {
     size_t count;
     void **objects;
     popoto_status *statuses;
-    bool *was_new;
 } crowd;
 
 static bool gather(crowd *it, many what) {
@@ -132,8 +132,7 @@ static bool gather(crowd *it, many what) {
     char *memory = core_memory_block(&it->call.memory, it->count, stride);
     it->objects = core_memory_block(&it->call.memory, it->count, sizeof *it->objects);
     it->statuses = core_memory_block(&it->call.memory, it->count, sizeof *it->statuses);
-    it->was_new = core_memory_block(&it->call.memory, it->count, sizeof *it->was_new);
-    if (memory == NULL || it->objects == NULL || it->statuses == NULL || it->was_new == NULL)
+    if (memory == NULL || it->objects == NULL || it->statuses == NULL)
         return false;
     for (size_t i = 0; i < it->count; i++) {
         PyObject *object = PyList_GetItem(it->records, (Py_ssize_t)i);
@@ -148,7 +147,6 @@ static bool gather(crowd *it, many what) {
             return false;
         }
         it->objects[i] = memory + i * stride;
-        it->was_new[i] = record->header.key == 0;
         if ((what != MANY_DELETE && !core_record_run_hooks(record, false, NULL)) ||
             !core_record_write(record, &it->call, what == MANY_DELETE, it->objects[i]) ||
             !core_record_settle_key(record, &it->call, what == MANY_DELETE, it->objects[i]))
@@ -170,7 +168,7 @@ static bool learn(crowd *it, many what, size_t *done, size_t *failed) {
                 *failed = i;
         } else if (what == MANY_DELETE) {
             core_record_forget(record);
-        } else if (!core_record_learn(record, it->call.state, it->objects[i], it->was_new[i])) {
+        } else if (!core_record_learn(record, it->objects[i])) {
             return false;
         }
     }
@@ -198,7 +196,9 @@ static PyObject *with_many(PyObject *self, PyObject *records, many what) {
     ok = ok && learn(&it, what, &done, &failed);
     if (ok && failed < it.count) {
         core_record *about = (core_record *)PyList_GetItem(it.records, (Py_ssize_t)failed);
-        core_call_fail(&it.call, it.statuses[failed], false, about->dict);
+        if (it.statuses[failed] != POPOTO_BAD_ARGUMENT ||
+            !core_record_is_foreign(about, &it.call, it.objects[failed]))
+            core_call_fail(&it.call, it.statuses[failed], false, about->dict);
         ok = false;
     } else if (ok && status != POPOTO_OK && status != POPOTO_NOT_FOUND) {
         core_call_fail(&it.call, status, false, NULL);

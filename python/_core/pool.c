@@ -6,6 +6,7 @@
  * interpreter's lock held; waiting does not. */
 #include "core.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -14,11 +15,23 @@
 
 /* ----- Which server ------------------------------------------------------------------------------- */
 
+/* What popoto.redis_db says of a text. NULL with an exception. */
+static PyObject *ask_python(const char *function, const char *text) {
+    PyObject *module = PyImport_ImportModule("popoto.redis_db");
+    PyObject *out = module == NULL ? NULL : PyObject_CallMethod(module, function, "s", text);
+    Py_XDECREF(module);
+    return out;
+}
+
 /* The address, chosen or from the environment, read at its first use. Borrowed; NULL with an exception. */
 static PyObject *chosen_url(core_state *state) {
     if (state->url == NULL) {
-        const char *given = getenv("REDIS_URL");
-        state->url = PyUnicode_DecodeFSDefault(given && given[0] ? given : DEFAULT_URL);
+        PyObject *url = ask_python("_url_of_environment", DEFAULT_URL);
+        if (url != NULL && !PyUnicode_Check(url)) {
+            PyErr_SetString(PyExc_TypeError, "the address of a server is a str");
+            Py_CLEAR(url);
+        }
+        state->url = url;
     }
     return state->url;
 }
@@ -60,7 +73,7 @@ PyObject *core_close(PyObject *module, PyObject *unused) {
     Py_RETURN_NONE;
 }
 
-static popoto_db *open_db(core_state *state, int dialect) {
+popoto_db *core_open(core_state *state, int dialect) {
     PyObject *url = chosen_url(state);
     PyObject *bytes = url == NULL ? NULL : PyUnicode_EncodeFSDefault(url);
     char *text;
@@ -127,7 +140,7 @@ bool core_call_begin(core_call *it, core_state *state, core_schema *schema) {
         it->db = state->idle[it->dialect][--*count].db;
     it->generation = state->generation; /* before the lock is let go: see core_call_end */
     if (it->db == NULL)
-        it->db = open_db(state, it->dialect);
+        it->db = core_open(state, it->dialect);
     if (it->db == NULL)
         return false;
     if (enter_scopes(it))
@@ -231,6 +244,7 @@ static PyObject *filter_in(PyObject *filters, const char *text, PyObject **field
 static const char *const words[][2] = {
     { "popoto_save", "save()" },
     { ".all_tenants = true", "all_tenants()" },
+    { ".allow_scan = true", "Meta.allow_scan = True" },
     { "popoto_confidence_get", "ConfidenceField.get_confidence" },
     { "popoto_confidence_scan", "get_confidence_filtered" },
     { "an AUTO_KEY", "an AutoKeyField" },
@@ -240,6 +254,7 @@ static const char *const words[][2] = {
     { "a CONFIDENCE field", "a ConfidenceField" },
     { "a TENANT", "a TenantField" },
     { ", POPOTO_LIST(...)", "" },
+    { "declare it .null = true", "declare it null=True" },
 };
 
 static void translate(const char *text, char *out, size_t size) {
@@ -268,8 +283,21 @@ PyObject *core_call_fail(core_call *it, popoto_status status, bool asks, PyObjec
     translate(popoto_error(it->db), text, sizeof text);
     if (PyErr_Occurred()) /* a callback's own comes first */
         return NULL;
+    /* Who pressed Ctrl-C while the call waited wants that, and not to hear of the server. */
+    if (status != POPOTO_CORRUPT && PyErr_CheckSignals() < 0)
+        return NULL;
     if (status == POPOTO_NO_MEMORY)
         return PyErr_NoMemory();
+    if (status == POPOTO_BAD_URL) {
+        PyObject *said = ask_python("_about_address", text);
+        PyObject *bytes =
+            said == NULL ? NULL : PyUnicode_AsEncodedString(said, "utf-8", "backslashreplace");
+        if (bytes != NULL)
+            snprintf(text, sizeof text, "%s", PyBytes_AsString(bytes));
+        Py_XDECREF(bytes);
+        Py_XDECREF(said);
+        PyErr_Clear();
+    }
     PyObject **classes = asks ? it->state->query_errors : it->state->model_errors;
     PyObject *class = (size_t)status < STATUS_COUNT ? classes[status] : it->state->model_exception;
     PyObject *field = it->schema == NULL ? NULL : field_in(it->schema, text), *value = NULL;

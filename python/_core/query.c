@@ -1,6 +1,7 @@
 /* query - queries: filters in, lists of objects, dictionaries, keys, a count or a stream out. */
 #include "core.h"
 
+#include <stdio.h>
 #include <string.h>
 
 /* ----- Filters -------------------------------------------------------------------------------------------- */
@@ -63,8 +64,23 @@ static bool compared(core_call *call, core_field *field, PyObject *given, popoto
     return ok;
 }
 
-static bool compared_list(core_call *call, core_field *field, PyObject *given, popoto_value *out) {
+static bool compared_list(core_call *call, core_field *field, const char *lookup, PyObject *given,
+                          popoto_value *out) {
     PyObject *list = PySequence_List(given);
+    if (list == NULL && PyErr_ExceptionMatches(PyExc_TypeError)) {
+        bool between = strcmp(strstr(lookup, "__"), "__between") == 0;
+        PyErr_Clear();
+        PyObject *text =
+            PyUnicode_FromFormat("%s.%s takes %s, not %R", call->schema->model->name, lookup,
+                                 between ? "two values" : "a list of values", given);
+        PyObject *bytes =
+            text == NULL ? NULL : PyUnicode_AsEncodedString(text, "utf-8", "backslashreplace");
+        if (bytes != NULL)
+            core_raise(call->state->query_exception, call->schema, field ? field->name : NULL,
+                       given, POPOTO_BAD_QUERY, PyBytes_AsString(bytes));
+        Py_XDECREF(bytes);
+        Py_XDECREF(text);
+    }
     if (list == NULL || !core_memory_keep(&call->memory, list))
         return false;
     size_t count = (size_t)PyList_Size(list);
@@ -127,7 +143,8 @@ bool core_filters_from(core_call *call, PyObject *given, popoto_filter **filters
             return false;
         filter->lookup = text;
         bool list = takes_list(text) && !PyUnicode_Check(value) && !PyBytes_Check(value);
-        if (!(list ? compared_list : compared)(call, field, value, &filter->value))
+        if (!(list ? compared_list(call, field, text, value, &filter->value)
+                   : compared(call, field, value, &filter->value)))
             return refuse(call, field, value);
     }
     return true;
@@ -192,11 +209,7 @@ static PyObject *chosen_from_row(core_schema *schema, const size_t *chosen, size
     PyObject *out = PyDict_New();
     for (size_t i = 0; out != NULL && i < count; i++) {
         core_field *field = &schema->fields[chosen[i]];
-        const char *member = (const char *)row + field->offset;
-        PyObject *value =
-            field->kind == POPOTO_KIND_AUTO_KEY
-                ? PyUnicode_FromString(((const popoto_id *)(const void *)member)->text)
-                : core_value_to(schema->state, (const popoto_value *)(const void *)member);
+        PyObject *value = core_field_value(schema, field, row);
         if (value == NULL || PyDict_SetItem(out, field->name, value) < 0)
             Py_CLEAR(out);
         Py_XDECREF(value);
@@ -399,6 +412,15 @@ static PyObject *in_places(core_call *call, popoto_rows *rows, const popoto_text
             Py_CLEAR(out);
         else
             PyList_SetItem(out, (Py_ssize_t)i, one);
+    }
+    if (out != NULL && at < there) {
+        char text[512];
+        snprintf(text, sizeof text,
+                 "a %s was found under another key than its fields give: it was probably written "
+                 "in another dialect (see POPOTO_DIALECT, and dialect in its Meta)",
+                 call->schema->model->name);
+        core_raise(call->state->query_exception, call->schema, NULL, NULL, POPOTO_CORRUPT, text);
+        Py_CLEAR(out);
     }
     return out;
 }

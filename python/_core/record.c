@@ -83,6 +83,44 @@ static PyObject *fallback_of(core_field *field) {
     return value;
 }
 
+/* What the scopes of now say of a field: borrowed from them; NULL: nothing. */
+static PyObject *scoped_value(PyObject *scopes, core_field *field) {
+    for (Py_ssize_t i = scopes == NULL ? 0 : PyTuple_Size(scopes); i > 0; i--) {
+        PyObject *pair = PyTuple_GetItem(scopes, i - 1);
+        if (PyUnicode_Compare(field->name, PyTuple_GetItem(pair, 0)) == 0)
+            return PyTuple_GetItem(pair, 1);
+    }
+    return NULL;
+}
+
+/* Fields: those that were given, else those of the scopes, else the defaults. */
+static bool init_fields(core_record *it, PyObject *options, PyObject *scopes, Py_ssize_t *used) {
+    core_schema *schema = it->schema;
+    for (size_t i = 0; i < schema->field_count; i++) {
+        core_field *field = &schema->fields[i];
+        PyObject *given = options == NULL ? NULL : PyDict_GetItemWithError(options, field->name);
+        if (given == NULL && PyErr_Occurred())
+            return false;
+        *used += given != NULL;
+        PyObject *scoped = given == NULL || given == Py_None ? scoped_value(scopes, field) : NULL;
+        if (scoped != NULL)
+            given = scoped;
+        if (given != NULL)
+            Py_INCREF(given);
+        else if ((given = fallback_of(field)) == NULL && PyErr_Occurred())
+            return false;
+        if (given == NULL)
+            continue;
+        PyObject *taken = core_field_accept(schema, field, given);
+        Py_DECREF(given);
+        int failed = taken == NULL || PyDict_SetItem(it->dict, field->name, taken) < 0;
+        Py_XDECREF(taken);
+        if (failed)
+            return false;
+    }
+    return true;
+}
+
 static int record_init(PyObject *self, PyObject *arguments, PyObject *options) {
     core_record *it = (core_record *)self;
     core_schema *schema = core_record_schema(it, NULL);
@@ -93,26 +131,16 @@ static int record_init(PyObject *self, PyObject *arguments, PyObject *options) {
                      schema->model->name, schema->model->name, schema->fields[0].name);
         return -1;
     }
+    /* An object is of the scope that it is made in, wherever it is saved. */
+    PyObject *get = schema->state->scopes;
+    PyObject *scopes = get == NULL ? NULL : PyObject_CallFunctionObjArgs(get, NULL);
+    if (scopes == NULL && get != NULL)
+        return -1;
     Py_ssize_t used = 0;
-    for (size_t i = 0; i < schema->field_count; i++) {
-        core_field *field = &schema->fields[i];
-        PyObject *given = options == NULL ? NULL : PyDict_GetItemWithError(options, field->name);
-        if (given == NULL && PyErr_Occurred())
-            return -1;
-        used += given != NULL;
-        if (given != NULL)
-            Py_INCREF(given);
-        else if ((given = fallback_of(field)) == NULL && PyErr_Occurred())
-            return -1;
-        if (given == NULL)
-            continue;
-        PyObject *taken = core_field_accept(schema, field, given);
-        Py_DECREF(given);
-        int failed = taken == NULL || PyDict_SetItem(it->dict, field->name, taken) < 0;
-        Py_XDECREF(taken);
-        if (failed)
-            return -1;
-    }
+    bool ok = init_fields(it, options, scopes, &used);
+    Py_XDECREF(scopes);
+    if (!ok)
+        return -1;
     if (options == NULL || used == PyDict_Size(options))
         return 0;
     /* Others are attributes, as in Popoto. */
@@ -126,13 +154,13 @@ static int record_init(PyObject *self, PyObject *arguments, PyObject *options) {
     return 0;
 }
 
-/* The confidence that a record has before any signal is a float even where a default is none. */
-static PyObject *value_in(core_schema *schema, core_field *field, const void *row) {
+PyObject *core_field_value(core_schema *schema, core_field *field, const void *row) {
     const char *member = (const char *)row + field->offset;
     if (field->kind == POPOTO_KIND_AUTO_KEY)
         return PyUnicode_FromString(((const popoto_id *)(const void *)member)->text);
     const popoto_value *value = (const popoto_value *)(const void *)member;
-    if (value->type == POPOTO_NULL && field->how == FALLBACK_CALL && !field->null)
+    if (field->how == FALLBACK_CALL &&
+        (core_is_lacking(value) || (value->type == POPOTO_NULL && !field->null)))
         return fallback_of(field);
     return core_value_to(schema->state, value);
 }
@@ -145,7 +173,7 @@ PyObject *core_record_from_row(core_schema *schema, const void *row) {
     Py_INCREF(schema);
     bool ok = dict_of(it) != NULL;
     for (size_t i = 0; ok && i < schema->field_count; i++) {
-        PyObject *value = value_in(schema, &schema->fields[i], row);
+        PyObject *value = core_field_value(schema, &schema->fields[i], row);
         ok = value != NULL && PyDict_SetItem(it->dict, schema->fields[i].name, value) == 0;
         Py_XDECREF(value);
     }
@@ -245,9 +273,16 @@ bool core_record_write(core_record *it, core_call *call, bool identity, void *ob
         PyObject *value = PyDict_GetItemWithError(it->dict, field->name);
         if (value == NULL && PyErr_Occurred())
             return false;
+        Py_XINCREF(value);
+        if (value == NULL &&
+            it->header.key == 0) /* an __init__ of its own, or a deleted attribute */
+            if ((value = fallback_of(field)) != NULL)
+                if (PyDict_SetItem(it->dict, field->name, value) < 0)
+                    Py_CLEAR(value);
+        if (value == NULL && PyErr_Occurred())
+            return false;
         if (value == NULL)
-            continue; /* a key not yet generated, or a deleted attribute: null */
-        Py_INCREF(value);
+            continue; /* a key not yet generated: null */
         bool ok = write_field(it, call, field, value, object);
         Py_DECREF(value);
         if (!ok)
@@ -335,15 +370,58 @@ bool core_record_settle_key(core_record *it, core_call *call, bool moves, void *
     return status == POPOTO_OK;
 }
 
-bool core_record_learn(core_record *it, core_state *state, const void *object, bool is_new) {
+static void raise_foreign(core_schema *schema, const char *key) {
+    static const char *const names[DIALECT_COUNT] = { "documented", "popoto" };
+    const char *here = names[schema->dialect], *there = names[1 - schema->dialect];
+    PyObject *text = PyUnicode_FromFormat(
+        "%s was written in another dialect than \"%s\", which %s has here: "
+        "set POPOTO_DIALECT=%s in the environment, or dialect = \"%s\" in its Meta",
+        key, here, schema->model->name, there, there);
+    PyObject *bytes =
+        text == NULL ? NULL : PyUnicode_AsEncodedString(text, "utf-8", "backslashreplace");
+    if (bytes != NULL)
+        core_raise(schema->state->model_exception, schema, NULL, NULL, POPOTO_BAD_ARGUMENT,
+                   PyBytes_AsString(bytes));
+    Py_XDECREF(bytes);
+    Py_XDECREF(text);
+}
+
+bool core_record_is_foreign(core_record *it, core_call *call, const void *object) {
+    core_schema *schema = it->schema;
+    popoto_model model = *schema->model;
+    popoto_text key;
+    if (it->header.key == 0 || changed_key(it) != schema->key_count)
+        return PyErr_Occurred() != NULL;
+    char *copy = core_memory_block(&call->memory, 1, model.size);
+    popoto_field *fields = core_memory_block(&call->memory, model.field_count, sizeof *fields);
+    popoto_db *other =
+        copy == NULL || fields == NULL ? NULL : core_open(schema->state, 1 - schema->dialect);
+    if (other == NULL)
+        return true;
+    memcpy(copy, object, model.size);
+    memcpy(fields, model.fields, model.field_count * sizeof *fields);
+    for (size_t i = 0; i < model.field_count; i++)
+        fields[i].null = fields[i].null && fields[i].kind == POPOTO_KIND_FIELD;
+    model.fields = fields;
+    bool foreign = popoto_key(other, &model, copy, &key) == POPOTO_OK;
+    if (foreign) {
+        /* It is told the key that the object was stored under, and refuses any other. */
+        foreign = popoto_remember(other, &model, copy, key) == POPOTO_OK;
+        if (foreign)
+            raise_foreign(schema, key.data);
+        popoto_free(other, key.data);
+    }
+    popoto_close(other);
+    return foreign;
+}
+
+bool core_record_learn(core_record *it, const void *object) {
     core_schema *schema = it->schema;
     memcpy(&it->header, object, sizeof it->header);
     for (size_t i = 0; i < schema->field_count; i++) {
         core_field *field = &schema->fields[i];
         bool generated = field->kind == POPOTO_KIND_AUTO_KEY;
-        bool defaulted =
-            (is_new && field->how == FALLBACK_VALUE) || field->kind == POPOTO_KIND_CONFIDENCE;
-        if (!generated && !defaulted)
+        if (!generated && field->kind != POPOTO_KIND_CONFIDENCE)
             continue;
         PyObject *now = PyDict_GetItemWithError(it->dict, field->name);
         if (now == NULL && PyErr_Occurred())
@@ -362,7 +440,6 @@ bool core_record_learn(core_record *it, core_state *state, const void *object, b
         if (!ok)
             return false;
     }
-    (void)state;
     return remember_keys(it);
 }
 

@@ -74,6 +74,14 @@ static bool set_default(popoto_field *it, core_state *state, PyObject *value) {
     return ok;
 }
 
+/* What a stored record without the field is read as where the default comes from a call, or is a copy for each
+ * object: it stands for that call. */
+static const popoto_value lacking[1];
+
+bool core_is_lacking(const popoto_value *value) {
+    return value->type >= POPOTO_LIST && value->as.list.items == lacking;
+}
+
 /* (name, kind, type, nullable, how, default, max_length, partition_by, initial, cap, ulid), as
  * Field._described gives it. */
 static bool describe_field(core_state *state, PyObject *given, popoto_field *it,
@@ -114,8 +122,13 @@ static bool describe_field(core_state *state, PyObject *given, popoto_field *it,
     }
     if (field->kind == POPOTO_KIND_AUTO_KEY)
         it->generate = ulid ? POPOTO_ULID : POPOTO_UUID4;
+    it->keep_null = true; /* record_init gives the default, where no None was given */
     if (field->kind == POPOTO_KIND_FIELD && field->how == FALLBACK_VALUE)
         return set_default(it, state, fallback);
+    if (field->kind == POPOTO_KIND_FIELD && field->how == FALLBACK_CALL &&
+        (field->code == POPOTO_LIST || field->code == POPOTO_TUPLE || field->code == POPOTO_SET ||
+         field->code == POPOTO_MAP))
+        it->default_value = popoto_of_items(field->code, (popoto_value *)(uintptr_t)lacking, 0);
     return true;
 }
 
@@ -169,8 +182,9 @@ static PyObject *describing(const core_schema *it, const popoto_model *model, Py
     PyTuple_SetItem(out, 0, head);
     for (size_t i = 0; i < model->field_count; i++) {
         const popoto_field *field = &model->fields[i];
-        PyObject *fallback =
-            field->default_value.type == POPOTO_NULL ? Py_None : it->fields[i].fallback;
+        PyObject *fallback = field->default_value.type == POPOTO_NULL ? Py_None
+                             : it->fields[i].how == FALLBACK_CALL     ? Py_True
+                                                                      : it->fields[i].fallback;
         PyObject *one =
             Py_BuildValue("(OiiizdLiOO)", it->fields[i].name, (int)field->kind, (int)field->type,
                           (int)field->null, field->partition_by, field->initial_confidence,
@@ -397,23 +411,25 @@ size_t core_schema_find(core_schema *it, const char *name, size_t size) {
     return it->field_count;
 }
 
-/* "Episode.score cannot be 'x': ...", with what CPython said of the conversion, or with `why`. */
+/* "Episode.score takes a float, not 'x' (str)", or "Episode.score cannot be 'x': why". */
 static PyObject *refuse(core_schema *it, core_field *field, PyObject *given, const char *why) {
-    PyObject *type, *value, *trace;
-    PyErr_Fetch(&type, &value, &trace);
+    PyErr_Clear();
     PyObject *shown = PyObject_Repr(given);
     PyObject *cut = shown == NULL ? NULL : PyUnicode_Substring(shown, 0, 100);
-    PyObject *said = value == NULL ? PyUnicode_FromString(why) : PyObject_Str(value);
-    PyObject *text = cut == NULL || said == NULL
-                         ? NULL
-                         : PyUnicode_FromFormat("%s.%U cannot be %U: %U", it->model->name,
-                                                field->name, cut, said);
+    PyObject *class = PyObject_GetAttrString((PyObject *)Py_TYPE(given), "__name__");
+    PyObject *text = NULL;
+    if (cut != NULL && class != NULL)
+        text = why == NULL
+                   ? PyUnicode_FromFormat("%s.%U takes %s, not %U (%S)", it->model->name,
+                                          field->name, core_type_words(field->code), cut, class)
+                   : PyUnicode_FromFormat("%s.%U cannot be %U: %s", it->model->name, field->name,
+                                          cut, why);
     PyObject *bytes =
         text == NULL ? NULL : PyUnicode_AsEncodedString(text, "utf-8", "backslashreplace");
     if (bytes != NULL)
         core_raise(it->state->field_value, it, field->name, given, POPOTO_BAD_VALUE,
                    PyBytes_AsString(bytes));
-    PyObject *owned[] = { bytes, text, said, cut, shown, type, value, trace };
+    PyObject *owned[] = { bytes, text, class, cut, shown };
     for (size_t i = 0; i < sizeof owned / sizeof *owned; i++)
         Py_XDECREF(owned[i]);
     return NULL;
@@ -456,5 +472,5 @@ PyObject *core_field_accept(core_schema *it, core_field *field, PyObject *given)
     if (!PyErr_ExceptionMatches(PyExc_TypeError) && !PyErr_ExceptionMatches(PyExc_ValueError) &&
         !PyErr_ExceptionMatches(PyExc_ArithmeticError))
         return NULL;
-    return refuse(it, field, given, "");
+    return refuse(it, field, given, NULL);
 }

@@ -89,6 +89,18 @@ popoto_type core_type_of(core_state *state, PyObject *type) {
     return POPOTO_ANY;
 }
 
+const char *core_type_words(popoto_type type) {
+    static const char *const words[] = {
+        [POPOTO_TEXT] = "a str",  [POPOTO_INT] = "an int",    [POPOTO_FLOAT] = "a float",
+        [POPOTO_BOOL] = "a bool", [POPOTO_BYTES] = "bytes",   [POPOTO_TIME] = "a datetime",
+        [POPOTO_DAY] = "a date",  [POPOTO_CLOCK] = "a time",  [POPOTO_DECIMAL] = "a Decimal",
+        [POPOTO_LIST] = "a list", [POPOTO_TUPLE] = "a tuple", [POPOTO_SET] = "a set",
+        [POPOTO_MAP] = "a dict",
+    };
+    size_t at = (size_t)type;
+    return at < sizeof words / sizeof *words && words[at] != NULL ? words[at] : "another value";
+}
+
 /* ----- Python -> value ------------------------------------------------------------------------------ */
 
 static bool text_from(core_memory *memory, PyObject *given, popoto_text *out) {

@@ -14,8 +14,10 @@
 
 from __future__ import annotations
 
+import os as _os
 from typing import Any
 
+from . import absent as _absent
 from . import exceptions as exceptions
 from ._core import VERSION as __version__
 from .exceptions import (
@@ -101,7 +103,11 @@ __all__ = [
 ]
 
 
+_absent.warn_of_leftovers(_os.path.dirname(_os.path.abspath(__file__)))
+_why_not = _absent.getattr_of(__name__)
+
+
 def __getattr__(name: str) -> Any:
     if name == "POPOTO_REDIS_DB":
         return get_redis()
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return _why_not(name)

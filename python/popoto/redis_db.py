@@ -3,7 +3,7 @@
 The address is read from the environment, `REDIS_URL`, when it is first needed; Popoto's default,
 redis://127.0.0.1:6379/0, is used where there is none. What it can be:
 
-    redis://[[user]:password@]host[:port][/db]      TCP
+    redis://[[user]:password@]host[:port][/db]      TCP; the database as ?db=N, too
     rediss://...                                    the same over TLS
     unix:///path/to/socket[?db=N]                   a Unix socket
     embedded:  and  embedded:/folder                a private server of this user's
@@ -14,11 +14,13 @@ from __future__ import annotations
 
 import asyncio
 import atexit
+import os
+import re
 from typing import Any, List, Optional
-from urllib.parse import quote
+from urllib.parse import parse_qsl, quote
 
 from . import _core
-from .exceptions import OutageError, UnsupportedError
+from .exceptions import AddressError, OutageError, UnsupportedError
 
 __all__ = [
     "OUTAGE_ERRORS",
@@ -53,7 +55,7 @@ def set_REDIS_DB_settings(
     unknown = set(options) - _IGNORED - {"host", "port", "db", "username", "password", "ssl", "unix_socket_path"}
     if unknown:
         raise UnsupportedError(f"set_REDIS_DB_settings has no {', '.join(sorted(unknown))}; an address can say more")
-    _core.configure(url if url is not None else _url_of(**options))
+    _core.configure(_normal(url) if isinstance(url, str) else _url_of(**options))
 
 
 def _url_of(
@@ -73,6 +75,42 @@ def _url_of(
     if unix_socket_path is not None:
         return f"unix://{who}{quote(unix_socket_path)}?db={db}"
     return f"{'rediss' if ssl else 'redis'}://{who}{host}:{port}/{db}"
+
+
+def _normal(url: str) -> str:
+    """The address as the library takes it: redis-py has the database as ?db=5, too, behind redis://host."""
+    scheme, _, query = url.partition("?")
+    if not scheme.startswith(("redis://", "rediss://")) or not query:
+        return url
+    options = parse_qsl(query, keep_blank_values=True)
+    others = [name for name, _ in options if name != "db"]
+    if others:
+        raise AddressError(f"{_masked(url)}: an address has no {', '.join(others)}=; of redis-py's options, db= alone")
+    head, slash, path = scheme.partition("://")[2].partition("/")
+    if path.strip("/") and path.strip("/") != options[-1][1]:
+        raise AddressError(f"{_masked(url)}: it names two databases, {path.strip('/')} and {options[-1][1]}")
+    return f"{scheme.partition('://')[0]}://{head}/{options[-1][1]}"
+
+
+def _masked(url: str) -> str:
+    """The address without its password."""
+    return re.sub(r"(?s)(://[^:@/]*:).*@", r"\1***@", url)
+
+
+def _url_of_environment(default: str) -> str:
+    """What the core asks for, at the first use."""
+    url = os.environ.get("REDIS_URL") or default
+    try:
+        return _normal(url)
+    except AddressError as problem:
+        raise AddressError(f"{problem} (from REDIS_URL)") from None
+
+
+def _about_address(reason: str) -> str:
+    """A sentence of the library's about the address, with the address and where it is from."""
+    url = _core.url()
+    whence = " (from REDIS_URL)" if url == os.environ.get("REDIS_URL") else ""
+    return f"{_masked(url)}{whence}: {reason}"
 
 
 def get_redis_url() -> str:

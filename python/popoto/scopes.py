@@ -5,13 +5,17 @@ from __future__ import annotations
 import functools
 import inspect
 from contextvars import ContextVar
-from typing import Any, Callable, Tuple, TypeVar, cast
+from typing import Any, Callable, Set, Tuple, TypeVar, cast
 
 from . import _core
+from .exceptions import ScopeError
 
 __all__ = ["current_scopes", "scope"]
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+#: Those of every model that was defined.
+field_names_of_all: Set[str] = set()
 
 _scopes: "ContextVar[Tuple[Tuple[str, Any], ...]]" = ContextVar("popoto_scopes", default=())
 _core.set_scopes(_scopes.get)
@@ -20,8 +24,12 @@ _core.set_scopes(_scopes.get)
 class scope:
     """`with popoto.scope(project_id="project-a"):` — every call on a model that has such a field uses this
     value: objects and filters that leave it out get it, and those that name another one are refused with
-    `ScopeError`. Scopes nest, follow asyncio's tasks and worker threads, and end with their block. One such
-    object serves any number of threads and tasks at once.
+    `ScopeError`. Scopes nest, and end with their block. One such object serves any number of threads and
+    tasks at once.
+
+    They follow asyncio's tasks and asyncio.to_thread, and not threading.Thread, ThreadPoolExecutor.submit or
+    loop.run_in_executor, where no scope holds: give these the context,
+    `executor.submit(contextvars.copy_context().run, work)`, or enter a scope in `work`.
 
     Also a decorator of functions and coroutines: `@popoto.scope(project_id="project-a")`. Not of generators:
     what they do between two values would be in the scope of whoever reads them, or the other way round.
@@ -33,6 +41,11 @@ class scope:
         self._values = tuple(values.items())
 
     def __enter__(self) -> "scope":
+        for name, _ in self._values:
+            if field_names_of_all and name not in field_names_of_all:
+                raise ScopeError(
+                    f"a scope of {name!r}: no model has such a field. They have {', '.join(sorted(field_names_of_all))}"
+                )
         _scopes.set(_scopes.get() + self._values)
         return self
 

@@ -14,6 +14,7 @@ told to share a database.
 
 import asyncio
 import datetime as dt
+import inspect
 import json
 import logging
 import os
@@ -529,6 +530,156 @@ def equality_and_hashes_go_by_key(client):
     return [one == same, one != other, one == saved == loaded, len({one, same, other, saved, loaded}),
             loaded in [saved], Twin(email="a") == one, one == "a", blank == User(), blank == blank,
             attempt(hash, blank), hash(one) == hash(loaded), one == None, repr(one).startswith("<User")]  # noqa: E711
+
+
+class Preset(Model):
+    name = KeyField()
+    level = IntField(default=5, null=True)
+    must = IntField(default=6, null=False)
+    word = StringField(default="w", null=True)
+    items = ListField(default=[1])
+    table = DictField(default=dict)
+    bag = SetField(default=None)
+
+
+@scenario("Model.create", "Model.bulk_create", "Model.update_or_create", "Model.get_or_create")
+def none_beside_a_default(client):
+    def stored(name):
+        return rows(Preset.query.filter(name=name), "level", "must", "word")
+
+    shown = [show(Preset.create(name="a", level=None, word=None).level), stored("a"), show(Preset.create(name="b").level), stored("b")]
+    Preset.bulk_create([Preset(name="c", level=None), Preset(name="d")])
+    Preset.update_or_create(name="e", defaults={"level": None})
+    Preset.update_or_create(name="d", defaults={"level": None, "word": None})
+    Preset.get_or_create(name="f", defaults={"word": None})
+    shown += [stored(name) for name in "cdef"]
+    it = Preset.query.get(name="b")
+    it.level = None
+    it.save()
+    shown += [stored("b"), attempt(Preset.create, name="g", must=None), stored("g")]
+    return shown
+
+
+@scenario("Model.create")
+def fields_that_a_stored_record_lacks(client):
+    it = Preset.create(name="a", level=1, word=None)
+    it.items = it.table = None
+    it.save()
+    names = ("level", "must", "word", "items", "table", "bag")
+    shown = [rows(Preset.query.filter(name="a"), *names)]
+    client("HDEL", it.db_key.redis_key, *names)
+    return shown + [rows(Preset.query.filter(name="a"), *names)]
+
+
+class Called(Model):
+    name = KeyField()
+    day = DateField(default=lambda: dt.date(2024, 1, 2))
+    raw = BytesField(default=b"x")
+
+
+@scenario("Field(default=)")
+def called_defaults_of_stored_records(client):
+    it = Called.create(name="a")
+    client("HDEL", it.db_key.redis_key, "day", "raw")
+    return rows([it], "day", "raw") + rows(Called.query.filter(name="a"), "day", "raw")
+
+
+@scenario("Model.db_key")
+def a_key_as_a_list_of_its_parts(client):
+    it = Lane(name="x:y-z", lane=9)
+    parts = list(it.db_key)
+    return [len(it.db_key), show(it.db_key[0]), sorted(map(str, parts)), "x:y-z" in it.db_key, it.db_key == Lane(name="x:y-z", lane=9).db_key,
+            key(str(it.db_key)), str(it.db_key) == it.db_key.redis_key == it.pk]
+
+
+class Lane(Model):
+    name = KeyField()
+    lane = KeyField(type=int)
+
+
+@scenario("query.get_many", "query.get", "Model.exists")
+def keys_that_are_not_the_models(client):
+    one = Lane.create(name="a", lane=1)
+    wrong = ["User:a@b.c", "nonsense", "Lane:1", "Lane:1:2:3", ""]
+    found = Lane.query.get_many([wrong[0], one.pk, *wrong[1:4]])
+    return [[show(it) for it in found], [show(Lane.query.get(redis_key=k)) for k in wrong[1:4]], Lane.exists(redis_key="nonsense"),
+            [show(it) for it in Lane.query.get_many(["nonsense", one.pk], skip_none=True)]]
+
+
+@scenario("Model")
+def what_a_class_takes(client):
+    return [str(inspect.signature(Lane)), [p.kind.name for p in inspect.signature(Every).parameters.values()]]
+
+
+@scenario("Model.save")
+def what_save_returns(client):
+    it = Lane(name="a", lane=1)
+    return [show(it.save()), show(it.save())]
+
+
+@scenario("IntField")
+def big_integers(client):
+    return [attempt(lambda: Every.create(name="a", number=2**63).number), attempt(lambda: Every.create(name="b", number=2**63 - 1).number)]
+
+
+@scenario("DictField")
+def dates_within_a_dict(client):
+    return attempt(lambda: Every.create(name="a", table={"day": dt.date(2024, 1, 2)}).table)
+
+
+class Shared(Model):
+    name = KeyField()
+    items = ListField(default=[])
+
+
+@scenario("Field(default=)", "ListField")
+def defaults_that_are_lists(client):
+    one, other = Shared(name="a"), Shared(name="b")
+    one.items.append(1)
+    return [show(other.items), one.items is other.items]
+
+
+@scenario("query.filter")
+def filtering_a_key_by_none(client):
+    User.create(email="a")
+    return attempt(lambda: [it.email for it in User.query.filter(email=None)])
+
+
+@scenario("SortedField(type=)")
+def a_sorted_field_of_text(client):
+    return attempt(SortedField, type=str)
+
+
+@scenario("Lookup: __in")
+def a_list_lookup_of_a_text(client):
+    User.create(email="a")
+    return attempt(lambda: [it.email for it in User.query.filter(email__in="ada")])
+
+
+@scenario("QueryBuilder.limit")
+def a_limit_of_a_text(client):
+    User.create(email="a")
+    return [attempt(lambda: len(User.query.filter().limit(-1))), attempt(lambda: len(User.query.filter().limit("3")))]
+
+
+@scenario("Meta.ttl")
+def a_time_to_live_of_a_parent(client):
+    class Parent(Model):
+        email = KeyField()
+
+        class Meta:
+            ttl = 60
+
+    class Child(Parent):
+        name = KeyField()
+
+    return [Parent._meta.ttl, Child._meta.ttl]
+
+
+@scenario("Model.save")
+def a_misspelled_argument_of_save(client):
+    it = Lane(name="a", lane=1)
+    return [attempt(lambda: it.save(migrate_keys=True) is not False), Lane.query.count()]
 
 
 @scenario("Model.db_key", "Model.pk")

@@ -37,6 +37,15 @@ DIFFERENT = {
     "confidence_by_pattern_within_partitions": "Popoto looks into the unpartitioned hash",
     "another_database_by_url": "Popoto knows no redis_url=",
     "a_value_that_cannot_be_read": "Popoto gives the default in its place",
+    "what_save_returns": "Popoto counts the fields that are new in the stored record",
+    "big_integers": "Popoto stores one bit more",
+    "dates_within_a_dict": "Popoto refuses them",
+    "defaults_that_are_lists": "Popoto's objects share them",
+    "a_list_lookup_of_a_text": "Popoto takes its letters",
+    "called_defaults_of_stored_records": "Popoto calls the default for a record without the field",
+    "a_sorted_field_of_text": "Popoto refuses its values, when they are saved",
+    "a_limit_of_a_text": "Popoto raises a TypeError of Python's",
+    "a_misspelled_argument_of_save": "Popoto takes any",
     "the_querys_own_exception": "Popoto has two classes of this name",
 }
 
@@ -45,6 +54,7 @@ DIFFERENT_AS_POPOTO = {
     "the_text_none_in_a_key": "Popoto writes null so",
 }
 DIFFERENT_AS_DOCUMENTED = {
+    "filtering_a_key_by_none": "no key is null",
     "keys_that_may_be_null": "the documented dialect has no key for null",
     "creating_without_a_key": "the documented dialect has no key for null",
 }

@@ -405,6 +405,46 @@ class Tasks(Case):
             assert sorted(int(e.title) for e in later) == list(range(0, 2000, 2))
             """)
 
+    def test_an_object_is_of_the_scope_it_was_made_in(self):
+        self.program("""
+            with popoto.scope(project_id="a"):
+                it, none, named = Episode(title="t", score=1.0), Episode(project_id=None, score=1.0), Episode(project_id="b", score=1.0)
+                assert (it.project_id, none.project_id, named.project_id) == ("a", "a", "b")
+                with popoto.scope(project_id="a"):
+                    assert Episode().project_id == "a"
+            with popoto.scope(project_id="b"):
+                for call in (it.save, none.save, lambda: Episode.bulk_create([it])):
+                    try:
+                        call()
+                        assert False, call
+                    except popoto.ScopeError as why:
+                        assert "contradicts the scope" in str(why), why
+            assert Episode.query.count() == 0
+            it.save()
+            assert [e.project_id for e in Episode.query.all()] == ["a"]
+            """)
+
+    def test_a_stream_is_read_in_the_scopes_of_its_reader_too(self):
+        self.program("""
+            Episode.bulk_create([Episode(project_id="ab"[n % 2], title=str(n), score=float(n)) for n in range(20)])
+            outside = Episode.query.stream()
+            with popoto.scope(project_id="b"):
+                assert {e.project_id for e in outside} == {"b"}
+            begun = Episode.query.stream()
+            next(begun)
+            with popoto.scope(project_id="b"):
+                try:
+                    next(begun)
+                    assert False
+                except popoto.ScopeError as why:
+                    assert "project_id" in str(why), why
+            assert len(list(begun)) == 19
+            with popoto.scope(project_id="a"):
+                own = Episode.query.stream()
+            with popoto.scope(project_id="b"):  # stays in its own, as a query does
+                assert {e.project_id for e in own} == {"a"}
+            """)
+
     def test_nothing_of_another_tenant_within_a_scope(self):
         # Every call that is given another tenant's object, key or value: refused, or answered with nothing.
         self.program("""
@@ -984,6 +1024,27 @@ class Processes(Case):
             assert Row.query.count() == 1
             """)
 
+    def test_an_interrupt_comes_before_the_outage_that_it_waited_for(self):
+        # The server stays stopped until the call has given up.
+        self.program(f"""
+            import signal
+            Row.create(name="a")
+            server = {self.server.process.pid}
+            os.kill(server, signal.SIGSTOP)
+            threading.Timer(0.1, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
+            try:
+                Row.query.count()
+            except KeyboardInterrupt:
+                pass
+            except ConnectionError as why:
+                raise AssertionError(why)
+            else:
+                raise AssertionError("answered")
+            finally:
+                os.kill(server, signal.SIGCONT)
+            assert Row.query.count() == 1
+            """)
+
     def test_a_server_is_lost_and_back(self):
         server = Server()
         try:
@@ -1093,6 +1154,170 @@ class Additions(Case):
         self.assertLessEqual(len(keys), 1, keys)  # the list of tenants
 
 
+class Dialects(Case):
+    def test_a_database_in_the_other_dialect_is_named_as_such(self):
+        # The records are read, for their fields are the same; their keys are other ones.
+        self.program("""
+            models = {}
+            for dialect in ("popoto", "documented"):
+                class Ep(Model):
+                    project = KeyField()
+                    alpha = KeyField()
+                    title = Field()
+                    class Meta:
+                        pass
+                    Meta.dialect = dialect
+                models[dialect] = Ep
+            for one, other in (("popoto", "documented"), ("documented", "popoto")):
+                key = models[one].create(project="p", alpha="x-y", title="t").pk
+                [it] = models[other].query.all()
+                for call in (it.save, it.delete, lambda: models[other].bulk_update([it], title="x"), lambda: models[other].bulk_delete([it])):
+                    try:
+                        call()
+                        assert False, call
+                    except ModelException as why:
+                        assert str(why).startswith(f"{key} was written in another dialect"), why
+                        assert f"set POPOTO_DIALECT={one} in the environment" in str(why), why
+                model = models[other]
+                for keys in ([key, "Ep:no:no"], ["Ep:no:no", key, "Ep:none:none"]):
+                    try:
+                        found = model.query.get_many(keys)
+                        assert found == [None] * len(keys), found  # its text is no key in that dialect
+                    except QueryException as why:
+                        assert "in another dialect" in str(why), why
+                assert models[one].query.get(project="p", alpha="x-y").delete()
+            """)
+
+
+class Absent(Case):
+    def test_names_say_why_they_are_absent(self):
+        with open(os.path.join(ROOT, "docs", "popoto-compatibility.md"), encoding="utf-8") as file:
+            text = file.read()
+        text = text[text.index("## The Python package"):]
+        told = set()
+        for names in re.findall(r"^\| (`.*?) \| absent \|", text, re.M):
+            told |= {name for name in re.findall(r"`(\w+)`", names)}
+        from popoto.absent import ABSENT
+        self.assertEqual(set(ABSENT), told)
+        self.program("""
+            from popoto.absent import ABSENT
+            import popoto.fields, popoto.models
+            for name, reason in ABSENT.items():
+                for module in (popoto, popoto.fields, popoto.models):
+                    try:
+                        getattr(module, name)
+                        assert False, name
+                    except AttributeError as why:
+                        assert name in str(why) and reason in str(why), why
+            for line in ("from popoto import Q", "from popoto.models import Q", "from popoto import Field, Q"):
+                try:
+                    exec(line)
+                    assert False, line
+                except ImportError as why:
+                    assert ABSENT["Q"] in str(why), why
+            try:
+                from popoto import nothing
+            except ImportError as why:
+                assert "cannot import name" in str(why), why
+            """)
+
+    def test_a_scope_of_no_models_field_is_refused(self):
+        self.program("""
+            try:
+                with popoto.scope(projct="a"):
+                    assert False
+            except popoto.ScopeError as why:
+                assert "'projct'" in str(why) and "project_id" in str(why), why
+            assert popoto.current_scopes() == {}
+            """)
+        done = subprocess.run([sys.executable, "-c", "import popoto\nwith popoto.scope(any='a'): pass"], capture_output=True, text=True)
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+
+    def test_addresses(self):
+        # A wrong one names itself without its password, and where it is from; redis-py's ?db= is known.
+        self.program("""
+            assert popoto.redis_db.get_redis_url().endswith("/3"), popoto.redis_db.get_redis_url()
+            Row.create(name="a")
+            assert popoto.redis_db.get_redis_url().endswith("/3")
+            """, url=self.server.url(0)[:-2] + "?db=3")
+        with self.server.client(3) as client:
+            self.assertEqual(client("EXISTS", "Row:a"), 1)
+        for url, part in (("redis://u:secret@h:99999/0", "port"), ("redis://:secret@h/0?socket_timeout=3", "socket_timeout"),
+                          ("redis://:secret@h/1?db=2", "two databases"), ("http://u:secret@h", "scheme")):
+            self.program(f"""
+                for call in (Row.query.count, lambda: popoto.redis_db.set_REDIS_DB_settings(redis_url={url!r}) or Row.query.count()):
+                    try:
+                        call()
+                        assert False
+                    except ValueError as why:
+                        assert not isinstance(why, ConnectionError)
+                        text = str(why)
+                        assert {part!r} in text and "secret" not in text and "***@h" in text, text
+                        if call == Row.query.count:
+                            assert "from REDIS_URL" in text, text
+                """, url=url)
+
+    def test_scans_can_be_forbidden(self):
+        self.program("""
+            class Parcel(Model):
+                number = KeyField(type=int)
+                street = Field()
+                class Meta:
+                    allow_scan = False
+            Parcel.create(number=1, street="x")
+            for call in (Parcel.query.filter(street="x").all, Parcel.query.filter(street="x").count, Parcel.query.filter(street="x").stream,
+                         lambda: Parcel.query.get(street="x"), lambda: Parcel.query.keys(street="x")):
+                try:
+                    call()
+                    assert False, call
+                except QueryException as why:
+                    assert "Meta.allow_scan = True" in str(why), why
+            assert Parcel.query.count() == 1 and Parcel.query.get(number=1).street == "x"
+            assert Row._meta.allow_scan is (os.environ.get("POPOTO_ALLOW_SCAN") != "0")
+            """)
+        self.program("assert not Row._meta.allow_scan and not Episode._meta.allow_scan", POPOTO_ALLOW_SCAN="0")
+
+    def test_queries_of_coroutines(self):
+        self.program("""
+            Row.bulk_create([Row(name=str(n), number=n) for n in range(250)])
+            async def go():
+                assert sorted([row.number async for row in Row.query.filter()]) == list(range(250))
+                assert len([row async for row in Row.query.filter(number__gte=200).async_stream(7)]) == 50
+                Episode.create(project_id="a", score=1.0); Episode.create(project_id="b", score=1.0)
+                with popoto.scope(project_id="a"):
+                    assert [e.project_id async for e in Episode.query.filter()] == ["a"]
+            asyncio.run(go())
+            assert sorted(Row.query.filter(number__lt=2).keys()) == [b"Row:0", b"Row:1"]
+            """)
+
+    def test_hooks_that_would_never_be_called_are_refused(self):
+        self.program("""
+            class Own(Field):
+                def on_save(self, *a, **k):
+                    pass
+            for body in ({"f": Own()}, {"Meta": type("Meta", (), {"abstract": True})}):
+                try:
+                    type("Custom", (Model,), {"k": KeyField(), **body})
+                    assert False
+                except popoto.UnsupportedError as why:
+                    assert "on_save" in str(why) or "Meta.abstract" in str(why), why
+            """)
+
+    def test_leftovers_of_popoto_are_noticed(self):
+        import popoto
+        with tempfile.TemporaryDirectory() as folder:
+            shutil.copytree(os.path.dirname(popoto.__file__), os.path.join(folder, "popoto"))
+            def said():
+                return subprocess.run([sys.executable, "-c", "import popoto"], capture_output=True, text=True,
+                                      env={**os.environ, "PYTHONPATH": folder}).stderr
+            self.assertEqual(said(), "")
+            os.mkdir(os.path.join(folder, "popoto-1.10.1.dist-info"))
+            self.assertIn("pip uninstall popoto", said())
+            os.rmdir(os.path.join(folder, "popoto-1.10.1.dist-info"))
+            open(os.path.join(folder, "popoto", "models", "q.py"), "w").close()
+            self.assertIn("popoto/models/q.py", said())
+
+
 class Words(unittest.TestCase):
     def test_every_public_name_has_a_docstring(self):
         import popoto
@@ -1122,6 +1347,26 @@ class Words(unittest.TestCase):
             if query is not None and query is not type(None):
                 look(query.__name__, query)
         self.assertEqual(without, [])
+
+    def test_fields_say_which_options_they_take(self):
+        import popoto
+        for name in popoto.__all__:
+            one = getattr(popoto, name)
+            if not (isinstance(one, type) and issubclass(one, popoto.Field)):
+                continue
+            with self.subTest(name):
+                options = inspect.signature(one).parameters
+                self.assertTrue(options)
+                self.assertEqual({p.kind for p in options.values()}, {inspect.Parameter.KEYWORD_ONLY})
+                made = one(**{n: p.default for n, p in options.items()})
+                plain = one()
+                self.assertEqual({n: getattr(made, n) for n in options}, {n: getattr(plain, n) for n in options})
+
+        class Own(popoto.KeyField):
+            def __init__(self, size):
+                super().__init__(max_length=size)
+
+        self.assertEqual(list(inspect.signature(Own).parameters), ["size"])
 
     def test_all_is_what_it_says(self):
         import popoto
@@ -1190,8 +1435,10 @@ class Wheel(unittest.TestCase):
         self.assertRegex(name, r"-cp39-abi3-\w+\.whl$")
         with zipfile.ZipFile(WHEEL) as wheel:
             names = wheel.namelist()
+            core = wheel.read("popoto/_core.abi3.so")
         self.assertEqual([n for n in names if n.endswith(".so") and not n.endswith(".abi3.so")], [], names)
         self.assertIn("popoto/py.typed", names)
+        self.assertNotIn(b"libjansson", core)  # which Python has no use for
         self.assertFalse([n for n in names if "tests/" in n or n.endswith((".c", ".h"))], names)
 
     def test_it_imports_and_works_in_every_python_that_is_here(self):

@@ -149,6 +149,40 @@ static void test_a_record_may_have_every_default(void **state) {
     server_flush(s);
 }
 
+/* .keep_null: a null is written, or refused, and the default is for records that lack the field. */
+static void test_a_null_may_be_kept_beside_a_default(void **state) {
+    typedef struct kept {
+        popoto_object object;
+        const char *id, *word, *must;
+    } kept;
+    static const popoto_field fields[] = {
+        POPOTO_KEY(kept, id),
+        POPOTO_FIELD(kept, word, .null = true, .keep_null = true,
+                     .default_value = POPOTO_DEFAULT_TEXT("w")),
+        POPOTO_FIELD(kept, must, .keep_null = true, .default_value = POPOTO_DEFAULT_TEXT("m")),
+    };
+    static const popoto_model Kept = POPOTO_MODEL("Kept", kept, fields);
+    server *s = *state;
+    popoto_db *db = popoto_open(server_url(s), NULL);
+    kept it = { .id = "x" };
+    popoto_rows *rows;
+    assert_fails(POPOTO_BAD_VALUE, "Kept.must is null", db, popoto_create(db, &Kept, &it));
+    it.must = "given";
+    assert_ok(db, popoto_create(db, &Kept, &it));
+    assert_string_equal("\\xc0", server_command(s, "HGET Kept:x word"));
+    assert_ok(db, popoto_save(db, &Kept, &it));
+    assert_ok(db, popoto_load(db, &Kept, &it, &rows));
+    assert_null(((const kept *)popoto_rows_at(rows, 0))->word);
+    popoto_rows_free(rows);
+    server_command(s, "HDEL Kept:x word must");
+    assert_ok(db, popoto_load(db, &Kept, &it, &rows));
+    assert_string_equal("w", ((const kept *)popoto_rows_at(rows, 0))->word);
+    assert_string_equal("m", ((const kept *)popoto_rows_at(rows, 0))->must);
+    popoto_rows_free(rows);
+    popoto_close(db);
+    server_flush(s);
+}
+
 /* ----- save ----------------------------------------------------------------------------------- */
 
 static void test_save_creates_then_replaces(void **state) {
@@ -633,6 +667,7 @@ int main(void) {
         server_test(test_ulids_are_26_digits_that_sort_by_time),
         server_test(test_create_refuses_a_key_that_is_there),
         server_test(test_a_record_may_have_every_default),
+        server_test(test_a_null_may_be_kept_beside_a_default),
         server_test(test_save_creates_then_replaces),
         server_test(test_save_of_a_deleted_record_is_refused),
         server_test(test_a_partial_save_stores_only_what_it_names),

@@ -6,11 +6,12 @@ import re
 from typing import Any, Callable, Dict, Iterable, List, Optional, Tuple
 
 from .._core import KINDS, Record, Schema
-from ..exceptions import ModelException, UnsupportedError
+from ..exceptions import FieldValueError, ModelException, UnsupportedError
 from ..scopes import current_scopes
-from .field import Field
+from .field import Field, takes
 
 
+@takes(initial_confidence=0.5, evidence_cap=20, partition_by=())
 class ConfidenceField(Field):
     """Figures of a record, kept in a companion hash: confidence, evidence, for and against.
 
@@ -47,7 +48,21 @@ class ConfidenceField(Field):
             raise UnsupportedError("update_confidence(pipeline=...) is not there: use update_many()")
         if signal is None:
             raise TypeError("signal must be a number, not None")
-        return model_instance._core_confidence_update(field_name, float(signal))
+        try:
+            number = float(signal)
+        except (TypeError, ValueError):
+            raise _wrong_signal(
+                FieldValueError(
+                    f"{type(model_instance).__name__}.{field_name}: a signal is a number between 0 and 1, not {signal!r}"
+                ),
+                model_instance, field_name, signal,
+            ) from None
+        try:
+            return model_instance._core_confidence_update(field_name, number)
+        except FieldValueError as problem:
+            if " signal " in str(problem):
+                _wrong_signal(problem, model_instance, field_name, signal)
+            raise
 
     @classmethod
     def update_many(
@@ -121,6 +136,12 @@ class ConfidenceField(Field):
     ) -> str:
         """The key of the companion hash of the partition that these values name."""
         return _schema_of(model_class).confidence_key(field_name, partition_values)
+
+
+def _wrong_signal(problem: FieldValueError, instance: Any, field: str, signal: Any) -> FieldValueError:
+    """The exception, with what it is about."""
+    problem.model, problem.field, problem.value = type(instance), field, signal
+    return problem
 
 
 def _schema_of(model_class: Any) -> Schema:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from datetime import datetime, timezone
 from typing import Any
 
-from .field import Field
+from .field import Field, takes
 
 
+@takes(null=True, default=None, auto_now=False, auto_now_add=False)
 class DatetimeField(Field):
     """A `datetime`, with or without an offset. `auto_now` is set at each save, `auto_now_add` at the first."""
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import copy
+import inspect
 from datetime import date, datetime, time
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, Optional, Tuple, Union
+from typing import TYPE_CHECKING, Any, Callable, Optional, Tuple, TypeVar, Union
 
 from .._core import KINDS
 from ..exceptions import ModelException
@@ -16,6 +17,21 @@ VALID_FIELD_TYPES = {int, float, Decimal, str, bool, bytes, list, dict, set, tup
 _MUTABLE = (list, dict, set)
 
 
+F = TypeVar("F", bound=type)
+
+
+def takes(**options: Any) -> Callable[[F], F]:
+    """Says which options a class of fields takes, with their defaults, to help() and inspect.signature."""
+
+    def decorate(cls: F) -> F:
+        parameters = [inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=options[name]) for name in options]
+        setattr(cls, "__signature__", inspect.Signature(parameters))
+        return cls
+
+    return decorate
+
+
+@takes(type=str, null=True, default=None, max_length=None)
 class Field:
     """A value that is stored and neither part of the key nor indexed.
 
@@ -57,6 +73,11 @@ class Field:
                 raise ModelException(f"a {type(self).__name__} cannot be {name}: there is a field for that")
         if options.get("key") and not type(self).key:
             raise ModelException(f"a {type(self).__name__} cannot be a key: use KeyField")
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if "__init__" in vars(cls):
+            setattr(cls, "__signature__", None)  # that of its own
 
     def __set_name__(self, owner: type, name: str) -> None:
         self.name = name

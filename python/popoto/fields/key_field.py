@@ -11,11 +11,12 @@ from typing import Any
 
 from .._core import KINDS
 from ..exceptions import ModelException, UnsupportedError
-from .field import Field
+from .field import Field, takes
 
 _DIGITS = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 
 
+@takes(type=str, null=True, default=None, max_length=None)
 class KeyField(Field):
     """Part of the key, and indexed: records are found by it without looking at others.
 
@@ -39,6 +40,7 @@ class KeyField(Field):
         return {field_name, *(f"{field_name}__{lookup}" for lookup in lookups)}
 
 
+@takes(type=str, default=None, max_length=None)
 class UniqueKeyField(KeyField):
     """Part of the key, and of no two records the same."""
 
@@ -55,6 +57,7 @@ class UniqueKeyField(KeyField):
         super().__init__(**options)
 
 
+@takes(strategy="uuid4", auto_uuid_length=32)
 class AutoKeyField(UniqueKeyField):
     """A key that generates itself: a random `uuid4` (32 hex digits) or a `ulid`, which sorts by time.
 
@@ -99,6 +102,7 @@ class AutoKeyField(UniqueKeyField):
         return value
 
 
+@takes(type=str, max_length=None)
 class TenantField(Field):
     """Owns the record: every key of the model begins with its value in braces. See docs/python.md.
 

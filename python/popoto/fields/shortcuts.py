@@ -8,7 +8,7 @@ from typing import Any
 
 from ..exceptions import UnsupportedError
 from .datetime_field import DatetimeField
-from .field import Field
+from .field import Field, takes
 from .key_field import AutoKeyField, KeyField, TenantField, UniqueKeyField
 from .sorted_field import SortedField
 
@@ -34,6 +34,7 @@ __all__ = [
 ]
 
 
+@takes(null=True, default=None)
 class _Typed(Field):
     """A plain field whose type is in its name."""
 
@@ -60,6 +61,7 @@ class DecimalField(_Typed):
     _type = Decimal
 
 
+@takes(null=True, default=None, max_length=None)
 class StringField(_Typed):
     """Text."""
 
@@ -78,6 +80,7 @@ class BytesField(_Typed):
     _type = bytes
 
 
+@takes(null=True, default=None)
 class ListField(_Typed):
     """A list of anything that can be stored."""
 

@@ -10,9 +10,10 @@ from typing import Any
 
 from .._core import KINDS
 from ..exceptions import ModelException
-from .field import Field
+from .field import Field, takes
 
 
+@takes(type=float, default=None, partition_by=(), auto_now=False, auto_now_add=False)
 class SortedField(Field):
     """Indexed by value. With `partition_by`, one index for each value of the fields that it names."""
 

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import difflib
+import inspect
 import os
+from functools import cached_property
 from typing import Any, ClassVar, Dict, Iterable, List, Optional, Set, Tuple, Type, TypeVar, Union
 
 from .. import _core
 from ..exceptions import KeyMutationError, ModelException, RecordExistsError, DuplicateError, UnsupportedError
 from ..fields.field import Field
 from ..fields.key_field import AutoKeyField
+from ..scopes import field_names_of_all
 from .db_key import DB_key
 from .query import Query
 
@@ -18,6 +22,8 @@ __all__ = ["Model", "ModelBase", "ModelOptions"]
 M = TypeVar("M", bound="Model")
 
 _DIALECTS = {"documented": 0, "popoto": 1}
+#: By which a field of Popoto's keeps an index in Redis.
+_HOOKS = ("on_save", "on_delete", "is_valid", "filter_query", "pre_save_validate", "export_state", "import_state")
 _RESERVED_NAMES = ("limit", "order_by", "values")
 
 
@@ -27,7 +33,7 @@ class ModelOptions:
     def __init__(self, model_name: str) -> None:
         self.model_name = model_name
         self.db_class_key = DB_key(model_name)
-        self.db_class_set_key = DB_key(f"$Class:{model_name}")
+        self.db_class_set_key = DB_key("$Class", model_name)
         self.explicit_fields: Dict[str, Field] = {}
         self.hidden_fields: Dict[str, Field] = {}
         self.filter_query_params_by_field: Dict[str, Set[str]] = {}
@@ -40,6 +46,7 @@ class ModelOptions:
         self.order_by: Optional[str] = None
         self.ttl: Optional[int] = None
         self.dialect = "documented"
+        self.allow_scan = True
 
     @property
     def fields(self) -> Dict[str, Field]:
@@ -56,12 +63,26 @@ class ModelOptions:
         """How many segments a record's key has."""
         return 1 + len(self.key_field_names)
 
+    @cached_property
+    def key_parts(self) -> List[str]:
+        """What a key is made of, in its order: names of fields, and "" for the model's own."""
+        names = [name for name in self.fields if name in self.key_field_names]
+        tenants = [name for name in names if self.fields[name].kind == _core.KINDS["tenant"]]
+        others = [name for name in names if name not in tenants]
+        return [*tenants, "", *(sorted(others) if self.dialect == "popoto" else others)]
+
     def add_field(self, name: str, field: Field) -> None:
         """One more field."""
         if not name[0] == "_" and not name[0].islower():
             raise ModelException(f"{name} field name must start with a lowercase letter.")
         if name in _RESERVED_NAMES:
             raise ModelException(f"{name} is a reserved field name: a query's own argument has it")
+        for hook in _HOOKS:
+            if hasattr(type(field), hook):
+                raise UnsupportedError(
+                    f"{type(field).__name__}.{hook} of {self.model_name}.{name} would never be called: indexes are "
+                    "the library's, written in one step with the record. format_value_pre_save is called before a save"
+                )
         (self.hidden_fields if name.startswith("_") else self.explicit_fields)[name] = field
         field.name = name
         self.filter_query_params_by_field[name] = field.get_filter_query_params(name)
@@ -79,6 +100,7 @@ class ModelOptions:
         self.order_by = getattr(meta, "order_by", None)
         self.ttl = getattr(meta, "ttl", None)
         self.dialect = getattr(meta, "dialect", None) or os.environ.get("POPOTO_DIALECT") or "documented"
+        self.allow_scan = bool(getattr(meta, "allow_scan", os.environ.get("POPOTO_ALLOW_SCAN") != "0"))
         name = self.model_name
         if self.order_by and self.order_by.lstrip("-") not in self.fields:
             raise ModelException(
@@ -88,6 +110,10 @@ class ModelOptions:
             raise ModelException(f"Meta.ttl must be a positive integer (seconds), got {self.ttl}")
         if self.dialect not in _DIALECTS:
             raise ModelException(f'Meta.dialect is "documented" or "popoto", got {self.dialect!r}')
+        if self.abstract:
+            raise UnsupportedError(
+                f"Meta.abstract of {name}: leave it out. Every model's fields are inherited by its children here"
+            )
         for option in ("indexes", "unique_together", "backend"):
             if getattr(meta, option, None) not in (None, (), [], "redis"):
                 raise UnsupportedError(f"Meta.{option} of {name}: libpopoto has no such thing")
@@ -142,7 +168,17 @@ class ModelBase(type):
         cls._core_schema.bind(cls, _hooks(options))
         cls._core_plain = cls.save is Model.save and cls.pre_save is Model.pre_save
         cls.objects = cls.query = Query(cls)
+        field_names_of_all.update(options.fields)
         return cls
+
+    @property
+    def __signature__(cls) -> inspect.Signature:
+        """What a call of the class takes; see inspect.signature."""
+        own: Any = cls.__init__  # type: ignore[misc]
+        if own is not _core.Record.__init__:
+            every = list(inspect.signature(own).parameters.values())
+            return inspect.Signature(every[1:])
+        return inspect.Signature([inspect.Parameter("kwargs", inspect.Parameter.VAR_KEYWORD)])
 
 
 def _hooks(options: ModelOptions) -> Tuple[Any, ...]:
@@ -165,9 +201,10 @@ class Model(_core.Record, metaclass=ModelBase):
             score = SortedField(type=float, partition_by="project_id")
 
     `class Meta` in it can have `order_by` (of queries without one), `ttl` (seconds until a record expires
-    after each save), `abstract`, and `dialect`: "documented" writes the keys that Popoto's manual prints,
+    after each save), and `dialect`: "documented" writes the keys that Popoto's manual prints,
     "popoto" those that Popoto writes, so that both can use one database. POPOTO_DIALECT in the environment
-    is the dialect of models that name none.
+    is the dialect of models that name none. With `allow_scan = False` (POPOTO_ALLOW_SCAN=0 for models that say
+    nothing) a query that no index answers is refused, in the place of looking at every record.
     """
 
     query: ClassVar[Query[Any]]
@@ -187,7 +224,7 @@ class Model(_core.Record, metaclass=ModelBase):
 
     def _key_or_reason(self) -> str:
         try:
-            return str(self.db_key)
+            return self.pk
         except Exception as reason:
             return f"({reason})"
 
@@ -196,16 +233,19 @@ class Model(_core.Record, metaclass=ModelBase):
         """The key that its record has, or would have."""
         for name in self._meta.auto_field_names:
             getattr(self, name)  # there from now on
-        return DB_key(self._core_key())
+        text = self._core_key()
+        return DB_key([getattr(self, name) if name else self._meta.model_name for name in self._meta.key_parts], text=text)
 
     @property
     def pk(self) -> str:
         """The same as text."""
-        return str(self.db_key)
+        for name in self._meta.auto_field_names:
+            getattr(self, name)
+        return self._core_key()
 
     @property
     def _redis_key(self) -> Optional[str]:
-        return str(self.db_key) if self._core_is_stored() else None
+        return self.pk if self._core_is_stored() else None
 
     @property
     def _saved_field_values(self) -> Dict[str, Any]:
@@ -293,6 +333,11 @@ class Model(_core.Record, metaclass=ModelBase):
         """
         if pipeline is not None:
             raise UnsupportedError("save(pipeline=...) is not there: bulk_create and its like do many at once")
+        if kwargs and type(self).pre_save is Model.pre_save:
+            name = next(iter(kwargs))
+            known = difflib.get_close_matches(name, ("ignore_errors", "skip_auto_now", "update_fields", "migrate_key", "if_unchanged"), 1)
+            hint = f": did you mean {known[0]}?" if known else ""
+            raise TypeError(f"{type(self).__name__}.save() got an unexpected keyword argument {name!r}{hint}")
         if update_fields is not None:
             if len(update_fields) == 0:
                 return 0
@@ -377,8 +422,7 @@ class Model(_core.Record, metaclass=ModelBase):
     @classmethod
     def exists(cls, db_key: Any = None, redis_key: Optional[str] = None, **values: Any) -> bool:
         """Whether there is such a record."""
-        key = redis_key or db_key or cls(**values).db_key
-        return cls.query.get(redis_key=getattr(key, "redis_key", key)) is not None
+        return cls.query.get(redis_key=redis_key or db_key or cls(**values).pk) is not None
 
     # -- Many at once
 

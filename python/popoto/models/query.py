@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from itertools import islice
 from operator import attrgetter, itemgetter
-from typing import Any, Callable, Dict, Generic, Iterable, Iterator, List, Optional, Tuple, Type, TypeVar
+from typing import Any, AsyncIterator, Callable, Dict, Generic, Iterable, Iterator, List, Optional, Tuple, Type, TypeVar
 
 from .._core import Schema
-from ..exceptions import QueryException
+from ..exceptions import QueryException, ScopeError
 from ..scopes import _scopes
+from .db_key import text_of
 
 __all__ = ["Query", "QueryBuilder", "QueryException"]
 
@@ -56,13 +58,13 @@ class QueryBuilder(Generic[M]):
 
     def limit(self, n: int) -> "QueryBuilder[M]":
         """At most so many results."""
-        self._limit_value = n
+        self._limit_value = _whole("limit", n)
         self._parked = None
         return self
 
     def offset(self, n: int) -> "QueryBuilder[M]":
         """Leave out so many first. Not in Popoto."""
-        self._offset_value = n
+        self._offset_value = _whole("offset", n) or 0
         self._parked = None
         return self
 
@@ -92,17 +94,21 @@ class QueryBuilder(Generic[M]):
 
     def _within(self, call: Callable[[], R]) -> R:
         """What it gives in the scopes that this query was made in, which those of now are around."""
-        own, now = self._scopes, _scopes.get()
-        if own is now or not own:
+        now, all_of_them = _scopes.get(), self._scopes_of_now()
+        if all_of_them is now:
             return call()
-        token = _scopes.set(now + own)
+        token = _scopes.set(all_of_them)
         try:
             return call()
         finally:
             _scopes.reset(token)
 
+    def _scopes_of_now(self) -> "Tuple[Tuple[str, Any], ...]":
+        own, now = self._scopes, _scopes.get()
+        return now if own is now or not own else now + own
+
     def _all(self) -> List[M]:
-        limit = self._limit_value
+        limit = _whole("limit", self._limit_value)
         if limit is not None and limit <= 0:
             return []
         values = self._values_tuple
@@ -121,7 +127,7 @@ class QueryBuilder(Generic[M]):
             _NO_LIMIT if here or limit is None else limit,
             0 if here else self._offset_value,
             self._all_tenants,
-            True,
+            self._query.options.allow_scan,
             values,
         )
         if here and order is not None:
@@ -146,26 +152,46 @@ class QueryBuilder(Generic[M]):
         """
         if self._values_tuple:
             raise QueryException("a stream has objects: leave out values()")
-        limit = self._limit_value
+        limit = _whole("limit", self._limit_value)
         if limit is not None and limit <= 0:
             return iter(())
-        return self._within(
+        return _Stream(
+            self,
             lambda: self._query._schema.stream(
                 self._filters,
                 self._order_by_value,
                 _NO_LIMIT if limit is None else limit,
                 self._offset_value,
                 self._all_tenants,
-                True,
-            )
+                self._query.options.allow_scan,
+            ),
         )
 
     iterator = stream
 
+    async def async_stream(self, batch_size: int = 100) -> AsyncIterator[M]:
+        """stream(), for `async for`: so many at a time on a worker thread. Not in Popoto."""
+        rows = await asyncio.to_thread(self.stream)
+        while True:
+            batch = await asyncio.to_thread(lambda: list(islice(rows, batch_size)))
+            for one in batch:
+                yield one
+            if len(batch) < batch_size:
+                return
+
+    def __aiter__(self) -> AsyncIterator[M]:
+        return self.async_stream()
+
+    def keys(self) -> List[bytes]:
+        """The keys of all that match, whatever limit() says. Not in Popoto."""
+        return self._within(
+            lambda: self._query._schema.keys(self._filters, None, _NO_LIMIT, 0, self._all_tenants, self._query.options.allow_scan)
+        )
+
     def count(self) -> int:
         """How many records match, whatever limit() says."""
         return self._within(
-            lambda: self._query._schema.count(self._filters, None, _NO_LIMIT, 0, self._all_tenants, True)
+            lambda: self._query._schema.count(self._filters, None, _NO_LIMIT, 0, self._all_tenants, self._query.options.allow_scan)
         )
 
     def first(self) -> Optional[M]:
@@ -239,6 +265,51 @@ class QueryBuilder(Generic[M]):
         return await asyncio.to_thread(self.first)
 
 
+class _Stream(Generic[M]):
+    """What stream() gives: of the scopes that its query was made in, and of those that it is read in."""
+
+    def __init__(self, builder: QueryBuilder[M], open_: Callable[[], Any]) -> None:
+        self._builder = builder
+        self._open = open_
+        self._begun = False
+        self._begin()
+
+    def _begin(self) -> None:
+        self._seen = _scopes.get()
+        self._opened = dict(self._builder._scopes_of_now())
+        self._rows = self._builder._within(self._open)
+
+    def _meet(self) -> None:
+        """The scopes are others than at the last row: those that are new must have held from the first on."""
+        options = self._builder._query.options
+        for name, value in dict(self._builder._scopes_of_now()).items():
+            if name not in options.fields or (name in self._opened and self._opened[name] == value):
+                continue
+            if not self._begun:
+                self._rows.close()
+                self._begin()
+                return
+            raise ScopeError(
+                f"this stream of {options.model_name} was begun outside of the scope that this thread is in, "
+                f"{name} = {value!r}: begin another one"
+            )
+        self._seen = _scopes.get()
+
+    def __iter__(self) -> "_Stream[M]":
+        return self
+
+    def __next__(self) -> M:
+        if _scopes.get() is not self._seen:
+            self._meet()
+        self._begun = True
+        one: M = next(self._rows)
+        return one
+
+    def close(self) -> None:
+        """End it, and give its connection back."""
+        self._rows.close()
+
+
 class Query(Generic[M]):
     """The queries of a model: `Model.query`."""
 
@@ -264,15 +335,14 @@ class Query(Generic[M]):
 
         QueryException where several match.
         """
-        key = redis_key or getattr(db_key, "redis_key", db_key)
+        key = redis_key or db_key
         if key:
-            one: Optional[M] = self._schema.load_keys([key])[0]
-            return one
+            return self.get_many([key])[0]
         filters.pop("limit", None)
         keys = self.options.key_field_names
         if keys <= filters.keys():
             filters = {name: filters[name] for name in keys}
-        found = self._schema.query(filters, None, 2, 0, False, True, None)
+        found = self._schema.query(filters, None, 2, 0, False, self.options.allow_scan, None)
         if len(found) > 1:
             raise QueryException(
                 f"{self.model_class.__name__} found more than one unique instance. Use `query.filter()`"
@@ -281,8 +351,27 @@ class Query(Generic[M]):
 
     def get_many(self, redis_keys: Iterable[Any], skip_none: bool = False) -> List[Optional[M]]:
         """The records under these keys, in their order; None for one that is not there."""
-        found = self._schema.load_keys(list(redis_keys))
+        keys = [text_of(key) for key in redis_keys]
+        try:
+            found = self._schema.load_keys(keys)
+        except QueryException as problem:
+            if " is no key of " not in str(problem):
+                raise
+            found = self._get_those_of_the_model(keys)
         return [one for one in found if one is not None] if skip_none else found
+
+    def _get_those_of_the_model(self, keys: List[Any]) -> List[Optional[M]]:
+        """Some of these can be no keys of the model: nothing is there."""
+        could_be = {key for key in keys if self._is_key(key)}
+        rows = iter(self._schema.load_keys([key for key in keys if key in could_be]))
+        return [next(rows) if key in could_be else None for key in keys]
+
+    def _is_key(self, key: Any) -> bool:
+        try:
+            self._schema.load_keys([key])
+        except QueryException as problem:
+            return " is no key of " not in str(problem)
+        return True
 
     def all(self, **options: Any) -> List[M]:
         """Every record."""
@@ -291,6 +380,10 @@ class Query(Generic[M]):
     def stream(self, **filters: Any) -> Iterator[M]:
         """filter(...).stream()"""
         return self.filter(**filters).stream()
+
+    def all_tenants(self) -> QueryBuilder[M]:
+        """filter().all_tenants(). Not in Popoto."""
+        return self.filter().all_tenants()
 
     def count(self, **filters: Any) -> int:
         """How many records match."""
@@ -304,7 +397,7 @@ class Query(Generic[M]):
         """The keys that the records are stored under, as the server has them. (Filters: not in Popoto.)"""
         if catchall or clean:
             raise QueryException("keys(catchall=...) and keys(clean=...) look through the whole server: not there")
-        return self._schema.keys(filters, None, _NO_LIMIT, 0, False, True)
+        return self._schema.keys(filters, None, _NO_LIMIT, 0, False, self.options.allow_scan)
 
     def order_by(self, field: str) -> QueryBuilder[M]:
         """filter().order_by(field)"""
@@ -337,6 +430,13 @@ class Query(Generic[M]):
     async def async_keys(self, catchall: bool = False, clean: bool = False, **filters: Any) -> List[bytes]:
         """keys(), on a worker thread."""
         return await asyncio.to_thread(self.keys, catchall, clean, **filters)
+
+
+def _whole(name: str, given: Any) -> Optional[int]:
+    """What limit and offset take."""
+    if given is not None and (not isinstance(given, int) or isinstance(given, bool)):
+        raise QueryException(f"{name} takes a whole number, not {given!r}")
+    return given
 
 
 def _refuse_expressions(args: Tuple[Any, ...]) -> None:
