@@ -131,16 +131,15 @@ static bool is_like_last(const fresh_group *it, const popoto_text *segments) {
 /* Its place in every index. False: it has none in some, or no score, or there is no memory. */
 static bool find_links(fresh_group *it, const record_write *write, fresh_link *links) {
     const popoto_text *segments = write->place.segments;
-    const fresh_link *like =
-        it->count > 0 && is_like_last(it, segments) ? links - it->slot_count : NULL;
+    bool repeats = it->count > 0 && is_like_last(it, segments);
     size_t free_run = it->run_count;
     for (size_t i = 0; i < it->slot_count; i++) {
         const field *about = it->slots[i].about;
         if (it->slots[i].is_sorted &&
             !popoto__plan_score(&write->values[about->index], it->memory, &links[i].score))
             return false;
-        if (like != NULL) {
-            links[i].run = like[i].run;
+        if (repeats) {
+            links[i].run = it->links[(it->count - 1) * it->slot_count + i].run;
             continue;
         }
         if (about != NULL && !popoto__partition_is_told(about, &write->place))

@@ -139,10 +139,9 @@ static void add_stored(buffer *out, popoto_type type) {
     size_t start = out->size;
     if (type == POPOTO_ANY || random_below(12) == 0)
         type = types[random_below(sizeof(types) / sizeof(*types))];
-    popoto_value value = random_value(type);
+    popoto_value value = random_value(type), item = popoto_of_text("x");
     if (random_below(10) == 0)
-        value =
-            popoto_of_items(POPOTO_LIST, &(popoto_value){ POPOTO_TEXT, { .text = { "x", 1 } } }, 1);
+        value = popoto_of_items(POPOTO_LIST, &item, 1);
     if (!popoto__codec_write(out, &value, &why))
         popoto__buffer_append(out, "\xc0", 1);
     if (random_below(10) == 0)
