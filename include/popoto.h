@@ -73,19 +73,18 @@ POPOTO_API const char *popoto_version(void);
 
 typedef enum popoto_status {
     POPOTO_OK = 0,
-    POPOTO_NOT_FOUND, /* no such record; or it was deleted since it was loaded */
-    POPOTO_EXISTS,    /* create, or a changed key: a record with that key is there already; grant:
-                               a user */
-    POPOTO_DUPLICATE, /* another record holds that unique value */
-    POPOTO_CHANGED,   /* if_unchanged: somebody changed the record since it was loaded */
-    POPOTO_SEVERAL,   /* get: more than one record matches */
-    POPOTO_BAD_ARGUMENT,    /* the call itself makes no sense (a NULL, an option out of range) */
-    POPOTO_BAD_URL,         /* the address given to popoto_open cannot be understood */
-    POPOTO_BAD_MODEL,       /* the descriptors of a model contradict each other */
-    POPOTO_BAD_VALUE,       /* a value the field cannot hold */
-    POPOTO_BAD_QUERY,       /* a filter, order or choice of fields that the model cannot answer */
-    POPOTO_BAD_SCOPE,       /* the call names another tenant than the scope it runs in */
-    POPOTO_CORRUPT,         /* what is stored is not what the model says; it was left as it is */
+    POPOTO_NOT_FOUND,    /* no such record; or it was deleted since it was loaded */
+    POPOTO_EXISTS,       /* create, a changed key: that record is there already; grant: the user */
+    POPOTO_DUPLICATE,    /* another record holds that unique value */
+    POPOTO_CHANGED,      /* if_unchanged: somebody changed the record since it was loaded */
+    POPOTO_SEVERAL,      /* get: more than one record matches */
+    POPOTO_BAD_ARGUMENT, /* the call itself makes no sense (a NULL, an option out of range) */
+    POPOTO_BAD_URL,      /* the address given to popoto_open cannot be understood */
+    POPOTO_BAD_MODEL,    /* the descriptors of a model contradict each other */
+    POPOTO_BAD_VALUE,    /* a value the field cannot hold */
+    POPOTO_BAD_QUERY,    /* a filter, order or choice of fields that the model cannot answer */
+    POPOTO_BAD_SCOPE,    /* the call names another tenant than the scope it runs in */
+    POPOTO_CORRUPT,      /* what is stored is not what the model says; it was left as it is */
     POPOTO_CANNOT_CONNECT,  /* no server at that address, or none to embed */
     POPOTO_DENIED,          /* the server refuses the user, the password or the command */
     POPOTO_UNAVAILABLE,     /* the server cannot do it now (loading, out of memory, read only...) */
@@ -391,10 +390,10 @@ typedef struct popoto_field {
     const char *partition_by; /* SORTED, CONFIDENCE: "project_id", or several: "exchange,symbol" */
     bool null; /* FIELD: null is allowed. Text and its like allow null only so. In the
                                  dialect POPOTO_AS_POPOTO also KEY */
-    bool
-        keep_null; /* FIELD: a null is stored as null (or refused), and default_value only read where a
-                       stored record lacks the field: for callers that put the default into new
-                       objects themselves, and can tell a null that was meant */
+    /* FIELD: a null is stored as null (or refused), and default_value only read where a stored record lacks
+     * the field: for callers that put the default into new objects themselves, and can tell a null that
+     * was meant. */
+    bool keep_null;
     popoto_value default_value; /* FIELD: taken where a null is stored, and where a stored record
                                    lacks the field: POPOTO_DEFAULT_INT(3) and its like */
     size_t max_length;          /* text, bytes: the longest value in bytes; 0: 512 MiB, as Redis */
@@ -558,8 +557,8 @@ typedef struct popoto_options {
     int connect_timeout; /* milliseconds; 0: 5000; negative: none */
     int command_timeout; /* milliseconds for one call's exchange with the server; 0: 5000; negative:
                             none */
-    const char
-        *server_program; /* "embedded:": the redis-server to start; NULL: looked up on PATH */
+    /* "embedded:": the redis-server to start; NULL: looked up on PATH. */
+    const char *server_program;
     popoto_allocator allocator; /* all zero: malloc's */
 } popoto_options;
 
@@ -907,26 +906,25 @@ POPOTO_API popoto_status popoto_tenants(popoto_db *db, const popoto_model *model
  * begin with the tenant, and nothing else. Everything on strict models works with it inside the tenant,
  * except what is about all tenants; outside it the server itself refuses. This is worth what the
  * server's other users are worth: give the default user a password, or turn it off (the report says
- * where it is open). Such a user may run
- * scripts of its own (on its own keys), so that it can keep the server busy; use Redis 6.2.7, 7.0 or a
- * later one, where a script cannot change what other users' scripts do. */
+ * where it is open). Such a user may run scripts of its own (on its own keys), so that it can keep the
+ * server busy; use Redis 6.2.7, 7.0 or a later one, where a script cannot change what other users' scripts
+ * do. */
 typedef struct popoto_grant_desc {
-    const popoto_model
-        *model;          /* a strict one: says what a tenant is; the grant holds for all models */
+    /* A strict one: says what a tenant is. The grant holds for all models. */
+    const popoto_model *model;
     popoto_value tenant; /* POPOTO_VALUE("project-a") */
-    const char
-        *user; /* no spaces; this tenant's user of this name is made anew, and its connections
-                            closed */
+    /* No spaces. This tenant's user of this name is made anew, and its connections closed. */
+    const char *user;
     const char *password;
     bool replace; /* whoever else has this name, too; without it such a user is POPOTO_EXISTS */
 } popoto_grant_desc;
 
 typedef struct popoto_grant_report {
-    bool
-        kept; /* it survives a restart of the server: only one that has an ACL file keeps its users */
-    bool
-        open; /* the default user needs no password and reaches keys: who reaches the server needs no
-                  grant. False also where that could not be asked */
+    /* It survives a restart of the server: only one that has an ACL file keeps its users. */
+    bool kept;
+    /* The default user needs no password and reaches keys, so that whoever reaches the server needs no
+     * grant. False also where that could not be asked. */
+    bool open;
 } popoto_grant_report;
 
 /* Make that user. `report` may be NULL. Needs a user that may run ACL; the one that this db is connected as
@@ -1038,8 +1036,8 @@ typedef bool popoto_finding_callback(void *context, const popoto_finding *findin
 
 typedef struct popoto_audit_desc {
     const popoto_model *model;
-    bool
-        repair; /* mend what is repairable, each in one atomic step that a racing writer cannot harm */
+    /* Mend what is repairable, each in one atomic step that a racing writer cannot harm. */
+    bool repair;
     popoto_finding_callback *found; /* return false to stop; may be NULL */
     popoto_progress *progress;      /* may be NULL */
     void *context;
@@ -1071,8 +1069,8 @@ typedef struct popoto_tenant_desc {
     popoto_value tenant;
     popoto_progress *progress; /* may be NULL */
     void *context;
-    const char *const *
-        tenant_fields; /* one for each model (NULL: tenant_field), where they differ; may be NULL */
+    /* One for each model (NULL: tenant_field), where they differ; may be NULL. */
+    const char *const *tenant_fields;
     bool everything; /* popoto_erase: with all other keys that begin with a strict model's tenant */
     popoto_other_key *other; /* popoto_erase: told of each of those; may be NULL */
 } popoto_tenant_desc;
