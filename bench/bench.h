@@ -8,6 +8,8 @@
 #include "hiredis_side.h"
 #include "server.h"
 
+#include <sys/types.h>
+
 #define OUR_DATABASE     0
 #define HAND_DATABASE    1
 #define POPOTO_DATABASE  2
@@ -31,6 +33,10 @@ typedef struct bench {
 } bench;
 
 bool bench_wants(const bench *it, const char *name);
+/* Put the server and all sides on one processor, or leave them to the system. For what is asked and answered by
+ * turns, so that never two of them have work at once: else a figure tells mostly whether the system woke up
+ * another processor for each turn, which costs more than the operation. */
+void bench_share_processor(const bench *it, bool shared);
 
 /* ----- cases.c, cases_python.c, counts.c, growth.c: the parts ----- */
 void bench_cases(bench *it);
@@ -59,6 +65,7 @@ episode *rows_copy(popoto_rows *rows);
 python *python_start(const char *program, const char *script, const char *socket, int database,
                      const char *dialect);
 void python_stop(python *it);
+pid_t python_pid(const python *it);
 /* Sends a line and waits for the one that answers; the answer holds until the next call. */
 const char *python_ask(python *it, const char *format, ...);
 

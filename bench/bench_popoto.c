@@ -9,9 +9,11 @@
  * Python package. --quick does every case once, small, checks that both
  * sides did the same work, and times nothing. Each side has a database of its own on one private
  * redis-server on a Unix socket. */
+#define _GNU_SOURCE /* sched_setaffinity */
 #include "bench.h"
 
 #include <inttypes.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -34,6 +36,22 @@ popoto_db *open_ours(const char *socket, int database, const popoto_options *opt
         give_up("no memory");
     must(db, popoto_error_status(db), url);
     return db;
+}
+
+void bench_share_processor(const bench *it, bool shared) {
+    const pid_t those[] = { getpid(), server_pid(it->server),
+                            it->popoto != NULL ? python_pid(it->popoto) : getpid() };
+    static cpu_set_t all; /* that this program was started with */
+    cpu_set_t one;
+    if (CPU_COUNT(&all) == 0 && sched_getaffinity(0, sizeof(all), &all) != 0)
+        give_up("cannot tell which processors there are");
+    CPU_ZERO(&one);
+    for (size_t i = 0; i < CPU_SETSIZE && CPU_COUNT(&one) == 0; i++)
+        if (CPU_ISSET(i, &all))
+            CPU_SET(i, &one);
+    for (size_t i = 0; i < sizeof(those) / sizeof(*those); i++)
+        if (sched_setaffinity(those[i], sizeof(one), shared ? &one : &all) != 0)
+            give_up("cannot choose a processor");
 }
 
 /* The kernel's own account of the server's main thread, which runs all commands; to the nanosecond where

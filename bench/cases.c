@@ -678,6 +678,7 @@ static void case_confidence(work *it) {
     if (it->of->quick)
         return;
     size_t sides = it->of->popoto != NULL ? 3 : 2;
+    bench_share_processor(it->of, true);
     harness_compare(
         &(timing){
             .name = "confidence_one",
@@ -689,6 +690,7 @@ static void case_confidence(work *it) {
                        { popoto_1_10, NULL, confidence_one_popoto, it, 20, 4, 1 } },
         },
         it->of->rounds);
+    bench_share_processor(it->of, false);
     harness_compare(
         &(timing){
             .name = "confidence_many",
@@ -707,11 +709,12 @@ static void case_confidence(work *it) {
 static const struct {
     const char *name;
     void (*run)(work *it);
+    bool by_turns; /* one question, one answer: see bench_share_processor */
 } all_cases[] = {
-    { "create_one", case_create_one }, { "create_many", case_create_many },
-    { "save_one", case_save_one },     { "load_one", case_load_one },
-    { "query_rows", case_query_rows }, { "query_small", case_query_small },
-    { "confidence", case_confidence }, { "server_share", case_server_share },
+    { "create_one", case_create_one, true },  { "create_many", case_create_many, false },
+    { "save_one", case_save_one, true },      { "load_one", case_load_one, true },
+    { "query_rows", case_query_rows, false }, { "query_small", case_query_small, true },
+    { "confidence", case_confidence, false }, { "server_share", case_server_share, false },
 };
 
 void bench_cases(bench *it) {
@@ -727,7 +730,9 @@ void bench_cases(bench *it) {
         if (!any && !it->quick)
             harness_heading("Operations, work per second (medians; the sides take turns)");
         any = true;
+        bench_share_processor(it, all_cases[i].by_turns);
         all_cases[i].run(&the);
+        bench_share_processor(it, false);
     }
     popoto_rows_free(the.rows);
     free(the.fresh);

@@ -513,6 +513,8 @@ void bench_growth(bench *it) {
         if (!any && !it->quick)
             harness_heading("How cost grows");
         any = true;
+        bench_share_processor(it, true);
         parts[i].run(it);
+        bench_share_processor(it, false);
     }
 }

@@ -48,6 +48,10 @@ python *python_start(const char *program, const char *script, const char *socket
     return it;
 }
 
+pid_t python_pid(const python *it) {
+    return it->pid;
+}
+
 void python_stop(python *it) {
     if (it == NULL)
         return;
