@@ -10,7 +10,7 @@
 
 /* A failure of reading the indexes of a plan, explained where one of them holds another type: `status` is
  * what it came to, and stays that. */
-popoto_status popoto__mistyped_index(popoto_db *db, const read_plan *plan, popoto_status status);
+popoto_status popoto__mistyped_index(popoto_db *db, const read_plan *from, popoto_status status);
 /* Add problems about records of these keys (at most MISTYPED_MOST), which hold no hash. */
 popoto_status popoto__mistyped_records(popoto_db *db, const model *of, popoto_rows *rows,
                                        const popoto_text *keys, size_t count);

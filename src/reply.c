@@ -480,7 +480,7 @@ popoto_status popoto__reply_parse(const exchange *what, const popoto_allocator *
     popoto__receiver_attach(&it, reader);
     popoto__receiver_begin(&it, what);
     exchange_progress how = GOING_ON;
-    for (size_t at = 0, room_size; at < size && how == GOING_ON;) {
+    for (size_t at = 0, room_size = 0; at < size && how == GOING_ON;) {
         char *room = popoto__receiver_room(&it, &room_size);
         size_t part = step < size - at ? step : size - at;
         part = part < room_size ? part : room_size;
