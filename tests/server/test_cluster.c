@@ -844,7 +844,7 @@ static void test_a_scan_begins_anew_when_slots_move(void **state) {
 /* ----- Writers ---------------------------------------------------------------------------------- */
 
 #define WRITERS 4
-#define MOST    60000
+#define MOST    15000 /* records of a writer; all have numbers of their own, below 65536 */
 
 typedef enum outcome {
     NEVER,
@@ -906,7 +906,7 @@ static void create_some(ledger *it, size_t writer, popoto_db *db) {
     size_t first = it->counts[writer];
     for (size_t i = 0; i < SOME; i++) {
         size_t number = first + i, tenant = (size_t)rand() % TENANTS;
-        make_parcel(&parcels[i], names[i], tenant, (int64_t)(100 + writer * MOST + number) % 65536);
+        make_parcel(&parcels[i], names[i], tenant, (int64_t)(100 + writer * MOST + number));
         objects[i] = &parcels[i];
         it->deeds[writer][number].tenant = (unsigned char)tenant;
         parcels[i].weight %= 60000;
@@ -928,7 +928,7 @@ static void delete_one(ledger *it, size_t writer, popoto_db *db) {
         return;
     char names[2][16];
     parcel one;
-    make_parcel(&one, names, about->tenant, (int64_t)(100 + writer * MOST + number) % 65536);
+    make_parcel(&one, names, about->tenant, (int64_t)(100 + writer * MOST + number));
     popoto_status status = popoto_delete(db, &Parcel, &one);
     note(it, writer, db, status);
     note_deed(about, status, DELETED);
@@ -955,7 +955,7 @@ static void write_on(ledger *it, size_t writer) {
     popoto_options options = { .connect_timeout = 10000, .command_timeout = 10000 };
     popoto_db *db = popoto_open(nodes_url(nodes), &options);
     srand((unsigned)writer + 1);
-    while (!it->stop && it->counts[writer] + 10 < MOST / 4) {
+    while (!it->stop && it->counts[writer] + 10 < MOST) {
         double begun = seconds();
         switch (rand() % 6) {
         case 0: create_some(it, writer, db); break;
@@ -1035,7 +1035,7 @@ static losses count_losses(const ledger *it, const lines *there, const bool *on_
         for (size_t n = 0; n < it->counts[w]; n++) {
             const deed *about = &it->deeds[w][n];
             char key[64];
-            unsigned number = (unsigned)((100 + w * MOST + n) % 65536);
+            unsigned number = (unsigned)(100 + w * MOST + n);
             snprintf(key, sizeof(key), "{t%u}:Parcel:%u:l%u", about->tenant, number, number);
             bool is_there = has_line(there, key);
             if (!((about->outcome == STORED && !is_there) ||
