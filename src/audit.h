@@ -7,7 +7,7 @@
 #ifndef POPOTO_AUDIT_H
 #define POPOTO_AUDIT_H
 
-#include "query.h"
+#include "read_commands.h"
 #include "walk.h"
 
 typedef struct suspicion {

@@ -1,7 +1,7 @@
 /* confidence - the Bayesian figures of records in their companion hashes: updates, reads, scans, and the
  * keys by which isolation can be audited. The rule itself is in plan's script. */
 #include "commit.h"
-#include "query.h"
+#include "read_commands.h"
 
 #include <string.h>
 

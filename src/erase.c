@@ -12,7 +12,7 @@
  * The last sweeps are the same ones, looking instead of removing. Builds no key. */
 #include "commit.h"
 #include "owner.h"
-#include "query.h"
+#include "read_commands.h"
 #include "walk.h"
 
 #include <string.h>

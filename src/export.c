@@ -4,7 +4,7 @@
 #include "catalog.h"
 #include "json.h"
 #include "owner.h"
-#include "query.h"
+#include "read_commands.h"
 #include "walk.h"
 
 #include <stdio.h>

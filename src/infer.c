@@ -2,7 +2,7 @@
  * fields and types from a sample of records, what is part of the key and what partitions what by comparing
  * the values of these records with the segments of keys. A guess, and said to be one. */
 #include "catalog.h"
-#include "query.h"
+#include "read_commands.h"
 #include "walk.h"
 
 #include <stdio.h>

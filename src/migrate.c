@@ -2,7 +2,7 @@
  * atomic step an entry, and reports what it did or, on a dry run, would do. */
 #include "commit.h"
 #include "migration_report.h"
-#include "query.h"
+#include "read_commands.h"
 
 #include <string.h>
 

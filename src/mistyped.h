@@ -3,6 +3,7 @@
 #ifndef POPOTO_MISTYPED_H
 #define POPOTO_MISTYPED_H
 
+#include "read_commands.h"
 #include "rows.h"
 
 /* So many keys are asked about at once. */

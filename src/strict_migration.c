@@ -4,7 +4,7 @@
 #include "commit.h"
 #include "migration_report.h"
 #include "owner.h"
-#include "query.h"
+#include "read_commands.h"
 #include "tenant.h"
 
 #include <stdio.h>

@@ -3,7 +3,7 @@
 #ifndef POPOTO_TENANT_H
 #define POPOTO_TENANT_H
 
-#include "query.h"
+#include "read_commands.h"
 
 /* The tenants that have records of the model, by looking through all keys: each once, in the order of
  * their names as keys hold them. Values and their array are in memory. */

@@ -1,6 +1,6 @@
 /* fuzz_query - lookups, operands, order and choice of fields from arbitrary bytes: whatever they say, they
  * are planned or refused with a sentence, and what was planned renders as commands. */
-#include "query.h"
+#include "read_commands.h"
 
 #include <stdint.h>
 #include <stdlib.h>

@@ -1,6 +1,6 @@
 /* Queries: by which index each is answered and with which commands; and which are refused, with which
  * sentence. No server: what would be sent is compared as text. */
-#include "query.h"
+#include "read_commands.h"
 #include "test_models.h"
 
 #include <stdio.h>
