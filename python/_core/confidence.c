@@ -41,29 +41,40 @@ static void fail(core_call *call, popoto_status status, PyObject *dict) {
 
 /* ----- Of one record ------------------------------------------------------------------------------------- */
 
+/* A call about a field of one object: what identifies that, and the field's name. NULL with an exception, and the
+ * call has ended; else core_call_end is the caller's. */
+static void *begin(core_record *it, PyObject *name, core_call *call, const char **field) {
+    core_schema *schema = core_record_schema(it, NULL);
+    *field = schema == NULL ? NULL : field_name(schema, name, false);
+    if (*field == NULL || !core_call_begin(call, schema->state, schema))
+        return NULL;
+    void *object = identity_of(it, call);
+    if (object == NULL)
+        core_call_end(call);
+    return object;
+}
+
 /* _core_confidence_update(field, signal): the confidence after it. */
 PyObject *core_record_confidence_update(PyObject *self, PyObject *arguments) {
     core_record *it = (core_record *)self;
-    core_schema *schema = core_record_schema(it, NULL);
-    PyObject *name;
+    PyObject *name, *out = NULL;
+    const char *field;
     double signal;
     core_call call;
     popoto_confidence after = { 0 };
-    if (schema == NULL || !PyArg_ParseTuple(arguments, "Od:update_confidence", &name, &signal))
+    popoto_status status;
+    if (!PyArg_ParseTuple(arguments, "Od:update_confidence", &name, &signal))
         return NULL;
-    const char *field = field_name(schema, name, false);
-    if (field == NULL || !core_call_begin(&call, schema->state, schema))
+    void *object = begin(it, name, &call, &field);
+    if (object == NULL)
         return NULL;
-    PyObject *out = NULL;
-    void *object = identity_of(it, &call);
-    if (object != NULL) {
-        popoto_status status;
-        Py_BEGIN_ALLOW_THREADS status =
-            popoto_confidence_update(call.db, schema->model, object, field, signal, &after);
-        Py_END_ALLOW_THREADS if (status == POPOTO_OK) out = PyFloat_FromDouble(after.confidence);
-        else if (status != POPOTO_BAD_ARGUMENT || !core_record_is_foreign(it, &call, object))
-            fail(&call, status, it->dict);
-    }
+    Py_BEGIN_ALLOW_THREADS
+    status = popoto_confidence_update(call.db, call.schema->model, object, field, signal, &after);
+    Py_END_ALLOW_THREADS
+    if (status == POPOTO_OK)
+        out = PyFloat_FromDouble(after.confidence);
+    else if (status != POPOTO_BAD_ARGUMENT || !core_record_is_foreign(it, &call, object))
+        fail(&call, status, it->dict);
     core_call_end(&call);
     if (out != NULL && PyDict_SetItem(it->dict, name, out) < 0)
         Py_CLEAR(out);
@@ -72,43 +83,40 @@ PyObject *core_record_confidence_update(PyObject *self, PyObject *arguments) {
 
 PyObject *core_record_confidence_figures(PyObject *self, PyObject *name) {
     core_record *it = (core_record *)self;
-    core_schema *schema = core_record_schema(it, NULL);
+    const char *field;
     core_call call;
     popoto_confidence figures;
-    const char *field = schema == NULL ? NULL : field_name(schema, name, false);
-    if (field == NULL || !core_call_begin(&call, schema->state, schema))
-        return NULL;
+    popoto_status status;
     PyObject *out = NULL;
-    void *object = identity_of(it, &call);
-    if (object != NULL) {
-        popoto_status status;
-        Py_BEGIN_ALLOW_THREADS status =
-            popoto_confidence_figures(call.db, schema->model, object, field, &figures);
-        Py_END_ALLOW_THREADS if (status == POPOTO_OK) out = figures_to(&figures);
-        else fail(&call, status, it->dict);
-    }
+    void *object = begin(it, name, &call, &field);
+    if (object == NULL)
+        return NULL;
+    Py_BEGIN_ALLOW_THREADS
+    status = popoto_confidence_figures(call.db, call.schema->model, object, field, &figures);
+    Py_END_ALLOW_THREADS
+    if (status == POPOTO_OK)
+        out = figures_to(&figures);
+    else
+        fail(&call, status, it->dict);
     core_call_end(&call);
     return out;
 }
 
 PyObject *core_record_confidence_key(PyObject *self, PyObject *name) {
     core_record *it = (core_record *)self;
-    core_schema *schema = core_record_schema(it, NULL);
+    const char *field;
     core_call call;
     popoto_text key;
-    const char *field = schema == NULL ? NULL : field_name(schema, name, false);
-    if (field == NULL || !core_call_begin(&call, schema->state, schema))
-        return NULL;
     PyObject *out = NULL;
-    void *object = identity_of(it, &call);
-    if (object != NULL) {
-        popoto_status status = popoto_confidence_key(call.db, schema->model, object, field, &key);
-        if (status == POPOTO_OK) {
-            out = PyUnicode_DecodeUTF8(key.data, (Py_ssize_t)key.size, "surrogateescape");
-            popoto_free(call.db, key.data);
-        } else {
-            fail(&call, status, it->dict);
-        }
+    void *object = begin(it, name, &call, &field);
+    if (object == NULL)
+        return NULL;
+    popoto_status status = popoto_confidence_key(call.db, call.schema->model, object, field, &key);
+    if (status == POPOTO_OK) {
+        out = PyUnicode_DecodeUTF8(key.data, (Py_ssize_t)key.size, "surrogateescape");
+        popoto_free(call.db, key.data);
+    } else {
+        fail(&call, status, it->dict);
     }
     core_call_end(&call);
     return out;
@@ -151,9 +159,10 @@ PyObject *core_schema_confidence_update_many(PyObject *self, PyObject *arguments
     bool ok = signals != NULL && signals_from(&call, list, signals, count);
     if (ok && count > 0) {
         popoto_status status;
-        Py_BEGIN_ALLOW_THREADS status =
-            popoto_confidence_update_many(call.db, schema->model, field, signals, count);
-        Py_END_ALLOW_THREADS ok = status == POPOTO_OK;
+        Py_BEGIN_ALLOW_THREADS
+        status = popoto_confidence_update_many(call.db, schema->model, field, signals, count);
+        Py_END_ALLOW_THREADS
+        ok = status == POPOTO_OK;
         if (!ok)
             fail(&call, status, NULL);
     }
@@ -220,8 +229,10 @@ PyObject *core_schema_confidence_scan(PyObject *self, PyObject *arguments) {
     if (ok) {
         popoto_status status;
         memcpy(desc.where, filters, count * sizeof *filters);
-        Py_BEGIN_ALLOW_THREADS status = popoto_confidence_scan(call.db, &desc);
-        Py_END_ALLOW_THREADS ok = status == POPOTO_OK;
+        Py_BEGIN_ALLOW_THREADS
+        status = popoto_confidence_scan(call.db, &desc);
+        Py_END_ALLOW_THREADS
+        ok = status == POPOTO_OK;
         if (!ok)
             core_call_fail(&call, status, true, NULL);
     }
@@ -332,9 +343,10 @@ PyObject *core_schema_confidence_migrate(PyObject *self, PyObject *arguments) {
     }
     popoto_migration_report *report;
     popoto_status status;
-    Py_BEGIN_ALLOW_THREADS status =
-        popoto_confidence_migrate(call.db, schema->model, field, &desc, &report);
-    Py_END_ALLOW_THREADS PyObject *out = NULL;
+    Py_BEGIN_ALLOW_THREADS
+    status = popoto_confidence_migrate(call.db, schema->model, field, &desc, &report);
+    Py_END_ALLOW_THREADS
+    PyObject *out = NULL;
     if (PyErr_Occurred())
         out = NULL;
     else if ((status == POPOTO_OK || status == POPOTO_STOPPED) && report != NULL)

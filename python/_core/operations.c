@@ -21,11 +21,12 @@ static popoto_status store(core_call *call, core_record *it, void *object,
     popoto_db *db = call->db;
     popoto_status status;
     bool creates = it->header.key == 0 && it->must_be_new && how->only == NULL;
-    Py_BEGIN_ALLOW_THREADS status = creates ? popoto_create(db, model, object)
-                                    : how->only != NULL || how->if_unchanged
-                                        ? popoto_save_with(db, model, object, how)
-                                        : popoto_save(db, model, object);
-    Py_END_ALLOW_THREADS return status;
+    Py_BEGIN_ALLOW_THREADS
+    status = creates                                  ? popoto_create(db, model, object)
+             : how->only != NULL || how->if_unchanged ? popoto_save_with(db, model, object, how)
+                                                      : popoto_save(db, model, object);
+    Py_END_ALLOW_THREADS
+    return status;
 }
 
 /* _core_save(update_fields or None, migrate_key, skip_auto_now, if_unchanged) */
@@ -77,8 +78,10 @@ PyObject *core_record_delete(PyObject *self, PyObject *unused) {
     bool ok = object != NULL && core_record_write(it, &call, true, object) &&
               core_record_settle_key(it, &call, true, object);
     if (ok) {
-        Py_BEGIN_ALLOW_THREADS status = popoto_delete(call.db, schema->model, object);
-        Py_END_ALLOW_THREADS if (status == POPOTO_OK || status == POPOTO_NOT_FOUND)
+        Py_BEGIN_ALLOW_THREADS
+        status = popoto_delete(call.db, schema->model, object);
+        Py_END_ALLOW_THREADS
+        if (status == POPOTO_OK || status == POPOTO_NOT_FOUND)
             core_record_forget(it);
         else if (status != POPOTO_BAD_ARGUMENT || !core_record_is_foreign(it, &call, object))
             core_call_fail(&call, status, false, it->dict);
@@ -189,7 +192,8 @@ static PyObject *with_many(PyObject *self, PyObject *records, many what) {
     bool ok = gather(&it, what);
     popoto_status status = POPOTO_OK;
     if (ok && it.count > 0) {
-        Py_BEGIN_ALLOW_THREADS status = (what == MANY_SAVE ? popoto_save_many : popoto_delete_many)(
+        Py_BEGIN_ALLOW_THREADS
+        status = (what == MANY_SAVE ? popoto_save_many : popoto_delete_many)(
             it.call.db, schema->model, it.objects, it.count, it.statuses);
         Py_END_ALLOW_THREADS
     }

@@ -40,7 +40,8 @@ void core_close_idle(core_state *state) {
     for (int dialect = 0; dialect < DIALECT_COUNT; dialect++)
         while (state->idle_count[dialect] > 0) {
             popoto_db *db = state->idle[dialect][--state->idle_count[dialect]].db;
-            Py_BEGIN_ALLOW_THREADS popoto_close(db);
+            Py_BEGIN_ALLOW_THREADS
+            popoto_close(db);
             Py_END_ALLOW_THREADS
         }
 }
@@ -84,9 +85,10 @@ popoto_db *core_open(core_state *state, int dialect) {
         return NULL;
     }
     popoto_db *db;
-    Py_BEGIN_ALLOW_THREADS db =
-        popoto_open(text, &(popoto_options){ .dialect = (popoto_dialect)dialect });
-    Py_END_ALLOW_THREADS Py_DECREF(bytes);
+    Py_BEGIN_ALLOW_THREADS
+    db = popoto_open(text, &(popoto_options){ .dialect = (popoto_dialect)dialect });
+    Py_END_ALLOW_THREADS
+    Py_DECREF(bytes);
     if (db == NULL)
         PyErr_NoMemory();
     return db;
@@ -167,8 +169,10 @@ void core_call_end(core_call *it) {
     }
     PyObject *type, *value, *trace; /* closing must not lose an exception that is under way */
     PyErr_Fetch(&type, &value, &trace);
-    Py_BEGIN_ALLOW_THREADS popoto_close(db);
-    Py_END_ALLOW_THREADS PyErr_Restore(type, value, trace);
+    Py_BEGIN_ALLOW_THREADS
+    popoto_close(db);
+    Py_END_ALLOW_THREADS
+    PyErr_Restore(type, value, trace);
 }
 
 /* ----- What went wrong ---------------------------------------------------------------------------------- */
@@ -323,8 +327,10 @@ PyObject *core_ping(PyObject *module, PyObject *unused) {
     (void)unused;
     if (!core_call_begin(&call, PyModule_GetState(module), NULL))
         return NULL;
-    Py_BEGIN_ALLOW_THREADS status = popoto_ping(call.db);
-    Py_END_ALLOW_THREADS PyObject *out = NULL;
+    Py_BEGIN_ALLOW_THREADS
+    status = popoto_ping(call.db);
+    Py_END_ALLOW_THREADS
+    PyObject *out = NULL;
     if (status == POPOTO_OK)
         out = Py_True;
     else
@@ -339,9 +345,10 @@ PyObject *core_socket(PyObject *module, PyObject *unused) {
     (void)unused;
     if (!core_call_begin(&call, PyModule_GetState(module), NULL))
         return NULL;
-    Py_BEGIN_ALLOW_THREADS popoto_ping(
-        call.db); /* an embedded server is started by its first use */
-    Py_END_ALLOW_THREADS const char *path = popoto_socket(call.db);
+    Py_BEGIN_ALLOW_THREADS
+    popoto_ping(call.db); /* an embedded server is started by its first use */
+    Py_END_ALLOW_THREADS
+    const char *path = popoto_socket(call.db);
     PyObject *out = path == NULL ? Py_None : PyUnicode_DecodeFSDefault(path);
     if (out == Py_None)
         Py_INCREF(out);

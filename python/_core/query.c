@@ -298,8 +298,10 @@ PyObject *core_schema_query(PyObject *self, PyObject *arguments) {
     popoto_status status;
     if (!ask(&it, (core_schema *)self, arguments, "O!OnnppO:query"))
         return NULL;
-    Py_BEGIN_ALLOW_THREADS status = popoto_query(it.call.db, &it.desc, &rows);
-    Py_END_ALLOW_THREADS return take_rows(&it, status, rows);
+    Py_BEGIN_ALLOW_THREADS
+    status = popoto_query(it.call.db, &it.desc, &rows);
+    Py_END_ALLOW_THREADS
+    return take_rows(&it, status, rows);
 }
 
 /* count(filters, order_by, limit, offset, all_tenants, allow_scan) */
@@ -309,8 +311,10 @@ PyObject *core_schema_count(PyObject *self, PyObject *arguments) {
     popoto_status status;
     if (!ask(&it, (core_schema *)self, arguments, "O!Onnpp:count"))
         return NULL;
-    Py_BEGIN_ALLOW_THREADS status = popoto_count(it.call.db, &it.desc, &count);
-    Py_END_ALLOW_THREADS PyObject *out = NULL;
+    Py_BEGIN_ALLOW_THREADS
+    status = popoto_count(it.call.db, &it.desc, &count);
+    Py_END_ALLOW_THREADS
+    PyObject *out = NULL;
     if (status == POPOTO_OK)
         out = PyLong_FromSize_t(count);
     else
@@ -340,8 +344,10 @@ PyObject *core_schema_keys(PyObject *self, PyObject *arguments) {
     if (!ask(&it, schema, arguments, "O!Onnpp:keys"))
         return NULL;
     it.desc.fields = schema->model->fields[schema->keys[0]].name;
-    Py_BEGIN_ALLOW_THREADS status = popoto_query(it.call.db, &it.desc, &rows);
-    Py_END_ALLOW_THREADS PyObject *out = NULL;
+    Py_BEGIN_ALLOW_THREADS
+    status = popoto_query(it.call.db, &it.desc, &rows);
+    Py_END_ALLOW_THREADS
+    PyObject *out = NULL;
     if (status == POPOTO_OK)
         out = PyList_New((Py_ssize_t)popoto_rows_count(rows));
     else
@@ -438,10 +444,11 @@ PyObject *core_schema_load_keys(PyObject *self, PyObject *arguments) {
     if (keys_from(&call, given, &keys, &count)) {
         popoto_rows *rows = NULL;
         popoto_status status;
-        Py_BEGIN_ALLOW_THREADS status =
-            popoto_load_keys(call.db, schema->model, keys, count, &rows);
-        Py_END_ALLOW_THREADS if (status == POPOTO_OK || status == POPOTO_CORRUPT) out =
-            in_places(&call, rows, keys, count);
+        Py_BEGIN_ALLOW_THREADS
+        status = popoto_load_keys(call.db, schema->model, keys, count, &rows);
+        Py_END_ALLOW_THREADS
+        if (status == POPOTO_OK || status == POPOTO_CORRUPT)
+            out = in_places(&call, rows, keys, count);
         if (status == POPOTO_CORRUPT && out != NULL) {
             raise_corrupt(&call, rows, out);
             Py_CLEAR(out);
@@ -480,8 +487,10 @@ PyObject *core_schema_stream(PyObject *self, PyObject *arguments) {
     popoto_status status;
     if (!ask(&it, schema, arguments, "O!Onnpp:stream"))
         return NULL;
-    Py_BEGIN_ALLOW_THREADS status = popoto_stream_open(it.call.db, &it.desc, &stream);
-    Py_END_ALLOW_THREADS if (status != POPOTO_OK) {
+    Py_BEGIN_ALLOW_THREADS
+    status = popoto_stream_open(it.call.db, &it.desc, &stream);
+    Py_END_ALLOW_THREADS
+    if (status != POPOTO_OK) {
         core_call_fail(&it.call, status, true, it.filters);
         core_call_end(&it.call);
         return NULL;
@@ -513,8 +522,10 @@ static PyObject *stream_next(PyObject *self) {
         return NULL;
     }
     it->busy = true;
-    Py_BEGIN_ALLOW_THREADS status = popoto_stream_next(it->stream, &row);
-    Py_END_ALLOW_THREADS it->busy = false;
+    Py_BEGIN_ALLOW_THREADS
+    status = popoto_stream_next(it->stream, &row);
+    Py_END_ALLOW_THREADS
+    it->busy = false;
     if (status == POPOTO_OK && row != NULL)
         return core_record_from_row(it->schema, row);
     if (status != POPOTO_OK)
@@ -604,8 +615,10 @@ PyObject *core_schema_tenants(PyObject *self, PyObject *unused) {
         Py_XDECREF(it.list);
         return NULL;
     }
-    Py_BEGIN_ALLOW_THREADS status = popoto_tenants(call.db, schema->model, add_tenant, &it);
-    Py_END_ALLOW_THREADS if (status != POPOTO_OK) {
+    Py_BEGIN_ALLOW_THREADS
+    status = popoto_tenants(call.db, schema->model, add_tenant, &it);
+    Py_END_ALLOW_THREADS
+    if (status != POPOTO_OK) {
         Py_CLEAR(it.list);
         core_call_fail(&call, status, true, NULL);
     }
