@@ -1,13 +1,12 @@
 /* server - see server.h. */
 #include "server.h"
+#include "server_process.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <hiredis/hiredis.h>
 #include <netinet/in.h>
 #include <signal.h>
 #include <stdarg.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,10 +15,6 @@
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
-
-#ifdef __linux__
-#include <sys/prctl.h>
-#endif
 
 #define MOST_ARGUMENTS 64
 #define TEXTS          8
@@ -67,34 +62,6 @@ static int free_port(void) {
     return ntohs(address.sin_port);
 }
 
-static void run_program(const server *it, char *const *arguments, pid_t parent) {
-#ifdef __linux__
-    prctl(PR_SET_PDEATHSIG, SIGKILL);
-    if (getppid() != parent) /* it died before that */
-        _exit(1);
-#endif
-    (void)parent;
-    char log[96];
-    snprintf(log, sizeof(log), "%s/log", it->folder);
-    int in = open("/dev/null", O_RDONLY);
-    int out = open(log, O_WRONLY | O_CREAT | O_APPEND, 0600);
-    if (in < 0 || out < 0)
-        _exit(1);
-    dup2(in, 0);
-    dup2(out, 1);
-    dup2(out, 2);
-    for (int descriptor = 3; descriptor < 256; descriptor++)
-        close(descriptor);
-    sigset_t none;
-    sigemptyset(&none);
-    sigprocmask(SIG_SETMASK, &none, NULL);
-    const char *program = getenv("POPOTO_TEST_SERVER");
-    execvp(program != NULL ? program : "redis-server", arguments);
-    if (program == NULL)
-        execvp("valkey-server", arguments);
-    _exit(127);
-}
-
 static void launch(server *it) {
     char port[12];
     const char *arguments[MOST_ARGUMENTS + 1] = {
@@ -111,14 +78,10 @@ static void launch(server *it) {
             arguments[count++] = it->arguments[i];
     arguments[count] = NULL;
 
-    pid_t parent = getpid();
     unlink(it->socket);
-    fflush(NULL);
-    it->pid = fork();
+    it->pid = server_process_start(it->folder, arguments);
     if (it->pid < 0)
         give_up(it, "cannot fork");
-    if (it->pid == 0)
-        run_program(it, (char *const *)(uintptr_t)arguments, parent);
     it->frozen = false;
 }
 

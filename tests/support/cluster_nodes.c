@@ -1,8 +1,8 @@
 /* cluster_nodes - see cluster_nodes.h. */
 #include "cluster_nodes.h"
+#include "server_process.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <netinet/in.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -15,10 +15,6 @@
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
-
-#ifdef __linux__
-#include <sys/prctl.h>
-#endif
 
 /* Where a node's bus listens when nothing else is said, which Redis before 7 cannot be told. */
 #define BUS      10000
@@ -86,31 +82,6 @@ static int free_port(const node_group *it) {
     give_up(it, "no free ports");
 }
 
-static void run_program(const member *it, char *const *arguments, pid_t parent) {
-#ifdef __linux__
-    prctl(PR_SET_PDEATHSIG, SIGKILL);
-    if (getppid() != parent) /* it died before that */
-        _exit(1);
-#endif
-    (void)parent;
-    char log[112];
-    snprintf(log, sizeof(log), "%s/log", it->folder);
-    int in = open("/dev/null", O_RDONLY);
-    int out = open(log, O_WRONLY | O_CREAT | O_APPEND, 0600);
-    if (in < 0 || out < 0)
-        _exit(1);
-    dup2(in, 0);
-    dup2(out, 1);
-    dup2(out, 2);
-    for (int descriptor = 3; descriptor < 256; descriptor++)
-        close(descriptor);
-    const char *program = getenv("POPOTO_TEST_SERVER");
-    execvp(program != NULL ? program : "redis-server", arguments);
-    if (program == NULL)
-        execvp("valkey-server", arguments);
-    _exit(127);
-}
-
 static void launch(node_group *group, size_t node) {
     member *it = &group->members[node];
     char port[12];
@@ -141,13 +112,9 @@ static void launch(node_group *group, size_t node) {
         NULL,
     };
     snprintf(port, sizeof(port), "%d", it->port);
-    pid_t parent = getpid();
-    fflush(NULL);
-    it->pid = fork();
+    it->pid = server_process_start(it->folder, arguments);
     if (it->pid < 0)
         give_up(group, "cannot fork");
-    if (it->pid == 0)
-        run_program(it, (char *const *)(uintptr_t)arguments, parent);
 }
 
 static void disconnect(member *it) {
