@@ -487,3 +487,16 @@ size_t popoto__commit_all(commit_parts *it) {
         it->db->why = it->first;
     return next;
 }
+
+popoto_status popoto__commit_locate(commit_batch *it, commit *one, record_write *write,
+                                    const field *about, placement *where, popoto_text *partition) {
+    failure *why = &it->db->why;
+    popoto_status status =
+        popoto__plan_learn(write, &one->planned, one->refusals, one->refusal_count, why);
+    if (status == POPOTO_OK)
+        status = popoto__plan_locate(write, &one->planned, where, why);
+    *partition = (popoto_text){ NULL, 0 };
+    if (status != POPOTO_OK || !popoto__partition_is_told(about, where))
+        return status;
+    return popoto__partition_key(write->of, about, where->segments, write->memory, partition, why);
+}

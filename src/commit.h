@@ -110,6 +110,12 @@ typedef struct commit_parts {
  * deadline. db->why is that of the first that failed. */
 size_t popoto__commit_all(commit_parts *it);
 
+/* The planning of a WRITE_TOUCH that is about a field's partition: take over what the last try found, expect what is
+ * known of the record, and name the partition's key. `*partition` has data NULL where neither the record's key nor
+ * what is known of it tells the partition: then this try only asks. */
+popoto_status popoto__commit_locate(commit_batch *it, commit *one, record_write *write,
+                                    const field *about, placement *where, popoto_text *partition);
+
 /* A reply handler that looks at nothing. */
 popoto_status popoto__ignore_reply(void *context, size_t index, const reply *answer);
 

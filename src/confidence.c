@@ -67,19 +67,10 @@ typedef struct update_batch {
     popoto_signal *signals;
 } update_batch;
 
-/* Of a partition that neither the key nor the object tells, the first try only asks. */
 static popoto_status plan_update(commit_batch *run, commit *one) {
     update *it = (update *)one;
-    const field *about = ((update_batch *)run)->about;
-    popoto_status status = popoto__plan_learn(&it->write, &one->planned, one->refusals,
-                                              one->refusal_count, &run->db->why);
-    if (status == POPOTO_OK)
-        status = popoto__plan_locate(&it->write, &one->planned, &it->where, &run->db->why);
-    it->what.hash = (popoto_text){ NULL, 0 };
-    if (status == POPOTO_OK && popoto__partition_is_told(about, &it->where))
-        status = popoto__partition_key(it->write.of, about, it->where.segments, it->write.memory,
-                                       &it->what.hash, &run->db->why);
-    return status;
+    return popoto__commit_locate(run, one, &it->write, ((update_batch *)run)->about, &it->where,
+                                 &it->what.hash);
 }
 
 static void render_update(commit_batch *run, commit *one) {

@@ -91,16 +91,9 @@ typedef struct move_batch {
 static popoto_status plan_move(commit_batch *run, commit *one) {
     move *it = (move *)one;
     const migration *whole = ((move_batch *)run)->of;
-    popoto_status status = popoto__plan_learn(&it->write, &one->planned, one->refusals,
-                                              one->refusal_count, &run->db->why);
-    if (status == POPOTO_OK)
-        status = popoto__plan_locate(&it->write, &one->planned, &it->where, &run->db->why);
-    it->to = (popoto_text){ NULL, 0 };
-    if (status != POPOTO_OK || !popoto__partition_is_told(whole->about, &it->where))
-        return status;
-    status = popoto__partition_key(whole->of, whole->about, it->where.segments, it->write.memory,
-                                   &it->to, &run->db->why);
-    if (status == POPOTO_OK && !whole->how->dry_run)
+    popoto_status status =
+        popoto__commit_locate(run, one, &it->write, whole->about, &it->where, &it->to);
+    if (status == POPOTO_OK && it->to.data != NULL && !whole->how->dry_run)
         popoto__plan_merge(&one->planned, whole->hash, it->to, it->write.old_key, whole->about);
     return status == POPOTO_OK && one->planned.failed ? popoto__fail_memory(&run->db->why) : status;
 }
