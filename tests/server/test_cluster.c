@@ -1,6 +1,8 @@
-/* A Redis Cluster as a server: every kind of call over many tenants on all nodes, slots that move under
- * writers, a primary that dies under them. What lies in the indexes is checked by raw commands. */
+/* A Redis Cluster as a server: every kind of call over many tenants on all nodes, what a cluster refuses,
+ * nodes that do not answer, slots that move between and during calls. What it is like under processes that
+ * write is in test_cluster_writers.c. */
 #include "cluster_nodes.h"
+#include "cluster_parcels.h"
 #include "db.h"
 #include "failing_allocator.h"
 #include "route.h"
@@ -9,19 +11,12 @@
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <popoto.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/socket.h>
-#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
-
-#ifdef __linux__
-#include <sys/prctl.h>
-#endif
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -31,252 +26,11 @@
 
 #include "assertions.h"
 
-/* A model with an index of every kind. */
-typedef struct parcel {
-    popoto_object object;
-    const char *owner;
-    int64_t number;
-    const char *label;
-    const char *place;
-    int64_t weight;
-    double trust;
-} parcel;
-
-static const popoto_field parcel_fields[] = {
-    POPOTO_TENANT(parcel, owner),
-    POPOTO_KEY(parcel, number),
-    POPOTO_UNIQUE_KEY(parcel, label),
-    POPOTO_FIELD(parcel, place),
-    POPOTO_SORTED(parcel, weight, .partition_by = "place"),
-    POPOTO_CONFIDENCE(parcel, trust, .partition_by = "place"),
-};
-static const popoto_model Parcel = POPOTO_MODEL("Parcel", parcel, parcel_fields);
-
-/* Stored by MULTI and EXEC, because its key is generated. */
-typedef struct letter {
-    popoto_object object;
-    const char *owner;
-    popoto_id id;
-    int64_t sent;
-} letter;
-
-static const popoto_field letter_fields[] = {
-    POPOTO_TENANT(letter, owner),
-    POPOTO_AUTO_KEY(letter, id),
-    POPOTO_SORTED(letter, sent),
-};
-static const popoto_model Letter = POPOTO_MODEL("Letter", letter, letter_fields);
-
-/* ----- The checker ----------------------------------------------------------------------------- */
-
-/* All that lies on the primaries, as lines: what is there, and what the records say should be there. */
-typedef struct lines {
-    char **items;
-    size_t count, room;
-} lines;
-
-static void add_line(lines *to, const char *format, ...) {
-    char text[400];
-    va_list arguments;
-    va_start(arguments, format);
-    vsnprintf(text, sizeof(text), format, arguments);
-    va_end(arguments);
-    if (to->count == to->room) {
-        to->room = to->room ? to->room * 2 : 1024;
-        to->items = realloc(to->items, to->room * sizeof(*to->items));
-        assert_non_null(to->items);
-    }
-    to->items[to->count] = strdup(text);
-    assert_non_null(to->items[to->count]);
-    to->count++;
-}
-
-static void free_lines(lines *it) {
-    for (size_t i = 0; i < it->count; i++)
-        free(it->items[i]);
-    free(it->items);
-    *it = (lines){ 0 };
-}
-
-static int compare_lines(const void *left, const void *right) {
-    return strcmp(*(char *const *)left, *(char *const *)right);
-}
-
-static void sort_lines(lines *it) {
-    if (it->count > 0)
-        qsort(it->items, it->count, sizeof(*it->items), compare_lines);
-}
-
-static bool has_line(const lines *it, const char *line) {
-    return it->count > 0 &&
-           bsearch(&line, it->items, it->count, sizeof(*it->items), compare_lines) != NULL;
-}
-
-/* Lines of one that the other lacks. */
-static size_t count_differences(const char *what, const lines *one, const lines *other) {
-    size_t count = 0;
-    for (size_t i = 0; i < one->count; i++)
-        if (!has_line(other, one->items[i]) && ++count <= 5)
-            fprintf(stderr, "%s: %s\n", what, one->items[i]);
-    return count;
-}
-
-/* Short texts and small numbers, as MessagePack has them. */
-static void decode(const redisReply *stored, char *text, size_t size) {
-    const unsigned char *at = (const unsigned char *)stored->str;
-    assert_true(stored->type == REDIS_REPLY_STRING && stored->len > 0);
-    if (*at < 0x80)
-        snprintf(text, size, "%d", *at);
-    else if (*at >= 0xA0 && *at < 0xC0)
-        snprintf(text, size, "%.*s", *at & 31, (const char *)at + 1);
-    else if (*at == 0xCC)
-        snprintf(text, size, "%d", at[1]);
-    else if (*at == 0xCD)
-        snprintf(text, size, "%d", at[1] << 8 | at[2]);
-    else
-        fail_msg("a stored value begins with %02x", *at);
-}
-
-static void field_of(const redisReply *record, const char *name, char *text, size_t size) {
-    for (size_t i = 0; i + 1 < record->elements; i += 2)
-        if (strcmp(record->element[i]->str, name) == 0) {
-            decode(record->element[i + 1], text, size);
-            return;
-        }
-    fail_msg("a record without %s", name);
-}
-
-/* What a record's indexes must hold. */
-static void expect_of_record(lines *wanted, const char *tenant, const char *key,
-                             const redisReply *record) {
-    char label[64], place[64], number[64], weight[64];
-    if (strstr(key, "}:Letter:") != NULL) {
-        field_of(record, "sent", weight, sizeof(weight));
-        add_line(wanted, "%s:$Class:Letter %s", tenant, key);
-        add_line(wanted, "%s:$SortedF:Letter:sent %s %s", tenant, key, weight);
-        return;
-    }
-    field_of(record, "label", label, sizeof(label));
-    field_of(record, "place", place, sizeof(place));
-    field_of(record, "number", number, sizeof(number));
-    field_of(record, "weight", weight, sizeof(weight));
-    add_line(wanted, "%s:$Class:Parcel %s", tenant, key);
-    add_line(wanted, "%s:$KeyF:Parcel:number:%s %s", tenant, number, key);
-    add_line(wanted, "%s:$UniqueKeyF:Parcel:label:%s %s", tenant, label, key);
-    add_line(wanted, "%s:$SortedF:Parcel:weight:%s %s %s", tenant, place, key, weight);
-    add_line(wanted, "%s:$ConfidencF:Parcel:trust:data:%s %s", tenant, place, key);
-}
-
-static void read_key(node_group *nodes, size_t node, const char *key, lines *records, lines *wanted,
-                     lines *found) {
-    char tenant[100];
-    const char *end = strchr(key, '}');
-    if (strncmp(key, "$Tenants:", 9) == 0)
-        return;
-    assert_true(key[0] == '{' && end != NULL);
-    snprintf(tenant, sizeof(tenant), "%.*s", (int)(end + 1 - key), key);
-    redisReply *all;
-    if (end[2] != '$') {
-        all = nodes_ask(nodes, node, "HGETALL %s", key);
-        add_line(records, "%s", key);
-        expect_of_record(wanted, tenant, key, all);
-    } else if (strstr(key, "$ConfidencF") != NULL) {
-        all = nodes_ask(nodes, node, "HKEYS %s", key);
-    } else if (strstr(key, "$SortedF") != NULL) {
-        all = nodes_ask(nodes, node, "ZRANGE %s 0 -1 WITHSCORES", key);
-        for (size_t i = 0; i < all->elements; i += 2)
-            add_line(found, "%s %s %s", key, all->element[i]->str, all->element[i + 1]->str);
-        all->elements = all->elements > 0 ? all->elements : 0;
-        freeReplyObject(all);
-        return;
-    } else {
-        all = nodes_ask(nodes, node, "SMEMBERS %s", key);
-    }
-    assert_int_equal(REDIS_REPLY_ARRAY, all->type);
-    for (size_t i = 0; end[2] == '$' && i < all->elements; i++)
-        add_line(found, "%s %s", key, all->element[i]->str);
-    freeReplyObject(all);
-}
-
-/* Every record in its indexes, every index entry of a record; `records` (or NULL) becomes all keys of
- * records, sorted. Returns the number of differences. */
-static size_t check_indexes(node_group *nodes, lines *records) {
-    lines wanted = { 0 }, found = { 0 }, there = { 0 };
-    for (size_t node = 0; node < NODES; node++) {
-        if (nodes_pid(nodes, node) == 0 || !nodes_is_primary(nodes, node))
-            continue;
-        redisReply *keys = nodes_ask(nodes, node, "KEYS *");
-        for (size_t i = 0; i < keys->elements; i++)
-            read_key(nodes, node, keys->element[i]->str, &there, &wanted, &found);
-        freeReplyObject(keys);
-    }
-    sort_lines(&wanted);
-    sort_lines(&found);
-    sort_lines(&there);
-    size_t differences = count_differences("missing in an index", &wanted, &found) +
-                         count_differences("too much in an index", &found, &wanted);
-    free_lines(&wanted);
-    free_lines(&found);
-    if (records != NULL)
-        *records = there;
-    else
-        free_lines(&there);
-    return differences;
-}
-
-/* ----- Support --------------------------------------------------------------------------------- */
-
-static node_group *nodes;
-
-static int start_nodes(void **state) {
-    nodes = nodes_start();
-    *state = nodes;
-    return 0;
-}
-
-static int stop_nodes(void **state) {
-    (void)state;
-    nodes_stop(nodes);
-    return 0;
-}
-
-static int empty_nodes(void **state) {
-    (void)state;
-    nodes_await_whole(nodes);
-    nodes_flush(nodes);
-    return 0;
-}
-
-/* Whom this many tenants belong to: every node has some. */
-static const char *tenant_name(size_t index, char room[16]) {
-    snprintf(room, 16, "t%zu", index);
-    return room;
-}
-
-static popoto_db *open_cluster(void) {
-    popoto_db *db = popoto_open(nodes_url(nodes), NULL);
-    assert_status(POPOTO_OK, db, popoto_error_status(db));
-    return db;
-}
-
 /* ----- Every kind of call ----------------------------------------------------------------------- */
 
-#define TENANTS 30
-
-static void make_parcel(parcel *it, char names[2][16], size_t tenant, int64_t number) {
-    snprintf(names[1], 16, "l%lld", (long long)number);
-    *it = (parcel){
-        .owner = tenant_name(tenant, names[0]),
-        .number = number,
-        .label = names[1],
-        .place = number % 2 ? "home" : "work",
-        .weight = number * 3,
-    };
-}
-
 static void test_each_call_goes_to_its_tenants_node(void **state) {
-    (void)state;
-    popoto_db *db = open_cluster();
+    node_group *nodes = *state;
+    popoto_db *db = open_cluster(nodes);
     bool used[NODES] = { false };
     assert_ok(db, popoto_ping(db));
     for (size_t t = 0; t < TENANTS; t++) {
@@ -332,11 +86,11 @@ static void test_each_call_goes_to_its_tenants_node(void **state) {
 }
 
 static void test_bulk_calls_are_split_and_merged_in_order(void **state) {
-    (void)state;
+    node_group *nodes = *state;
     enum {
         COUNT = 400
     };
-    popoto_db *db = open_cluster();
+    popoto_db *db = open_cluster(nodes);
     static parcel parcels[COUNT];
     static char names[COUNT][2][16];
     void *objects[COUNT];
@@ -380,7 +134,7 @@ static void test_bulk_calls_are_split_and_merged_in_order(void **state) {
 }
 
 static void test_the_slot_of_a_key_is_the_servers(void **state) {
-    (void)state;
+    node_group *nodes = *state;
     static const char *const keys[] = {
         "",
         "123456789",
@@ -405,8 +159,8 @@ static bool count_tenant(void *context, const popoto_value *tenant) {
 }
 
 static void test_queries_of_all_tenants_see_every_node(void **state) {
-    (void)state;
-    popoto_db *db = open_cluster();
+    node_group *nodes = *state;
+    popoto_db *db = open_cluster(nodes);
     size_t tenants = 0, count;
     popoto_rows *rows;
     for (size_t t = 0; t < TENANTS; t++) {
@@ -442,8 +196,8 @@ static void test_queries_of_all_tenants_see_every_node(void **state) {
 
 /* As on one that joined, or was started again. */
 static void test_a_node_without_the_script_gets_it(void **state) {
-    (void)state;
-    popoto_db *db = open_cluster();
+    node_group *nodes = *state;
+    popoto_db *db = open_cluster(nodes);
     for (size_t round = 0; round < 2; round++) {
         for (size_t t = 0; t < TENANTS; t++) {
             char names[2][16];
@@ -460,14 +214,14 @@ static void test_a_node_without_the_script_gets_it(void **state) {
 /* ----- What a cluster refuses -------------------------------------------------------------------- */
 
 static void test_a_model_that_is_not_strict_is_refused(void **state) {
-    (void)state;
+    node_group *nodes = *state;
     typedef struct loose {
         popoto_object object;
         int64_t number;
     } loose;
     static const popoto_field fields[] = { POPOTO_KEY(loose, number) };
     static const popoto_model Loose = POPOTO_MODEL("Loose", loose, fields);
-    popoto_db *db = open_cluster();
+    popoto_db *db = open_cluster(nodes);
     loose one = { .number = 1 };
     size_t count;
     assert_fails(POPOTO_UNSUPPORTED, "Loose is no strict model", db,
@@ -480,8 +234,8 @@ static void test_a_model_that_is_not_strict_is_refused(void **state) {
 }
 
 static void test_a_record_cannot_change_its_tenant(void **state) {
-    (void)state;
-    popoto_db *db = open_cluster();
+    node_group *nodes = *state;
+    popoto_db *db = open_cluster(nodes);
     char names[2][16];
     parcel one, other;
     void *both[] = { &one, &other };
@@ -506,7 +260,7 @@ static void test_a_record_cannot_change_its_tenant(void **state) {
 }
 
 static void test_a_db_switches_between_kinds_of_servers(void **state) {
-    (void)state;
+    node_group *nodes = *state;
     server *single = server_start(NULL);
     popoto_db *db = popoto_open(server_url(single), NULL);
     char names[2][16];
@@ -545,8 +299,8 @@ static void test_a_single_server_is_no_cluster(void **state) {
 /* ----- Grants ----------------------------------------------------------------------------------- */
 
 static void test_a_tenants_user_works_on_a_cluster(void **state) {
-    (void)state;
-    popoto_db *db = open_cluster();
+    node_group *nodes = *state;
+    popoto_db *db = open_cluster(nodes);
     char url[200];
     popoto_grant_desc desc = {
         .model = &Parcel, .user = "ann", .password = "secret", .tenant = popoto_of_text("t1")
@@ -574,7 +328,7 @@ static void test_a_tenants_user_works_on_a_cluster(void **state) {
 
 /* What went to the others is done, and known to be; what went to it is not known. */
 static void test_a_lost_node_leaves_the_others_statuses_true(void **state) {
-    (void)state;
+    node_group *nodes = *state;
     enum {
         COUNT = 60
     };
@@ -638,7 +392,7 @@ static void test_a_lost_node_leaves_the_others_statuses_true(void **state) {
 
 /* Seeds that take connections and never answer leave time for the one that does. */
 static void test_mute_seeds_are_passed_by(void **state) {
-    (void)state;
+    node_group *nodes = *state;
     enum {
         MUTE = 10
     };
@@ -683,7 +437,7 @@ static void test_mute_seeds_are_passed_by(void **state) {
 /* Each allocation fails in turn: a status, nothing leaked, and a create that is said to have failed with
  * POPOTO_NO_MEMORY is not there. */
 static void test_out_of_memory_is_a_status(void **state) {
-    (void)state;
+    node_group *nodes = *state;
     bool done = false;
     for (size_t n = 1; !done; n++) {
         failing_allocator memory;
@@ -729,7 +483,7 @@ static void test_out_of_memory_is_a_status(void **state) {
 /* ----- Slots that move -------------------------------------------------------------------------- */
 
 /* In another process, after a while. */
-static pid_t end_move_later(int slot, size_t to) {
+static pid_t end_move_later(node_group *nodes, int slot, size_t to) {
     pid_t child = fork();
     assert_true(child >= 0);
     if (child == 0) {
@@ -741,16 +495,10 @@ static pid_t end_move_later(int slot, size_t to) {
     return child;
 }
 
-static void await_child(pid_t child) {
-    int status;
-    assert_int_equal(child, waitpid(child, &status, 0));
-    assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
-}
-
 static void test_a_slot_is_followed_while_it_moves(void **state) {
-    (void)state;
+    node_group *nodes = *state;
     popoto_options hasty = { .command_timeout = 1200 };
-    popoto_db *db = open_cluster();
+    popoto_db *db = open_cluster(nodes);
     popoto_db *impatient = popoto_open(nodes_url(nodes), &hasty);
     int slot = nodes_slot(nodes, "{t1}");
     size_t from = nodes_owner(nodes, slot), to = nodes_other_primary(nodes, from);
@@ -775,10 +523,10 @@ static void test_a_slot_is_followed_while_it_moves(void **state) {
     assert_fails(POPOTO_UNAVAILABLE, "TRYAGAIN", impatient,
                  popoto_create(impatient, &Parcel, &fresh));
     assert_status(POPOTO_UNAVAILABLE, impatient, popoto_create(impatient, &Letter, &note));
-    pid_t child = end_move_later(slot, to);
+    pid_t child = end_move_later(nodes, slot, to);
     assert_ok(db, popoto_create(db, &Parcel, &fresh));
     assert_ok(db, popoto_create(db, &Letter, &note));
-    await_child(child);
+    assert_child_ends(child);
     /* MOVED: this one has not heard of it. */
     parcels[5].weight = 1000;
     assert_ok(impatient, popoto_delete(impatient, &Parcel, &parcels[4]));
@@ -802,8 +550,8 @@ static popoto_status keep_page(void *context, size_t index, const reply *answer)
 
 /* A key that moves from a node that was not looked through yet to one that was is found all the same. */
 static void test_a_scan_begins_anew_when_slots_move(void **state) {
-    (void)state;
-    popoto_db *db = open_cluster();
+    node_group *nodes = *state;
+    popoto_db *db = open_cluster(nodes);
     for (size_t t = 0; t < TENANTS; t++) {
         char names[2][16];
         letter one = { .owner = tenant_name(t, names[0]), .sent = 1 };
@@ -841,386 +589,23 @@ static void test_a_scan_begins_anew_when_slots_move(void **state) {
     popoto_close(db);
 }
 
-/* ----- Writers ---------------------------------------------------------------------------------- */
-
-#define WRITERS 4
-#define MOST    15000 /* records of a writer; all have numbers of their own, below 65536 */
-
-typedef enum outcome {
-    NEVER,
-    STORED,
-    DELETED,
-    UNKNOWN, /* stored or deleted or neither */
-} outcome;
-
-typedef struct deed {
-    unsigned char outcome;
-    unsigned char tenant;
-    unsigned char is_delete; /* of an UNKNOWN */
-    double at;               /* when it was acknowledged */
-} deed;
-
-/* Shared with the writers. */
-typedef struct ledger {
-    volatile bool stop;
-    deed deeds[WRITERS][MOST];
-    size_t counts[WRITERS];
-    size_t statuses[WRITERS][POPOTO_NO_MEMORY + 1];
-    double longest[WRITERS];
-    double last[WRITERS]; /* success */
-    char sentence[WRITERS][300];
-} ledger;
-
-static double seconds(void) {
-    struct timespec time;
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    return (double)time.tv_sec + (double)time.tv_nsec / 1e9;
-}
-
-static void note(ledger *it, size_t writer, popoto_db *db, popoto_status status) {
-    it->statuses[writer][status]++;
-    if (status == POPOTO_OK)
-        it->last[writer] = seconds();
-    else if (status != POPOTO_NOT_FOUND && status != POPOTO_CHANGED)
-        snprintf(it->sentence[writer], sizeof(it->sentence[writer]), "%s", popoto_error(db));
-}
-
-static void note_deed(deed *it, popoto_status status, outcome wanted) {
-    it->at = seconds();
-    if (status == POPOTO_OK) {
-        it->outcome = (unsigned char)wanted;
-    } else if (status == POPOTO_UNKNOWN_OUTCOME) {
-        it->outcome = UNKNOWN;
-    }
-}
-
-/* Some new ones at once, over several tenants. */
-static void create_some(ledger *it, size_t writer, popoto_db *db) {
-    enum {
-        SOME = 8
-    };
-    static parcel parcels[SOME];
-    static char names[SOME][2][16];
-    void *objects[SOME];
-    popoto_status statuses[SOME];
-    size_t first = it->counts[writer];
-    for (size_t i = 0; i < SOME; i++) {
-        size_t number = first + i, tenant = (size_t)rand() % TENANTS;
-        make_parcel(&parcels[i], names[i], tenant, (int64_t)(100 + writer * MOST + number));
-        objects[i] = &parcels[i];
-        it->deeds[writer][number].tenant = (unsigned char)tenant;
-        parcels[i].weight %= 60000;
-    }
-    popoto_create_many(db, &Parcel, objects, SOME, statuses);
-    for (size_t i = 0; i < SOME; i++) {
-        note(it, writer, db, statuses[i]);
-        note_deed(&it->deeds[writer][first + i], statuses[i], STORED);
-    }
-    it->counts[writer] += SOME;
-}
-
-static void delete_one(ledger *it, size_t writer, popoto_db *db) {
-    if (it->counts[writer] == 0)
-        return;
-    size_t number = (size_t)rand() % it->counts[writer];
-    deed *about = &it->deeds[writer][number];
-    if (about->outcome != STORED)
-        return;
-    char names[2][16];
-    parcel one;
-    make_parcel(&one, names, about->tenant, (int64_t)(100 + writer * MOST + number));
-    popoto_status status = popoto_delete(db, &Parcel, &one);
-    note(it, writer, db, status);
-    note_deed(about, status, DELETED);
-    about->is_delete = true;
-}
-
-/* A record that all writers change at once. */
-static void change_one(ledger *it, size_t writer, popoto_db *db) {
-    char names[2][16];
-    parcel one;
-    make_parcel(&one, names, (size_t)rand() % TENANTS, rand() % 3);
-    one.place = rand() % 2 ? "home" : "work";
-    one.weight = rand() % 1000;
-    note(it, writer, db, popoto_save(db, &Parcel, &one));
-}
-
-static void write_letter(ledger *it, size_t writer, popoto_db *db) {
-    char name[16];
-    letter one = { .owner = tenant_name((size_t)rand() % TENANTS, name), .sent = rand() % 1000 };
-    note(it, writer, db, popoto_create(db, &Letter, &one));
-}
-
-static void write_on(ledger *it, size_t writer) {
-    popoto_options options = { .connect_timeout = 10000, .command_timeout = 10000 };
-    popoto_db *db = popoto_open(nodes_url(nodes), &options);
-    srand((unsigned)writer + 1);
-    while (!it->stop && it->counts[writer] + 10 < MOST) {
-        double begun = seconds();
-        switch (rand() % 6) {
-        case 0: create_some(it, writer, db); break;
-        case 1: delete_one(it, writer, db); break;
-        case 2: write_letter(it, writer, db); break;
-        default: change_one(it, writer, db); break;
-        }
-        if (seconds() - begun > it->longest[writer])
-            it->longest[writer] = seconds() - begun;
-    }
-    popoto_close(db);
-}
-
-static ledger *start_writers(pid_t *writers) {
-    ledger *it = mmap(NULL, sizeof(*it), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    assert_true(it != MAP_FAILED);
-    fflush(NULL);
-    pid_t parent = getpid();
-    for (size_t i = 0; i < WRITERS; i++) {
-        writers[i] = fork();
-        assert_true(writers[i] >= 0);
-        if (writers[i] == 0) {
-#ifdef __linux__
-            prctl(PR_SET_PDEATHSIG, SIGKILL);
-#endif
-            if (getppid() == parent)
-                write_on(it, i);
-            _exit(0);
-        }
-    }
-    return it;
-}
-
-static void stop_writers(ledger *it, const pid_t *writers) {
-    it->stop = true;
-    for (size_t i = 0; i < WRITERS; i++)
-        await_child(writers[i]);
-}
-
-/* Every status of every writer, summed up; the last sentence where one failed. */
-static size_t sum_of(const ledger *it, popoto_status status) {
-    size_t sum = 0;
-    for (size_t i = 0; i < WRITERS; i++)
-        sum += it->statuses[i][status];
-    return sum;
-}
-
-static size_t print_statuses(const ledger *it, const char *what) {
-    size_t failures = 0;
-    printf("           %s:", what);
-    for (size_t status = 0; status <= POPOTO_NO_MEMORY; status++) {
-        size_t sum = sum_of(it, (popoto_status)status);
-        if (sum > 0)
-            printf(" %zu %s", sum, popoto_status_name((popoto_status)status));
-        if (status != POPOTO_OK && status != POPOTO_UNKNOWN_OUTCOME)
-            failures += sum;
-    }
-    double longest = 0;
-    for (size_t i = 0; i < WRITERS; i++)
-        longest = it->longest[i] > longest ? it->longest[i] : longest;
-    printf("; longest call %.2f s\n", longest);
-    for (size_t i = 0; i < WRITERS; i++)
-        if (it->sentence[i][0] != '\0')
-            printf("           writer %zu: %s\n", i, it->sentence[i]);
-    return failures;
-}
-
-typedef struct losses {
-    size_t ours;
-    size_t clusters; /* acknowledged by the node that was killed, shortly before */
-} losses;
-
-static losses count_losses(const ledger *it, const lines *there, const bool *on_killed,
-                           double killed_at) {
-    losses sum = { 0, 0 };
-    for (size_t w = 0; w < WRITERS; w++)
-        for (size_t n = 0; n < it->counts[w]; n++) {
-            const deed *about = &it->deeds[w][n];
-            char key[64];
-            unsigned number = (unsigned)(100 + w * MOST + n);
-            snprintf(key, sizeof(key), "{t%u}:Parcel:%u:l%u", about->tenant, number, number);
-            bool is_there = has_line(there, key);
-            if (!((about->outcome == STORED && !is_there) ||
-                  ((about->outcome == DELETED || about->outcome == NEVER) && is_there)))
-                continue;
-            if (on_killed != NULL && on_killed[about->tenant] && about->at > killed_at - 1 &&
-                about->at < killed_at + 0.1) {
-                sum.clusters++;
-            } else {
-                sum.ours++;
-                fprintf(stderr, "%s: outcome %d, %s, %.3f s after the kill\n", key, about->outcome,
-                        is_there ? "is there" : "is missing", about->at - killed_at);
-            }
-        }
-    return sum;
-}
-
-static void test_slots_move_under_writers(void **state) {
-    (void)state;
-    pid_t writers[WRITERS];
-    ledger *it = start_writers(writers);
-    size_t moves = 0;
-    usleep(300000);
-    for (double begun = seconds(); seconds() - begun < 4;) {
-        char key[32];
-        snprintf(key, sizeof(key), "{t%d}", rand() % TENANTS);
-        int slot = nodes_slot(nodes, key);
-        nodes_move_slot(nodes, slot, nodes_other_primary(nodes, nodes_owner(nodes, slot)), 1000);
-        moves++;
-    }
-    usleep(300000);
-    stop_writers(it, writers);
-    lines there;
-    size_t wrong = check_indexes(nodes, &there);
-    losses lost = count_losses(it, &there, NULL, 0);
-    size_t failures = print_statuses(it, "slots moved");
-    printf("           %zu slots moved, %zu records, %zu index entries wrong, %zu lost\n", moves,
-           there.count, wrong, lost.ours);
-    assert_int_equal(0, wrong);
-    assert_int_equal(0, lost.ours);
-    assert_int_equal(0, failures);
-    assert_int_equal(0, sum_of(it, POPOTO_UNKNOWN_OUTCOME));
-    assert_true(moves > 3);
-    free_lines(&there);
-    munmap(it, sizeof(*it));
-}
-
-/* ----- A primary dies ---------------------------------------------------------------------------- */
-
-static void test_a_replica_takes_over_under_writers(void **state) {
-    (void)state;
-    pid_t writers[WRITERS];
-    bool on_killed[TENANTS];
-    size_t victim = 1, count_killed = 0;
-    for (size_t t = 0; t < TENANTS; t++) {
-        char key[32];
-        snprintf(key, sizeof(key), "{t%zu}", t);
-        on_killed[t] = nodes_owner(nodes, nodes_slot(nodes, key)) == victim;
-        count_killed += on_killed[t];
-    }
-    assert_true(count_killed > 0);
-    ledger *it = start_writers(writers);
-    sleep(1);
-    double killed_at = seconds();
-    nodes_kill(nodes, victim);
-    nodes_await_takeover(nodes, victim);
-    double whole_at = seconds();
-    usleep(700000);
-    stop_writers(it, writers);
-    lines there;
-    size_t wrong = check_indexes(nodes, &there);
-    losses lost = count_losses(it, &there, on_killed, killed_at);
-    size_t failures = print_statuses(it, "a primary killed");
-    printf(
-        "           whole again after %.2f s; %zu records, %zu index entries wrong; acknowledged "
-        "and lost: %zu by the library, %zu by the cluster\n",
-        whole_at - killed_at, there.count, wrong, lost.ours, lost.clusters);
-    assert_int_equal(0, wrong);
-    assert_int_equal(0, lost.ours);
-    assert_int_equal(0, failures);
-    for (size_t i = 0; i < WRITERS; i++)
-        assert_true(it->last[i] > killed_at);
-    free_lines(&there);
-    munmap(it, sizeof(*it));
-    nodes_revive(nodes, victim);
-    nodes_await_whole(nodes);
-}
-
-/* ----- Throughput -------------------------------------------------------------------------------- */
-
-/* The kernel's account of a process, in seconds of processor time. */
-static double processor_time(pid_t pid) {
-    char path[64];
-    unsigned long long nanoseconds = 0;
-    snprintf(path, sizeof(path), "/proc/%d/schedstat", (int)pid);
-    FILE *in = fopen(path, "r");
-    if (in == NULL || fscanf(in, "%llu", &nanoseconds) != 1)
-        nanoseconds = 0;
-    if (in != NULL)
-        fclose(in);
-    return (double)nanoseconds / 1e9;
-}
-
-typedef struct cost {
-    double wall;    /* seconds */
-    double busiest; /* processor time of the server, or of the primary that had most to do */
-} cost;
-
-static cost measure(const char *url, const pid_t *servers, size_t server_count) {
-    enum {
-        BULK = 256,
-        ROUNDS = 30
-    };
-    static parcel parcels[BULK];
-    static char names[BULK][2][16];
-    static popoto_signal signals[BULK];
-    void *objects[BULK];
-    popoto_db *db = popoto_open(url, NULL);
-    double before[PRIMARIES];
-    for (size_t i = 0; i < server_count; i++)
-        before[i] = processor_time(servers[i]);
-    cost sum = { .wall = seconds() };
-    for (size_t round = 0; round < ROUNDS; round++) {
-        for (size_t i = 0; i < BULK; i++) {
-            make_parcel(&parcels[i], names[i], i % TENANTS, (int64_t)(round * BULK + i));
-            objects[i] = &parcels[i];
-            signals[i] = (popoto_signal){ .object = &parcels[i], .signal = 1 };
-        }
-        assert_ok(db, popoto_create_many(db, &Parcel, objects, BULK, NULL));
-        assert_ok(db, popoto_confidence_update_many(db, &Parcel, "trust", signals, BULK));
-    }
-    sum.wall = seconds() - sum.wall;
-    for (size_t i = 0; i < server_count; i++) {
-        double took = processor_time(servers[i]) - before[i];
-        sum.busiest = took > sum.busiest ? took : sum.busiest;
-    }
-    popoto_close(db);
-    return sum;
-}
-
-/* How long it takes depends on how many processors the nodes have to themselves; what the busiest of
- * them has to do for the same work does not, and that is what must not be more than one server's. */
-static void test_three_primaries_do_no_less_than_one_server(void **state) {
-    (void)state;
-    server *single = server_start(&(server_options){ .tcp = true });
-    pid_t one[] = { server_pid(single) };
-    pid_t three[PRIMARIES];
-    size_t count = 0;
-    for (size_t i = 0; i < NODES && count < PRIMARIES; i++)
-        if (nodes_is_primary(nodes, i))
-            three[count++] = nodes_pid(nodes, i);
-    cost alone = measure(server_tcp_url(single), one, 1);
-    cost shared = measure(nodes_url(nodes), three, count);
-    printf(
-        "           the same work: one server %.2f s, three primaries with their replicas %.2f s "
-        "on %ld processors (%.2f of its speed)\n",
-        alone.wall, shared.wall, sysconf(_SC_NPROCESSORS_ONLN), alone.wall / shared.wall);
-    printf("           processor time of the server %.2f s, of the busiest primary %.2f s: "
-           "%.2f times the work can be done\n",
-           alone.busiest, shared.busiest, alone.busiest / shared.busiest);
-    if (alone.busiest > 0)
-        assert_true(shared.busiest < alone.busiest);
-    server_stop(single);
-}
-
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup(test_each_call_goes_to_its_tenants_node, empty_nodes),
-        cmocka_unit_test_setup(test_bulk_calls_are_split_and_merged_in_order, empty_nodes),
-        cmocka_unit_test_setup(test_the_slot_of_a_key_is_the_servers, empty_nodes),
-        cmocka_unit_test_setup(test_queries_of_all_tenants_see_every_node, empty_nodes),
-        cmocka_unit_test_setup(test_a_node_without_the_script_gets_it, empty_nodes),
-        cmocka_unit_test_setup(test_a_model_that_is_not_strict_is_refused, empty_nodes),
-        cmocka_unit_test_setup(test_a_record_cannot_change_its_tenant, empty_nodes),
-        cmocka_unit_test_setup(test_a_db_switches_between_kinds_of_servers, empty_nodes),
-        cmocka_unit_test_setup(test_a_single_server_is_no_cluster, empty_nodes),
-        cmocka_unit_test_setup(test_a_tenants_user_works_on_a_cluster, empty_nodes),
-        cmocka_unit_test_setup(test_a_lost_node_leaves_the_others_statuses_true, empty_nodes),
-        cmocka_unit_test_setup(test_mute_seeds_are_passed_by, empty_nodes),
-        cmocka_unit_test_setup(test_out_of_memory_is_a_status, empty_nodes),
-        cmocka_unit_test_setup(test_a_slot_is_followed_while_it_moves, empty_nodes),
-        cmocka_unit_test_setup(test_a_scan_begins_anew_when_slots_move, empty_nodes),
-        cmocka_unit_test_setup(test_three_primaries_do_no_less_than_one_server, empty_nodes),
-        cmocka_unit_test_setup(test_slots_move_under_writers, empty_nodes),
-        cmocka_unit_test_setup(test_a_replica_takes_over_under_writers, empty_nodes),
+        nodes_test(test_each_call_goes_to_its_tenants_node),
+        nodes_test(test_bulk_calls_are_split_and_merged_in_order),
+        nodes_test(test_the_slot_of_a_key_is_the_servers),
+        nodes_test(test_queries_of_all_tenants_see_every_node),
+        nodes_test(test_a_node_without_the_script_gets_it),
+        nodes_test(test_a_model_that_is_not_strict_is_refused),
+        nodes_test(test_a_record_cannot_change_its_tenant),
+        nodes_test(test_a_db_switches_between_kinds_of_servers),
+        nodes_test(test_a_single_server_is_no_cluster),
+        nodes_test(test_a_tenants_user_works_on_a_cluster),
+        nodes_test(test_a_lost_node_leaves_the_others_statuses_true),
+        nodes_test(test_mute_seeds_are_passed_by),
+        nodes_test(test_out_of_memory_is_a_status),
+        nodes_test(test_a_slot_is_followed_while_it_moves),
+        nodes_test(test_a_scan_begins_anew_when_slots_move),
     };
-    return cmocka_run_group_tests(tests, start_nodes, stop_nodes);
+    return cmocka_run_group_tests(tests, nodes_group_start, nodes_group_stop);
 }

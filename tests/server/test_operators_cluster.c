@@ -319,29 +319,14 @@ static void test_migrations(void **state) {
     popoto_close(db);
 }
 
-static int start_nodes(void **state) {
-    *state = nodes_start();
-    return 0;
-}
-
-static int stop_nodes(void **state) {
-    nodes_stop(*state);
-    return 0;
-}
-
-static int empty_nodes(void **state) {
-    nodes_flush(*state);
-    return 0;
-}
-
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup(test_audit, empty_nodes),
-        cmocka_unit_test_setup(test_tenants_are_listed, empty_nodes),
-        cmocka_unit_test_setup(test_a_tenant_goes_and_comes_back, empty_nodes),
-        cmocka_unit_test_setup(test_catalogs, empty_nodes),
-        cmocka_unit_test_setup(test_calls_on_several_tenants, empty_nodes),
-        cmocka_unit_test_setup(test_migrations, empty_nodes),
+        nodes_test(test_audit),
+        nodes_test(test_tenants_are_listed),
+        nodes_test(test_a_tenant_goes_and_comes_back),
+        nodes_test(test_catalogs),
+        nodes_test(test_calls_on_several_tenants),
+        nodes_test(test_migrations),
     };
-    return cmocka_run_group_tests(tests, start_nodes, stop_nodes);
+    return cmocka_run_group_tests(tests, nodes_group_start, nodes_group_stop);
 }

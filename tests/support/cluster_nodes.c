@@ -432,3 +432,21 @@ size_t nodes_key_count(node_group *it) {
     }
     return count;
 }
+
+/* ----- For cmocka ------------------------------------------------------------------------------ */
+
+int nodes_group_start(void **state) {
+    *state = nodes_start();
+    return 0;
+}
+
+int nodes_group_stop(void **state) {
+    nodes_stop(*state);
+    return 0;
+}
+
+int nodes_test_before(void **state) {
+    nodes_await_whole(*state);
+    nodes_flush(*state);
+    return 0;
+}

@@ -58,4 +58,10 @@ void nodes_end_move(node_group *it, int slot, size_t to, unsigned pause);
 void nodes_flush(node_group *it);
 size_t nodes_key_count(node_group *it);
 
+/* For cmocka. */
+int nodes_group_start(void **state); /* *state becomes the cluster */
+int nodes_group_stop(void **state);
+int nodes_test_before(void **state); /* waits until it is whole, and takes all keys away */
+#define nodes_test(function) cmocka_unit_test_setup(function, nodes_test_before)
+
 #endif
