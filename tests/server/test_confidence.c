@@ -1,5 +1,6 @@
 /* Confidence, against a real server: the rule itself compared with a second implementation, entries of
  * other writers, moves between partitions, scans, keys, and what happens when things go wrong. */
+#include "databases.h"
 #include "failing_allocator.h"
 #include "server.h"
 
@@ -16,6 +17,8 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <cmocka.h>
+
+#include "assertions.h"
 
 /* ----- models --------------------------------------------------------------------------------- */
 
@@ -66,23 +69,6 @@ static const popoto_field bare_fact_fields[] = {
 static const popoto_model BareFact = POPOTO_MODEL("BareFact", fact, bare_fact_fields);
 
 /* ----- helpers -------------------------------------------------------------------------------- */
-
-#define OK(call)            assert_call(db, POPOTO_OK, (call), __LINE__)
-#define FAILS(status, call) assert_call(db, (status), (call), __LINE__)
-
-static void assert_call(popoto_db *db, popoto_status expected, popoto_status status, int line) {
-    if (status == expected)
-        return;
-    print_message("line %d: %s instead of %s: %s\n", line, popoto_status_name(status),
-                  popoto_status_name(expected), popoto_error(db));
-    fail();
-}
-
-static popoto_db *opened(server *s) {
-    popoto_db *db = popoto_open(server_url(s), NULL);
-    assert_int_equal(POPOTO_OK, popoto_error_status(db));
-    return db;
-}
 
 /* The rule, written a second time. */
 static void learn(popoto_confidence *it, double signal, int64_t cap) {

@@ -1,6 +1,7 @@
 /* The migration of one companion hash to partitions, against a real server: its report, entries that have
  * no place, interruptions of every kind, and writers that go on meanwhile. What is stored is looked at by
  * a script of the server, past the library. */
+#include "databases.h"
 #include "failing_allocator.h"
 #include "server.h"
 
@@ -20,6 +21,8 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <cmocka.h>
+
+#include "assertions.h"
 
 /* ----- models: each before and after it was given its partition_by ----------------------------- */
 
@@ -71,23 +74,6 @@ static const popoto_model Fact = POPOTO_MODEL("Fact", fact, fact_fields);
 #define OLD_FACT "$ConfidencF:Fact:trust:data"
 
 /* ----- helpers -------------------------------------------------------------------------------- */
-
-#define OK(call)            assert_call(db, POPOTO_OK, (call), __LINE__)
-#define FAILS(status, call) assert_call(db, (status), (call), __LINE__)
-
-static void assert_call(popoto_db *db, popoto_status expected, popoto_status status, int line) {
-    if (status == expected)
-        return;
-    print_message("line %d: %s instead of %s: %s\n", line, popoto_status_name(status),
-                  popoto_status_name(expected), popoto_error(db));
-    fail();
-}
-
-static popoto_db *opened(server *s) {
-    popoto_db *db = popoto_open(server_url(s), NULL);
-    assert_int_equal(POPOTO_OK, popoto_error_status(db));
-    return db;
-}
 
 /* All entries of a field, in whatever hash: "N members, N twice; evidence N = N + N; digest". The digest
  * is of all members with their figures. */

@@ -1,5 +1,6 @@
 /* The specification, statement by statement and in its order: docs/specification.md quotes each and names
  * its test here. tests/scripts/specification.sh checks that none is left out, on either side. */
+#include "databases.h"
 #include "server.h"
 
 #include <popoto.h>
@@ -13,6 +14,8 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <cmocka.h>
+
+#include "assertions.h"
 
 /* ----- the models of the page ------------------------------------------------------------------ */
 
@@ -73,23 +76,6 @@ static const popoto_model Unpartitioned = POPOTO_MODEL("Memory", memory, unparti
 #define HERMES OLD ":hermes"
 
 /* ----- helpers -------------------------------------------------------------------------------- */
-
-#define OK(call)            assert_call(db, POPOTO_OK, (call), __LINE__)
-#define FAILS(status, call) assert_call(db, (status), (call), __LINE__)
-
-static void assert_call(popoto_db *db, popoto_status expected, popoto_status status, int line) {
-    if (status == expected)
-        return;
-    print_message("line %d: %s instead of %s: %s\n", line, popoto_status_name(status),
-                  popoto_status_name(expected), popoto_error(db));
-    fail();
-}
-
-static popoto_db *opened(server *s) {
-    popoto_db *db = popoto_open(server_url(s), NULL);
-    assert_int_equal(POPOTO_OK, popoto_error_status(db));
-    return db;
-}
 
 static void finish(popoto_db *db, server *s) {
     popoto_close(db);

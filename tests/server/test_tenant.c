@@ -1,6 +1,7 @@
 /* Strict models against a server: every call works with a tenant that the object, a filter or a scope
  * names, and is refused before anything is sent where none or two do; no name of a tenant, however hostile,
  * touches another's data; queries of all tenants are asked for by name. */
+#include "databases.h"
 #include "failing_allocator.h"
 #include "index_checker.h"
 #include "server.h"
@@ -1625,10 +1626,8 @@ static void test_every_call_survives_each_failing_allocation(void **state) {
                 set_up(&it, s);
                 popoto_close(it.db);
             }
-            failing_allocator_init(&heap, 0);
-            it.db = popoto_open(server_url(s), &(popoto_options){ .allocator = heap.allocator });
+            it.db = opened_to_fail(s, &heap, n);
             it.tenant = "a";
-            heap.fail_at = heap.allocations + n;
             popoto_status status =
                 which < CALL_COUNT ? calls[which].run(&it) : more_calls[which - CALL_COUNT](&it);
             bool failed = heap.failed;
