@@ -3,6 +3,7 @@
  * a script of the server, past the library. */
 #include "databases.h"
 #include "failing_allocator.h"
+#include "memories.h"
 #include "server.h"
 
 #include <popoto.h>
@@ -24,51 +25,10 @@
 
 #include "assertions.h"
 
-/* ----- models: each before and after it was given its partition_by ----------------------------- */
+/* ----- models, before they were given their partition_by ---------------------------------------- */
 
-typedef struct memory {
-    popoto_object object;
-    const char *project;
-    const char *key;
-    double certainty;
-} memory;
-
-static const popoto_field old_memory_fields[] = {
-    POPOTO_KEY(memory, project),
-    POPOTO_UNIQUE_KEY(memory, key),
-    POPOTO_CONFIDENCE(memory, certainty),
-};
-static const popoto_field memory_fields[] = {
-    POPOTO_KEY(memory, project),
-    POPOTO_UNIQUE_KEY(memory, key),
-    POPOTO_CONFIDENCE(memory, certainty, .partition_by = "project"),
-};
-static const popoto_model OldMemory = POPOTO_MODEL("Memory", memory, old_memory_fields);
-static const popoto_model Memory = POPOTO_MODEL("Memory", memory, memory_fields);
-
-/* The partition is told by two fields that are no part of the key. */
-typedef struct fact {
-    popoto_object object;
-    const char *id;
-    const char *owner;
-    int64_t shelf;
-    double trust;
-} fact;
-
-static const popoto_field old_fact_fields[] = {
-    POPOTO_KEY(fact, id),
-    POPOTO_FIELD(fact, owner),
-    POPOTO_FIELD(fact, shelf),
-    POPOTO_CONFIDENCE(fact, trust),
-};
-static const popoto_field fact_fields[] = {
-    POPOTO_KEY(fact, id),
-    POPOTO_FIELD(fact, owner),
-    POPOTO_FIELD(fact, shelf),
-    POPOTO_CONFIDENCE(fact, trust, .partition_by = "owner,shelf"),
-};
-static const popoto_model OldFact = POPOTO_MODEL("Fact", fact, old_fact_fields);
-static const popoto_model Fact = POPOTO_MODEL("Fact", fact, fact_fields);
+static const popoto_model OldMemory = POPOTO_MODEL("Memory", memory, undivided_memory_fields);
+static const popoto_model OldFact = POPOTO_MODEL("Fact", fact, undivided_fact_fields);
 
 #define OLD      "$ConfidencF:Memory:certainty:data"
 #define OLD_FACT "$ConfidencF:Fact:trust:data"
