@@ -5,6 +5,7 @@
 #include "failing_allocator.h"
 #include "index_checker.h"
 #include "server.h"
+#include "strict_episodes.h"
 
 #include <popoto.h>
 #include <stdio.h>
@@ -18,30 +19,6 @@
 #include <cmocka.h>
 
 #include "assertions.h"
-
-typedef struct episode {
-    popoto_object object;
-    const char *project_id;
-    const char *season;
-    const char *id;
-    const char *title;
-    double score;
-    int64_t views;
-    double certainty;
-    double belief;
-} episode;
-
-static const popoto_field episode_fields[] = {
-    POPOTO_TENANT(episode, project_id),
-    POPOTO_KEY(episode, season),
-    POPOTO_KEY(episode, id),
-    POPOTO_FIELD(episode, title, .null = true),
-    POPOTO_SORTED(episode, score, .partition_by = "project_id"),
-    POPOTO_SORTED(episode, views, .partition_by = "season"),
-    POPOTO_CONFIDENCE(episode, certainty),
-    POPOTO_CONFIDENCE(episode, belief, .partition_by = "project_id,season"),
-};
-static const popoto_model Episode = POPOTO_MODEL("Episode", episode, episode_fields);
 
 /* Unique within the tenant. */
 typedef struct member {
