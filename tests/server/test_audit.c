@@ -1,5 +1,6 @@
 /* popoto_audit: nothing is found where all is well, whoever writes meanwhile; every kind of damage, done by
  * raw commands, is found, and nothing else; what can be mended is, and the rest stays as it was. */
+#include "databases.h"
 #include "failing_allocator.h"
 #include "index_checker.h"
 #include "server.h"
@@ -58,12 +59,6 @@ static const popoto_field leaf_fields[] = {
     POPOTO_CONFIDENCE(page, trust, .partition_by = "shelf"),
 };
 static const popoto_model Leaf = POPOTO_MODEL("Leaf", page, leaf_fields);
-
-static popoto_db *opened(server *s) {
-    popoto_db *db = popoto_open(server_url(s), NULL);
-    assert_int_equal(POPOTO_OK, popoto_error_status(db));
-    return db;
-}
 
 static void create(popoto_db *db, const popoto_model *model, const char *project, int number) {
     char name[32], owner[32];
@@ -551,19 +546,6 @@ static void test_mending_harms_no_writer(void **state) {
 
 /* ----- Stopping, arguments, memory ---------------------------------------------------------------- */
 
-typedef struct stop {
-    int calls, stop_at;
-    size_t done, total;
-} stop;
-
-static bool count_calls(void *context, size_t done, size_t total) {
-    stop *it = context;
-    assert_true(done >= it->done && total >= done);
-    it->done = done;
-    it->total = total;
-    return ++it->calls != it->stop_at;
-}
-
 static bool refuse(void *context, const popoto_finding *finding) {
     (void)context;
     (void)finding;
@@ -575,13 +557,13 @@ static void test_progress_and_stopping(void **state) {
     popoto_db *db = opened(s);
     for (int i = 0; i < 700; i++)
         create(db, &Leaf, "p", i);
-    stop it = { 0 };
-    popoto_audit_desc desc = { .model = &Leaf, .progress = count_calls, .context = &it };
+    progress_seen it = { 0 };
+    popoto_audit_desc desc = { .model = &Leaf, .progress = see_progress, .context = &it };
     assert_ok(db, popoto_audit(db, &desc, NULL));
     assert_int_equal(it.done, it.total);
     assert_int_equal(700 * 8, it.total);
     for (int stop_at = 1; stop_at <= it.calls; stop_at++) {
-        stop one = { .stop_at = stop_at };
+        progress_seen one = { .stop_at = stop_at };
         desc.context = &one;
         assert_status(POPOTO_STOPPED, db, popoto_audit(db, &desc, NULL));
     }
@@ -708,18 +690,13 @@ static void test_no_memory(void **state) {
     }
     for (size_t n = 1;; n++) {
         damage_a_bit(s);
-        failing_allocator_init(&memory, 0);
-        popoto_db *db =
-            popoto_open(server_url(s), &(popoto_options){ .allocator = memory.allocator });
-        memory.fail_at = memory.allocations + n;
+        popoto_db *db = opened_to_fail(s, &memory, n);
         popoto_audit_report report = { 0 };
         popoto_status status = popoto_audit(
             db, &(popoto_audit_desc){ .model = n % 2 ? &Leaf : &Page, .repair = true }, &report);
         if (status != POPOTO_OK)
             assert_int_equal(POPOTO_NO_MEMORY, status);
-        bool failed = memory.failed;
-        popoto_close(db);
-        assert_int_equal(0, memory.live_blocks);
+        bool failed = closed_after_failure(db, &memory);
         if (!failed && n % 2)
             break;
     }
@@ -757,12 +734,6 @@ static void fill(popoto_db *db, const popoto_model *model) {
 
 static double seconds_of(const struct timeval *time) {
     return (double)time->tv_sec + (double)time->tv_usec / 1e6;
-}
-
-static double server_seconds(server *s) {
-    const char *info = server_command(s, "INFO cpu");
-    const char *system = strstr(info, "used_cpu_sys:"), *user = strstr(info, "used_cpu_user:");
-    return atof(system + strlen("used_cpu_sys:")) + atof(user + strlen("used_cpu_user:"));
 }
 
 static void time_one(server *s, const popoto_model *model) {

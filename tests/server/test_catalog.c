@@ -1,5 +1,6 @@
 /* Published models, those of a description, and inferred ones: what comes out is the model that went in,
  * and works on the database that it was made for. */
+#include "databases.h"
 #include "failing_allocator.h"
 #include "server.h"
 #include "test_models.h"
@@ -44,12 +45,6 @@ static const popoto_field item_fields[] = {
     POPOTO_FIELD(item, more, .null = true),
 };
 static const popoto_model Item = POPOTO_MODEL("Item", item, item_fields, .time_to_live = 60);
-
-static popoto_db *opened(server *s) {
-    popoto_db *db = popoto_open(server_url(s), NULL);
-    assert_int_equal(POPOTO_OK, popoto_error_status(db));
-    return db;
-}
 
 static void assert_same_text(const char *a, const char *b) {
     assert_true((a == NULL) == (b == NULL));
@@ -461,10 +456,7 @@ static void test_no_memory(void **state) {
     failing_allocator memory;
     fill(setup);
     for (size_t n = 1, step = 1;; n += step) {
-        failing_allocator_init(&memory, 0);
-        popoto_db *db =
-            popoto_open(server_url(s), &(popoto_options){ .allocator = memory.allocator });
-        memory.fail_at = memory.allocations + n;
+        popoto_db *db = opened_to_fail(s, &memory, n);
         const popoto_model *models[] = { &Item, &Memory };
         popoto_catalog *catalog = NULL, *guess = NULL;
         popoto_status status = popoto_publish(db, models, 2);

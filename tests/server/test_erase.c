@@ -1,5 +1,6 @@
 /* popoto_erase: everything of a tenant goes, and nothing else; damage does not hide anything; it may be
  * interrupted; writers of other tenants go on. What is left is looked at past the library. */
+#include "databases.h"
 #include "failing_allocator.h"
 #include "index_checker.h"
 #include "server.h"
@@ -59,12 +60,6 @@ static const popoto_model Leaf = POPOTO_MODEL("Leaf", page, leaf_fields);
 static const popoto_model *const strict_models[] = { &Page, &Tag };
 static const popoto_model *const leaf_models[] = { &Leaf };
 static const popoto_model *const memory_models[] = { &Memory };
-
-static popoto_db *opened(server *s) {
-    popoto_db *db = popoto_open(server_url(s), NULL);
-    assert_int_equal(POPOTO_OK, popoto_error_status(db));
-    return db;
-}
 
 static void create(popoto_db *db, const popoto_model *model, const char *project, int number) {
     char name[32];
@@ -388,18 +383,6 @@ static void test_odd_names(void **state) {
     popoto_close(db);
 }
 
-typedef struct stop {
-    int calls, stop_at;
-    size_t done, total;
-} stop;
-
-static bool count_calls(void *context, size_t done, size_t total) {
-    stop *it = context;
-    it->done = done;
-    it->total = total;
-    return ++it->calls != it->stop_at;
-}
-
 static void test_interrupted_and_run_again(void **state) {
     server *s = *state;
     popoto_db *db = opened(s);
@@ -409,9 +392,9 @@ static void test_interrupted_and_run_again(void **state) {
             create(db, &Page, "a", i);
             create(db, &Leaf, "a", i);
         }
-        stop it = { .stop_at = stop_at };
+        progress_seen it = { .stop_at = stop_at };
         popoto_tenant_desc desc = strict_desc("a");
-        desc.progress = count_calls;
+        desc.progress = see_progress;
         desc.context = &it;
         popoto_status status = popoto_erase(db, &desc, &receipt);
         stopped = status == POPOTO_STOPPED;
@@ -421,9 +404,9 @@ static void test_interrupted_and_run_again(void **state) {
             assert_int_equal(it.done, it.total);
         desc.progress = NULL;
         assert_ok(db, popoto_erase(db, &desc, &receipt));
-        it = (stop){ .stop_at = stop_at };
+        it = (progress_seen){ .stop_at = stop_at };
         desc = ordinary_desc(leaf_models, "a");
-        desc.progress = count_calls;
+        desc.progress = see_progress;
         desc.context = &it;
         (void)popoto_erase(db, &desc, &receipt);
         assert_indexes_match(s, &Leaf);
@@ -522,10 +505,7 @@ static void test_no_memory(void **state) {
         }
         server_command(s, "SADD {a}:$Class:Page garbage");
         server_command(s, "SADD $Class:Leaf Leaf:a:gone");
-        failing_allocator_init(&memory, 0);
-        popoto_db *db =
-            popoto_open(server_url(s), &(popoto_options){ .allocator = memory.allocator });
-        memory.fail_at = memory.allocations + n;
+        popoto_db *db = opened_to_fail(s, &memory, n);
         popoto_erase_receipt receipt, other;
         popoto_tenant_desc desc = strict_desc("a"), leaf = ordinary_desc(leaf_models, "a");
         desc.everything = n % 2 == 0;
@@ -536,23 +516,11 @@ static void test_no_memory(void **state) {
             assert_int_equal(POPOTO_NO_MEMORY, status);
         else
             assert_int_equal(0, receipt.left + other.left);
-        bool failed = memory.failed;
-        popoto_close(db);
-        assert_int_equal(0, memory.live_blocks);
-        if (!failed)
+        if (!closed_after_failure(db, &memory))
             break;
     }
     popoto_close(setup);
     server_flush(s);
-}
-
-/* How much of a processor's time the server has used so far. */
-static double server_seconds(server *s) {
-    const char *info = server_command(s, "INFO cpu");
-    const char *system = strstr(info, "used_cpu_sys:"), *user = strstr(info, "used_cpu_user:");
-    assert_non_null(system);
-    assert_non_null(user);
-    return atof(system + strlen("used_cpu_sys:")) + atof(user + strlen("used_cpu_user:"));
 }
 
 /* POPOTO_TIMED=1: a tenant of 100,000 records. */

@@ -1,5 +1,6 @@
 /* Errors: stored data that does not fit is reported and left alone; what makes no sense is refused with a
  * sentence; outputs are always set. */
+#include "databases.h"
 #include "failing_allocator.h"
 #include "index_checker.h"
 #include "server.h"
@@ -237,10 +238,7 @@ static void test_no_memory_for_what_is_broken(void **state) {
     for (size_t n = 1; failed; n++) {
         popoto_rows *rows;
         size_t count;
-        failing_allocator_init(&heap, 0);
-        popoto_db *db =
-            popoto_open(server_url(s), &(popoto_options){ .allocator = heap.allocator });
-        heap.fail_at = heap.allocations + n;
+        popoto_db *db = opened_to_fail(s, &heap, n);
         popoto_status status = popoto_query(db, &by_set, &rows);
         if (status == POPOTO_CORRUPT) {
             assert_int_equal(2, popoto_rows_problem_count(rows));
@@ -251,9 +249,7 @@ static void test_no_memory_for_what_is_broken(void **state) {
             assert_int_equal(3, count);
         else
             assert_int_equal(POPOTO_NO_MEMORY, status);
-        failed = heap.failed;
-        popoto_close(db);
-        assert_int_equal(0, heap.live_blocks);
+        failed = closed_after_failure(db, &heap);
     }
     server_flush(s);
 }

@@ -3,6 +3,7 @@
  * is off here: where it has no password, whoever reaches the server needs no grant. */
 #include "index_checker.h"
 #include "server.h"
+#include "strict_episodes.h"
 
 #include <hiredis/hiredis.h>
 #include <popoto.h>
@@ -19,28 +20,6 @@
 #include <cmocka.h>
 
 #include "assertions.h"
-
-typedef struct episode {
-    popoto_object object;
-    const char *project_id;
-    const char *season;
-    const char *id;
-    double score;
-    int64_t views;
-    double certainty;
-    double belief;
-} episode;
-
-static const popoto_field episode_fields[] = {
-    POPOTO_TENANT(episode, project_id),
-    POPOTO_KEY(episode, season),
-    POPOTO_KEY(episode, id),
-    POPOTO_SORTED(episode, score),
-    POPOTO_SORTED(episode, views, .partition_by = "season"),
-    POPOTO_CONFIDENCE(episode, certainty),
-    POPOTO_CONFIDENCE(episode, belief, .partition_by = "season"),
-};
-static const popoto_model Episode = POPOTO_MODEL("Episode", episode, episode_fields);
 
 /* Unique, with a generated id, and expires. */
 typedef struct visit {

@@ -1,7 +1,9 @@
 /* The migration of one companion hash to partitions, against a real server: its report, entries that have
  * no place, interruptions of every kind, and writers that go on meanwhile. What is stored is looked at by
  * a script of the server, past the library. */
+#include "databases.h"
 #include "failing_allocator.h"
+#include "memories.h"
 #include "server.h"
 
 #include <popoto.h>
@@ -21,73 +23,17 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-/* ----- models: each before and after it was given its partition_by ----------------------------- */
+#include "assertions.h"
 
-typedef struct memory {
-    popoto_object object;
-    const char *project;
-    const char *key;
-    double certainty;
-} memory;
+/* ----- models, before they were given their partition_by ---------------------------------------- */
 
-static const popoto_field old_memory_fields[] = {
-    POPOTO_KEY(memory, project),
-    POPOTO_UNIQUE_KEY(memory, key),
-    POPOTO_CONFIDENCE(memory, certainty),
-};
-static const popoto_field memory_fields[] = {
-    POPOTO_KEY(memory, project),
-    POPOTO_UNIQUE_KEY(memory, key),
-    POPOTO_CONFIDENCE(memory, certainty, .partition_by = "project"),
-};
-static const popoto_model OldMemory = POPOTO_MODEL("Memory", memory, old_memory_fields);
-static const popoto_model Memory = POPOTO_MODEL("Memory", memory, memory_fields);
-
-/* The partition is told by two fields that are no part of the key. */
-typedef struct fact {
-    popoto_object object;
-    const char *id;
-    const char *owner;
-    int64_t shelf;
-    double trust;
-} fact;
-
-static const popoto_field old_fact_fields[] = {
-    POPOTO_KEY(fact, id),
-    POPOTO_FIELD(fact, owner),
-    POPOTO_FIELD(fact, shelf),
-    POPOTO_CONFIDENCE(fact, trust),
-};
-static const popoto_field fact_fields[] = {
-    POPOTO_KEY(fact, id),
-    POPOTO_FIELD(fact, owner),
-    POPOTO_FIELD(fact, shelf),
-    POPOTO_CONFIDENCE(fact, trust, .partition_by = "owner,shelf"),
-};
-static const popoto_model OldFact = POPOTO_MODEL("Fact", fact, old_fact_fields);
-static const popoto_model Fact = POPOTO_MODEL("Fact", fact, fact_fields);
+static const popoto_model OldMemory = POPOTO_MODEL("Memory", memory, undivided_memory_fields);
+static const popoto_model OldFact = POPOTO_MODEL("Fact", fact, undivided_fact_fields);
 
 #define OLD      "$ConfidencF:Memory:certainty:data"
 #define OLD_FACT "$ConfidencF:Fact:trust:data"
 
 /* ----- helpers -------------------------------------------------------------------------------- */
-
-#define OK(call)            assert_call(db, POPOTO_OK, (call), __LINE__)
-#define FAILS(status, call) assert_call(db, (status), (call), __LINE__)
-
-static void assert_call(popoto_db *db, popoto_status expected, popoto_status status, int line) {
-    if (status == expected)
-        return;
-    print_message("line %d: %s instead of %s: %s\n", line, popoto_status_name(status),
-                  popoto_status_name(expected), popoto_error(db));
-    fail();
-}
-
-static popoto_db *opened(server *s) {
-    popoto_db *db = popoto_open(server_url(s), NULL);
-    assert_int_equal(POPOTO_OK, popoto_error_status(db));
-    return db;
-}
 
 /* All entries of a field, in whatever hash: "N members, N twice; evidence N = N + N; digest". The digest
  * is of all members with their figures. */

@@ -1,5 +1,7 @@
 /* The specification, statement by statement and in its order: docs/specification.md quotes each and names
  * its test here. tests/scripts/specification.sh checks that none is left out, on either side. */
+#include "confidence_entries.h"
+#include "databases.h"
 #include "server.h"
 
 #include <popoto.h>
@@ -13,6 +15,8 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <cmocka.h>
+
+#include "assertions.h"
 
 /* ----- the models of the page ------------------------------------------------------------------ */
 
@@ -73,23 +77,6 @@ static const popoto_model Unpartitioned = POPOTO_MODEL("Memory", memory, unparti
 #define HERMES OLD ":hermes"
 
 /* ----- helpers -------------------------------------------------------------------------------- */
-
-#define OK(call)            assert_call(db, POPOTO_OK, (call), __LINE__)
-#define FAILS(status, call) assert_call(db, (status), (call), __LINE__)
-
-static void assert_call(popoto_db *db, popoto_status expected, popoto_status status, int line) {
-    if (status == expected)
-        return;
-    print_message("line %d: %s instead of %s: %s\n", line, popoto_status_name(status),
-                  popoto_status_name(expected), popoto_error(db));
-    fail();
-}
-
-static popoto_db *opened(server *s) {
-    popoto_db *db = popoto_open(server_url(s), NULL);
-    assert_int_equal(POPOTO_OK, popoto_error_status(db));
-    return db;
-}
 
 static void finish(popoto_db *db, server *s) {
     popoto_close(db);
@@ -169,31 +156,9 @@ static void create_memories(popoto_db *db, const popoto_model *model, const char
     }
 }
 
-typedef struct entries {
-    size_t count;
-    const char *prefix;
-    popoto_confidence last;
-} entries;
-
-static bool count_entry(void *context, popoto_text member, const popoto_confidence *figures) {
-    entries *it = context;
-    if (it->prefix != NULL)
-        assert_memory_equal(it->prefix, member.data, strlen(it->prefix));
-    it->last = *figures;
-    it->count++;
-    return true;
-}
-
-static size_t scan(popoto_db *db, const popoto_model *model, const char *project,
-                   const char *pattern, entries *to) {
-    popoto_confidence_scan_desc desc = { .model = model,
-                                         .field = "certainty",
-                                         .pattern = pattern,
-                                         .callback = count_entry,
-                                         .context = to };
-    if (project != NULL)
-        desc.where[0] = (popoto_filter)POPOTO_IS("project", project);
-    OK(popoto_confidence_scan(db, &desc));
+static size_t scanned(popoto_db *db, const popoto_model *model, const char *project,
+                      const char *pattern, seen *to) {
+    OK(scan(db, model, project, pattern, to));
     return to->count;
 }
 
@@ -622,11 +587,11 @@ static void test_without_partitioning_one_hash_contains_every_member(void **stat
     assert_string_equal("5", server_command(*state, "HLEN " OLD));
     /* We need no HGETALL even so. */
     double confidence;
-    entries all = { 0 };
+    seen all = { 0 };
     watch(*state);
     OK(popoto_confidence_get(db, &Unpartitioned, &(memory){ .project = "atlas", .key = "atlas-0" },
                              "certainty", &confidence));
-    assert_int_equal(5, scan(db, &Unpartitioned, NULL, NULL, &all));
+    assert_int_equal(5, scanned(db, &Unpartitioned, NULL, NULL, &all));
     assert_sent(*state, "HGET\n" OLD "\nMemory:atlas:atlas-0");
     assert_not_sent(*state, "HGETALL");
     finish(db, *state);
@@ -634,16 +599,17 @@ static void test_without_partitioning_one_hash_contains_every_member(void **stat
 
 static void test_with_partition_by_reads_cost_the_partition_size(void **state) {
     popoto_db *db = opened(*state);
-    entries warm = { 0 }, few = { .prefix = "Memory:atlas:" }, same = { .prefix = "Memory:atlas:" };
+    seen warm = { 0 }, few = { .only = BYTES("Memory:atlas:") },
+         same = { .only = BYTES("Memory:atlas:") };
     create_memories(db, &Memory, "atlas", 20);
-    assert_int_equal(20, scan(db, &Memory, "atlas", NULL, &warm));
+    assert_int_equal(20, scanned(db, &Memory, "atlas", NULL, &warm));
     long start = output_bytes(*state);
-    assert_int_equal(20, scan(db, &Memory, "atlas", NULL, &few));
+    assert_int_equal(20, scanned(db, &Memory, "atlas", NULL, &few));
     long alone = output_bytes(*state) - start;
     create_memories(db, &Memory, "hermes", 1000);
     watch(*state);
     start = output_bytes(*state);
-    assert_int_equal(20, scan(db, &Memory, "atlas", NULL, &same));
+    assert_int_equal(20, scanned(db, &Memory, "atlas", NULL, &same));
     long together = output_bytes(*state) - start;
     assert_true(together < alone + 200);
     assert_sent(*state, ATLAS);
@@ -898,14 +864,14 @@ static void test_companion_key_methods_confirm_separate_redis_keys(void **state)
 
 static void test_useful_for_auditing_monitoring_and_integration_tests(void **state) {
     popoto_db *db = opened(*state);
-    entries all = { 0 };
+    seen all = { 0 };
     create_memories(db, &Memory, "atlas", 2);
     create_memories(db, &Memory, "hermes", 3);
     /* An audit: no member of a tenant's hash is another's. */
-    all.prefix = "Memory:atlas:";
-    assert_int_equal(2, scan(db, &Memory, "atlas", NULL, &all));
-    all = (entries){ .prefix = "Memory:hermes:" };
-    assert_int_equal(3, scan(db, &Memory, "hermes", NULL, &all));
+    all.only = (popoto_text)BYTES("Memory:atlas:");
+    assert_int_equal(2, scanned(db, &Memory, "atlas", NULL, &all));
+    all = (seen){ .only = BYTES("Memory:hermes:") };
+    assert_int_equal(3, scanned(db, &Memory, "hermes", NULL, &all));
     /* No name can imitate another tenant's key. */
     popoto_text one = key_of(db, "atlas:x"), other = key_of(db, "atlas"),
                 odd = key_of(db, "atlas{&#58;}x");
@@ -980,12 +946,12 @@ static void test_verify_isolation_for_instance_based_keys(void **state) {
 
 static void test_an_hscan_based_alternative_that_avoids_loading_all_entries(void **state) {
     popoto_db *db = opened(*state);
-    entries all = { .prefix = "Memory:atlas:" };
+    seen all = { .only = BYTES("Memory:atlas:") };
     create_memories(db, &Unpartitioned, "atlas", 3);
     create_memories(db, &Unpartitioned, "hermes", 1500);
     watch(*state);
     long start = output_bytes(*state);
-    assert_int_equal(3, scan(db, &Unpartitioned, NULL, "Memory:atlas:*", &all));
+    assert_int_equal(3, scanned(db, &Unpartitioned, NULL, "Memory:atlas:*", &all));
     assert_true(output_bytes(*state) - start < 20000); /* the whole hash is over 150,000 */
     assert_sent(*state, "HSCAN");
     assert_not_sent(*state, "HGETALL");
@@ -994,24 +960,24 @@ static void test_an_hscan_based_alternative_that_avoids_loading_all_entries(void
 
 static void test_match_members_by_redis_key_pattern(void **state) {
     popoto_db *db = opened(*state);
-    entries atlas = { .prefix = "Memory:atlas:" }, one = { 0 }, none = { 0 };
+    seen atlas = { .only = BYTES("Memory:atlas:") }, one = { 0 }, none = { 0 };
     create_memories(db, &Unpartitioned, "atlas", 3);
     create_memories(db, &Unpartitioned, "hermes", 2);
-    assert_int_equal(3, scan(db, &Unpartitioned, NULL, "Memory:atlas:*", &atlas));
-    assert_int_equal(1, scan(db, &Unpartitioned, NULL, "Memory:*:hermes-1", &one));
-    assert_int_equal(0, scan(db, &Unpartitioned, NULL, "Memory:nobody:*", &none));
+    assert_int_equal(3, scanned(db, &Unpartitioned, NULL, "Memory:atlas:*", &atlas));
+    assert_int_equal(1, scanned(db, &Unpartitioned, NULL, "Memory:*:hermes-1", &one));
+    assert_int_equal(0, scanned(db, &Unpartitioned, NULL, "Memory:nobody:*", &none));
     finish(db, *state);
 }
 
 static void test_returns_member_key_and_figures_for_matching_entries(void **state) {
     popoto_db *db = opened(*state);
-    entries one = { .prefix = "Memory:atlas:atlas-0" };
+    seen one = { .only = BYTES("Memory:atlas:atlas-0") };
     create_memories(db, &Unpartitioned, "atlas", 1);
     create_memories(db, &Unpartitioned, "hermes", 1);
     OK(popoto_confidence_update(db, &Unpartitioned,
                                 &(memory){ .project = "atlas", .key = "atlas-0" }, "certainty", 0.9,
                                 NULL));
-    assert_int_equal(1, scan(db, &Unpartitioned, NULL, "Memory:atlas:*", &one));
+    assert_int_equal(1, scanned(db, &Unpartitioned, NULL, "Memory:atlas:*", &one));
     assert_true(one.last.confidence == 0.7);
     assert_int_equal(1, one.last.evidence_count);
     assert_int_equal(1, one.last.corroborations);
@@ -1111,10 +1077,10 @@ static void test_summary_confidencefield_partition_by_is_one_parameter(void **st
     without.partition_by = NULL;
     assert_int_equal(unpartitioned_fields[3].kind, without.kind);
     assert_true(unpartitioned_fields[3].initial_confidence == without.initial_confidence);
-    entries own = { .prefix = "Memory:atlas:" };
+    seen own = { .only = BYTES("Memory:atlas:") };
     create_memories(db, &Memory, "atlas", 2);
     create_memories(db, &Memory, "hermes", 2);
-    assert_int_equal(2, scan(db, &Memory, "atlas", NULL, &own));
+    assert_int_equal(2, scanned(db, &Memory, "atlas", NULL, &own));
     finish(db, *state);
 }
 

@@ -1,4 +1,5 @@
 /* popoto_tenant_list: the figures of each tenant, of strict models and of ordinary ones. */
+#include "databases.h"
 #include "failing_allocator.h"
 #include "server.h"
 #include "test_models.h"
@@ -50,12 +51,6 @@ static const popoto_field typed_fields[] = {
     POPOTO_KEY(typed, at),    POPOTO_KEY(typed, price), POPOTO_KEY(typed, bytes),
 };
 static const popoto_model Typed = POPOTO_MODEL("Typed", typed, typed_fields);
-
-static popoto_db *opened(server *s) {
-    popoto_db *db = popoto_open(server_url(s), NULL);
-    assert_int_equal(POPOTO_OK, popoto_error_status(db));
-    return db;
-}
 
 typedef struct listed {
     popoto_tenant_figures all[32];
@@ -281,10 +276,7 @@ static void test_no_memory(void **state) {
         assert_ok(setup, popoto_create(setup, &Page, &one));
     }
     for (size_t n = 1;; n++) {
-        failing_allocator_init(&memory, 0);
-        popoto_db *db =
-            popoto_open(server_url(s), &(popoto_options){ .allocator = memory.allocator });
-        memory.fail_at = memory.allocations + n;
+        popoto_db *db = opened_to_fail(s, &memory, n);
         static listed it;
         it.count = it.stop_at = 0;
         popoto_status status = popoto_tenant_list(db, &Memory, "project", NULL, NULL, NULL);
@@ -296,10 +288,7 @@ static void test_no_memory(void **state) {
             status = popoto_tenant_list(db, &Page, NULL, note, NULL, &it);
         if (status != POPOTO_STOPPED)
             assert_int_equal(POPOTO_NO_MEMORY, status);
-        bool failed = memory.failed;
-        popoto_close(db);
-        assert_int_equal(0, memory.live_blocks);
-        if (!failed)
+        if (!closed_after_failure(db, &memory))
             break;
     }
     popoto_close(setup);

@@ -1,5 +1,6 @@
 /* popoto_migrate_to_strict: what a strict model would have written is what is there afterwards, figures
  * included; what cannot go stays and is listed; it may be interrupted, and others write meanwhile. */
+#include "databases.h"
 #include "failing_allocator.h"
 #include "index_checker.h"
 #include "server.h"
@@ -57,12 +58,6 @@ static const popoto_field new_fields[] = {
 static const popoto_model Old = POPOTO_MODEL("Page", page, old_fields);
 static const popoto_model New = POPOTO_MODEL("Page", page, new_fields);
 static const popoto_strict_migration_desc plain = { .from = &Old, .to = &New };
-
-static popoto_db *opened(server *s) {
-    popoto_db *db = popoto_open(server_url(s), NULL);
-    assert_int_equal(POPOTO_OK, popoto_error_status(db));
-    return db;
-}
 
 static page numbered(const char *project, int number, char name[32]) {
     snprintf(name, 32, "n%d", number);
@@ -240,18 +235,6 @@ static void test_what_stays(void **state) {
     server_flush(s);
 }
 
-typedef struct stop {
-    int calls, stop_at;
-    size_t done, total;
-} stop;
-
-static bool count_calls(void *context, size_t done, size_t total) {
-    stop *it = context;
-    it->done = done;
-    it->total = total;
-    return ++it->calls != it->stop_at;
-}
-
 static void test_interrupted_and_run_again(void **state) {
     server *s = *state;
     popoto_migration_report *report;
@@ -260,9 +243,9 @@ static void test_interrupted_and_run_again(void **state) {
         popoto_db *db = opened(s); /* which remembers the tenants that it noted */
         for (int i = 0; i < 700; i++)
             create(db, &Old, "a", i);
-        stop it = { .stop_at = stop_at };
+        progress_seen it = { .stop_at = stop_at };
         popoto_strict_migration_desc desc = plain;
-        desc.progress = count_calls;
+        desc.progress = see_progress;
         desc.context = &it;
         popoto_status status = popoto_migrate_to_strict(db, &desc, &report);
         stopped = status == POPOTO_STOPPED;
@@ -414,18 +397,13 @@ static void test_no_memory(void **state) {
     for (size_t n = 1;; n++) {
         for (int i = 0; i < 3; i++)
             create(setup, &Old, "a", i);
-        failing_allocator_init(&memory, 0);
-        popoto_db *db =
-            popoto_open(server_url(s), &(popoto_options){ .allocator = memory.allocator });
-        memory.fail_at = memory.allocations + n;
+        popoto_db *db = opened_to_fail(s, &memory, n);
         popoto_migration_report *report;
         popoto_status status = popoto_migrate_to_strict(db, &plain, &report);
         if (status != POPOTO_OK)
             assert_int_equal(POPOTO_NO_MEMORY, status);
-        bool failed = memory.failed;
         popoto_migration_report_free(report);
-        popoto_close(db);
-        assert_int_equal(0, memory.live_blocks);
+        bool failed = closed_after_failure(db, &memory);
         assert_ok(setup, popoto_migrate_to_strict(setup, &plain, &report));
         popoto_migration_report_free(report);
         popoto_audit_report audit;

@@ -1,9 +1,11 @@
 /* Strict models against a server: every call works with a tenant that the object, a filter or a scope
  * names, and is refused before anything is sent where none or two do; no name of a tenant, however hostile,
  * touches another's data; queries of all tenants are asked for by name. */
+#include "databases.h"
 #include "failing_allocator.h"
 #include "index_checker.h"
 #include "server.h"
+#include "strict_episodes.h"
 
 #include <popoto.h>
 #include <stdio.h>
@@ -17,30 +19,6 @@
 #include <cmocka.h>
 
 #include "assertions.h"
-
-typedef struct episode {
-    popoto_object object;
-    const char *project_id;
-    const char *season;
-    const char *id;
-    const char *title;
-    double score;
-    int64_t views;
-    double certainty;
-    double belief;
-} episode;
-
-static const popoto_field episode_fields[] = {
-    POPOTO_TENANT(episode, project_id),
-    POPOTO_KEY(episode, season),
-    POPOTO_KEY(episode, id),
-    POPOTO_FIELD(episode, title, .null = true),
-    POPOTO_SORTED(episode, score, .partition_by = "project_id"),
-    POPOTO_SORTED(episode, views, .partition_by = "season"),
-    POPOTO_CONFIDENCE(episode, certainty),
-    POPOTO_CONFIDENCE(episode, belief, .partition_by = "project_id,season"),
-};
-static const popoto_model Episode = POPOTO_MODEL("Episode", episode, episode_fields);
 
 /* Unique within the tenant. */
 typedef struct member {
@@ -1625,10 +1603,8 @@ static void test_every_call_survives_each_failing_allocation(void **state) {
                 set_up(&it, s);
                 popoto_close(it.db);
             }
-            failing_allocator_init(&heap, 0);
-            it.db = popoto_open(server_url(s), &(popoto_options){ .allocator = heap.allocator });
+            it.db = opened_to_fail(s, &heap, n);
             it.tenant = "a";
-            heap.fail_at = heap.allocations + n;
             popoto_status status =
                 which < CALL_COUNT ? calls[which].run(&it) : more_calls[which - CALL_COUNT](&it);
             bool failed = heap.failed;

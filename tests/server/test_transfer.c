@@ -1,5 +1,6 @@
 /* popoto_export and popoto_import: what comes back is what was there, bit for bit, whatever its type; under
  * another name too; a broken line says which it is. */
+#include "databases.h"
 #include "failing_allocator.h"
 #include "index_checker.h"
 #include "server.h"
@@ -89,12 +90,6 @@ static void sort(lines *it) {
     qsort(it->items, it->count, sizeof *it->items, by_text);
     for (size_t i = 0; i < it->count; i++)
         it->sizes[i] = strlen(it->items[i]);
-}
-
-static popoto_db *opened(server *s) {
-    popoto_db *db = popoto_open(server_url(s), NULL);
-    assert_int_equal(POPOTO_OK, popoto_error_status(db));
-    return db;
 }
 
 static popoto_tenant_desc tenant(const popoto_model *const *models, const char *name,
@@ -774,10 +769,7 @@ static void test_no_memory(void **state) {
     lines all = { 0 };
     assert_ok(setup, popoto_export(setup, &desc, keep_line, &all, NULL));
     for (size_t n = 1;; n++) {
-        failing_allocator_init(&memory, 0);
-        popoto_db *db =
-            popoto_open(server_url(s), &(popoto_options){ .allocator = memory.allocator });
-        memory.fail_at = memory.allocations + n;
+        popoto_db *db = opened_to_fail(s, &memory, n);
         lines some = { 0 };
         popoto_import_report report;
         all.at = 0;

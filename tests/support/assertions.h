@@ -7,11 +7,12 @@
 #include <string.h>
 #include <sys/wait.h>
 
-#define assert_status(wanted_, db_, call_)                                                 \
-    do {                                                                                   \
-        popoto_status got_ = (call_);                                                      \
-        if (got_ != (wanted_))                                                             \
-            fail_msg("%s is %s: %s", #call_, popoto_status_name(got_), popoto_error(db_)); \
+#define assert_status(wanted_, db_, call_)                                           \
+    do {                                                                             \
+        popoto_status got_ = (call_);                                                \
+        if (got_ != (wanted_))                                                       \
+            fail_msg("%s is %s instead of %s: %s", #call_, popoto_status_name(got_), \
+                     popoto_status_name(wanted_), popoto_error(db_));                \
     } while (0)
 #define assert_ok(db_, call_) assert_status(POPOTO_OK, db_, call_)
 
@@ -32,5 +33,9 @@
         assert_int_equal(one_, waitpid(one_, &status_, 0));           \
         assert_true(WIFEXITED(status_) && WEXITSTATUS(status_) == 0); \
     } while (0)
+
+/* The same of calls of what a test names db. */
+#define OK(call_)             assert_ok(db, call_)
+#define FAILS(wanted_, call_) assert_status(wanted_, db, call_)
 
 #endif
