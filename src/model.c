@@ -865,29 +865,54 @@ popoto_status popoto__key_of_values(const model *of, const popoto_value *values,
     return status;
 }
 
+/* Past "{tenant}:" and the model's name. False: the key begins otherwise. */
+static bool enter_key(const model *of, popoto_text key, key_rest *rest, popoto_text *tenant) {
+    popoto_text segment;
+    *rest = popoto__key_split(key.data, key.size);
+    *tenant = (popoto_text){ NULL, 0 };
+    if (of->tenant != NULL) {
+        if (!popoto__key_next(rest, &segment.data, &segment.size) || segment.size < 3 ||
+            segment.data[0] != '{' || segment.data[segment.size - 1] != '}' ||
+            !popoto__key_unescape_tenant(NULL, segment.data + 1, segment.size - 2))
+            return false;
+        *tenant = (popoto_text){ segment.data + 1, segment.size - 2 };
+    }
+    return popoto__key_next(rest, &segment.data, &segment.size) && segment.size == of->name.size &&
+           memcmp(segment.data, of->name.data, segment.size) == 0;
+}
+
 bool popoto__placement_of_key(const model *of, popoto_text key, arena *memory, placement *out) {
-    const char *segment;
-    size_t size;
+    popoto_text segment;
+    key_rest rest;
     out->key = key;
     out->segments = popoto__arena_zeroed(memory, of->field_count, sizeof(popoto_text));
-    if (out->segments == NULL)
+    if (out->segments == NULL || !enter_key(of, key, &rest, &segment))
         return false;
-    key_rest rest = popoto__key_split(key.data, key.size);
-    if (of->tenant != NULL) {
-        if (!popoto__key_next(&rest, &segment, &size) || size < 3 || segment[0] != '{' ||
-            segment[size - 1] != '}' || !popoto__key_unescape_tenant(NULL, segment + 1, size - 2))
-            return false;
-        out->segments[of->tenant->index] = (popoto_text){ segment + 1, size - 2 };
-    }
-    if (!popoto__key_next(&rest, &segment, &size) || size != of->name.size ||
-        memcmp(segment, of->name.data, size) != 0)
-        return false;
+    if (of->tenant != NULL)
+        out->segments[of->tenant->index] = segment;
     for (size_t i = 0; i < of->key_count; i++) {
-        if (!popoto__key_next(&rest, &segment, &size))
+        if (!popoto__key_next(&rest, &segment.data, &segment.size))
             return false;
-        out->segments[of->keys[i]] = (popoto_text){ segment, size };
+        out->segments[of->keys[i]] = segment;
     }
-    return !popoto__key_next(&rest, &segment, &size);
+    return !popoto__key_next(&rest, &segment.data, &segment.size);
+}
+
+popoto_text popoto__key_segment(const model *of, const field *about, popoto_text key) {
+    const popoto_text none = { NULL, 0 };
+    popoto_text found, segment;
+    key_rest rest;
+    if (!enter_key(of, key, &rest, &found))
+        return none;
+    if (about == NULL)
+        found = of->name;
+    for (size_t i = 0; i < of->key_count; i++) {
+        if (!popoto__key_next(&rest, &segment.data, &segment.size))
+            return none;
+        if (about == &of->fields[of->keys[i]])
+            found = segment;
+    }
+    return popoto__key_next(&rest, &segment.data, &segment.size) ? none : found;
 }
 
 popoto_status popoto__placement_set(const model *of, placement *it, size_t field_index,

@@ -114,6 +114,9 @@ popoto_status popoto__key_of_values(const model *of, const popoto_value *values,
 /* From a key alone: the segments of fields that are no part of the key stay empty, to be set with
  * popoto__placement_set. False: the key is not one of this model's, or there is no memory. */
 bool popoto__placement_of_key(const model *of, popoto_text key, arena *memory, placement *out);
+/* One of a key's segments, of the TENANT or a key field; about NULL: the model's name. data NULL: the key is not one
+ * of this model's. Takes no memory. */
+popoto_text popoto__key_segment(const model *of, const field *about, popoto_text key);
 popoto_status popoto__placement_set(const model *of, placement *it, size_t field_index,
                                     const popoto_value *value, arena *memory, failure *why);
 

@@ -98,27 +98,6 @@ static popoto_text without_tenant(const model *of, popoto_text key) {
     return (popoto_text){ key.data + skipped, key.size - skipped };
 }
 
-popoto_text popoto__key_segment(const model *of, const field *about, popoto_text key) {
-    const popoto_text none = { NULL, 0 };
-    popoto_text found = none, segment, rest_of_key = without_tenant(of, key);
-    if (rest_of_key.data == NULL)
-        return none;
-    if (about == of->tenant && about != NULL)
-        found = popoto__key_tenant(key);
-    key_rest rest = popoto__key_split(rest_of_key.data, rest_of_key.size);
-    if (!popoto__key_next(&rest, &segment.data, &segment.size) || !same(segment, of->name))
-        return none;
-    if (about == NULL)
-        found = segment;
-    for (size_t i = 0; i < of->key_count; i++) {
-        if (!popoto__key_next(&rest, &segment.data, &segment.size))
-            return none;
-        if (about == &of->fields[of->keys[i]])
-            found = segment;
-    }
-    return popoto__key_next(&rest, &segment.data, &segment.size) ? none : found;
-}
-
 bool popoto__key_has(const model *of, const field *about, popoto_text segment, popoto_text key) {
     popoto_text found = popoto__key_segment(of, about, key);
     return found.data != NULL && (about == NULL || same(found, segment));

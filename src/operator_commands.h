@@ -34,8 +34,6 @@ popoto_text popoto__tenant_pattern(popoto_text segment, arena *memory);
 /* Whether a key is one of the model's records', with this segment where `about` has its (NULL: whatever
  * it has). Takes no memory. */
 bool popoto__key_has(const model *of, const field *about, popoto_text segment, popoto_text key);
-/* The segment of a key field in a record's key; data NULL: it is none of the model's. */
-popoto_text popoto__key_segment(const model *of, const field *about, popoto_text key);
 
 typedef enum index_kind {
     INDEX_NONE,    /* no index of the model's */

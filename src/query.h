@@ -61,6 +61,9 @@ typedef struct query {
     bool partial;           /* not all fields are to be filled in the rows */
     fetched_field *fetched; /* those, the key's, the conditions' and the order's, as in the model */
     size_t fetched_count;
+    const field *
+        *told; /* those of them that the record's key tells, so that nobody asks for them */
+    size_t told_count;
     bool allow_scan;
     condition *each_tenant; /* all tenants: the condition that names them by turns */
     popoto_text
@@ -79,6 +82,10 @@ popoto_status popoto__query_of_key(popoto_db *db, const model *of, const popoto_
 /* How many filters .where has. False: there is a hole in them, and what stands behind it would be lost,
  * a tenant perhaps; `why` is set. */
 bool popoto__count_where(const popoto_filter *where, size_t *count, failure *why);
+
+/* Whether the rows point at a field's text, so that it has to stay as long as they do. (A char array has its own
+ * copy.) */
+bool popoto__points_at_text(const model *of, const field *about);
 
 /* Whether a condition holds for a value of its field. */
 bool popoto__condition_holds(const condition *it, const popoto_value *value);

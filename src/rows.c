@@ -314,6 +314,58 @@ void popoto__rows_take(popoto_rows *it, const query *what, size_t place, reply_t
         take_field(it, what, &what->fetched[place], type, (popoto_text){ text, size });
 }
 
+/* The text that a segment of a key stands for. data NULL: no memory. */
+static popoto_text unescaped(popoto_rows *it, const query *what, const field *about,
+                             popoto_text segment) {
+    bool is_plain = popoto__key_is_plain(what->of->escapes, segment.data, segment.size);
+    buffer plain;
+    if (is_plain && !popoto__points_at_text(what->of, about))
+        return segment;
+    popoto__buffer_init(&plain, &it->allocator);
+    if (!is_plain)
+        popoto__key_unescape(&plain, segment.data, segment.size);
+    popoto_text text = is_plain ? segment : (popoto_text){ plain.data, plain.size };
+    text.data = plain.failed ? NULL : popoto__arena_copy(&it->memory, text.data, text.size);
+    popoto__buffer_free(&plain);
+    return text;
+}
+
+/* The digest of what is stored of a short text. */
+static bool add_digest(popoto_rows *it, const field *about, const popoto_value *value,
+                       size_t size) {
+    char room[64], *stored = room;
+    if (size > sizeof room)
+        stored = popoto__arena_bytes(&it->memory, size);
+    if (stored == NULL)
+        return false;
+    size = popoto__codec_write_scalar(stored, value);
+    it->now.content += popoto__content_digest(about->index, (popoto_text){ stored, size });
+    return true;
+}
+
+/* The fields that were not asked for, because the key tells them. */
+static row_outcome take_told(popoto_rows *it, const query *what, popoto_text key) {
+    arriving *now = &it->now;
+    for (size_t i = 0; i < what->told_count; i++) {
+        const field *about = what->told[i];
+        popoto_text segment = popoto__key_segment(what->of, about, key);
+        if (segment.data == NULL)
+            return problem(it, what->of, key, NULL, "it is no name of a record of this model");
+        popoto_text text = unescaped(it, what, about, segment);
+        if (text.data == NULL)
+            return ROW_NO_MEMORY;
+        popoto_value value = popoto_of_sized_text(text);
+        size_t size = popoto__codec_scalar_size(&value);
+        const char *reason = "what the record's name has for it is no text";
+        if (size == 0 ||
+            !popoto__object_set(what->of, now->object, about, &value, &it->memory, &reason))
+            return problem(it, what->of, key, about, reason);
+        if (!what->partial && !add_digest(it, about, &value, size))
+            return ROW_NO_MEMORY;
+    }
+    return ROW_TAKEN;
+}
+
 static row_outcome end_row(popoto_rows *it, const query *what, popoto_text key, size_t count) {
     arriving *now = &it->now;
     char other_type[96];
@@ -331,6 +383,9 @@ static row_outcome end_row(popoto_rows *it, const query *what, popoto_text key, 
         return unfit(it, what, key);
     if (now->unset != NULL)
         return problem(it, what->of, key, now->unset, now->why_unset);
+    row_outcome told = take_told(it, what, key);
+    if (told != ROW_TAKEN)
+        return told;
     popoto_object *header = popoto__object_header(what->of, now->object);
     header->key = popoto__digest(key.data, key.size);
     header->content = what->partial ? 0 : now->content;
