@@ -15,7 +15,7 @@ static const char *const hiredis_pipelined = "hiredis, pipelined, not atomic";
 static const char *const hiredis_grouped = "hiredis, pipelined and grouped";
 static const char *const hiredis_script = "hiredis, a script for this model";
 static const char *const hiredis_getall = "hiredis, HGETALL into structs";
-static const char *const hiredis_get = "hiredis, HMGET into structs";
+static const char *const hiredis_get = "hiredis, HMGET, ids from the names";
 static const char *const hiredis_same = "hiredis, the same script";
 static const char *const popoto_1_10 = "Popoto 1.10.1";
 

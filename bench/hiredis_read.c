@@ -95,9 +95,10 @@ static void *row_string(const redisReadTask *task, char *data, size_t size) {
     hand *it = task->privdata;
     if (hand_is_error(it, task, data, size) || task->parent == NULL || it->row_count == 0)
         return HAND_TAKEN;
-    episode *row = &it->rows[it->row_count - 1];
-    if (it->values_only)
-        take_field(it, row, (int)task->idx, data, size);
+    static const int asked[] = { PROJECT, TITLE, SCORE };
+    episode *row = &it->rows[(it->values_only ? it->filled : it->row_count) - 1];
+    if (it->values_only && task->idx >= 0 && task->idx < 3)
+        take_field(it, row, asked[task->idx], data, size);
     else if (task->idx % 2 == 0)
         field_under_way = field_of_name(data, size);
     else
@@ -105,17 +106,23 @@ static void *row_string(const redisReadTask *task, char *data, size_t size) {
     return HAND_TAKEN;
 }
 
-static void *row_array(const redisReadTask *task, hand_count count) {
-    hand *it = task->privdata;
-    if (count == 0) /* the record has expired */
-        return HAND_TAKEN;
+static episode *next_row(hand *it) {
     if (it->row_count == it->row_room) {
         it->row_room = it->row_room ? it->row_room * 2 : 64;
         it->rows = realloc(it->rows, it->row_room * sizeof(*it->rows));
         if (it->rows == NULL)
             give_up("no memory");
     }
-    it->rows[it->row_count++] = (episode){ .project_id = NULL };
+    it->rows[it->row_count] = (episode){ .project_id = NULL };
+    return &it->rows[it->row_count++];
+}
+
+static void *row_array(const redisReadTask *task, hand_count count) {
+    hand *it = task->privdata;
+    if (it->values_only)
+        it->filled++;
+    else if (count > 0) /* else the record has expired */
+        next_row(it);
     return HAND_TAKEN;
 }
 
@@ -129,12 +136,12 @@ static redisReplyObjectFunctions rows_functions = {
 
 static void put_fetch(hand *it, const char *key, size_t size) {
     if (it->values_only)
-        PUT_LITERAL(it, "*6\r\n$5\r\nHMGET\r\n");
+        PUT_LITERAL(it, "*5\r\n$5\r\nHMGET\r\n");
     else
         PUT_LITERAL(it, "*2\r\n$7\r\nHGETALL\r\n");
     hand_put_argument(it, key, size);
     if (it->values_only)
-        PUT_LITERAL(it, "$10\r\nproject_id\r\n$10\r\nepisode_id\r\n$5\r\ntitle\r\n$5\r\nscore\r\n");
+        PUT_LITERAL(it, "$10\r\nproject_id\r\n$5\r\ntitle\r\n$5\r\nscore\r\n");
 }
 
 /* ----- load ----------------------------------------------------------------------------------- */
@@ -158,6 +165,18 @@ static bool belongs(const hand *it, const char *key, size_t size) {
            memcmp(key + 5, it->project, it->project_size) == 0;
 }
 
+/* "Episode:project:id" */
+static void take_id(episode *row, const char *key, size_t size) {
+    size_t start = size;
+    while (start > 0 && key[start - 1] != ':')
+        start--;
+    size_t length = size - start;
+    if (length >= sizeof(row->episode_id.text))
+        give_up("an id that is too long");
+    memcpy(row->episode_id.text, key + start, length);
+    row->episode_id.text[length] = '\0';
+}
+
 /* A member of a range becomes the command that fetches its record. */
 static void *member_string(const redisReadTask *task, char *data, size_t size) {
     hand *it = task->privdata;
@@ -165,6 +184,8 @@ static void *member_string(const redisReadTask *task, char *data, size_t size) {
         return HAND_TAKEN;
     if (it->project == NULL || belongs(it, data, size)) {
         put_fetch(it, data, size);
+        if (it->values_only)
+            take_id(next_row(it), data, size);
         it->wanted++;
     }
     return HAND_TAKEN;
@@ -189,6 +210,7 @@ hand_rows hand_query(hand *it, const char *project, double min_score, bool value
     hand_key key;
     hand_forget_rows(it);
     it->values_only = values_only;
+    it->filled = 0;
     it->project = NULL;
     hand_make_key(&key, "$SortedF:Episode", "score", 5, project, strlen(project));
     PUT_LITERAL(it, "*4\r\n$13\r\nZRANGEBYSCORE\r\n");

@@ -49,7 +49,8 @@ typedef struct hand_rows {
 
 /* HGETALL into a struct; false: there is none. */
 bool hand_load(hand *it, const char *project, const popoto_id *id, const episode **row);
-/* ZRANGEBYSCORE, then HGETALLs in one pipeline. With `values_only` HMGETs instead, as ours asks for.
+/* ZRANGEBYSCORE, then HGETALLs in one pipeline. With `values_only` HMGETs instead, of what ours asks for: the
+ * identifier is taken from the record's name.
  * Of at least min_score; rows and their order are those of the index. */
 hand_rows hand_query(hand *it, const char *project, double min_score, bool values_only);
 
@@ -93,6 +94,7 @@ struct hand {
     size_t row_count;
     size_t row_room;
     bool values_only;
+    size_t filled;      /* values_only: the rows that have more than their identifiers */
     block *first_block; /* texts */
     block *now_block;
     size_t block_used;

@@ -456,11 +456,11 @@ static void swap(arena *a, arena *b) {
 
 size_t popoto__commit_all(commit_parts *it) {
     arena spare;
-    size_t next = 0, turn = 0;
+    size_t next = 0, turn = 0, most = COMMIT_FIRST;
     bool is_open = false; /* the part before is under way, and the scratch memory is its */
     popoto__arena_init(&spare, &it->db->allocator);
     while (next < it->count && it->lost == POPOTO_OK) {
-        size_t size = it->count - next < COMMIT_PIPELINE ? it->count - next : COMMIT_PIPELINE;
+        size_t size = it->count - next < most ? it->count - next : most;
         if (is_open && it->waits(it->context, 1 - turn, next, size)) {
             finish_part(it, 1 - turn);
             is_open = false;
@@ -479,6 +479,7 @@ size_t popoto__commit_all(commit_parts *it) {
         is_open = true;
         next += size;
         turn = 1 - turn;
+        most = most < COMMIT_PIPELINE / 2 ? 2 * most : COMMIT_PIPELINE;
     }
     if (is_open)
         finish_part(it, 1 - turn);

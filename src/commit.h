@@ -9,6 +9,8 @@
 /* So many go out in one pipeline: enough to hide the round trip, few enough that their memory stays
  * small and that the command timeout is one of a pipeline, not of the whole work. */
 #define COMMIT_PIPELINE 256
+/* The first of them, so that the server soon has something to do; each next part is twice as long. */
+#define COMMIT_FIRST    32
 
 typedef enum commit_state {
     COMMIT_PLANNED, /* to be sent */
@@ -91,7 +93,7 @@ void popoto__commit_run(commit_batch *it);
 popoto_status popoto__commit_begin(commit_batch *it);
 void popoto__commit_finish(commit_batch *it);
 
-/* A call's writes, COMMIT_PIPELINE at a time. While the server works on one part the next is planned and sent, so
+/* A call's writes, up to COMMIT_PIPELINE at a time. While the server works on one part the next is planned and sent, so
  * that two are under way, numbered 0 and 1 in turn, each with a scratch memory of its own. */
 typedef struct commit_parts {
     popoto_db *db;

@@ -42,7 +42,14 @@ static const popoto_model LooseTicket = { .name = "Ticket",
                                           .field_count = 3 };
 
 static const char *const ids[] = {
-    "plain", "a:b", "{&#58;}", "/", "-", "it's *?^[]", "\xc3\xa9", "//:",
+    "plain",
+    "a:b",
+    "{&#58;}",
+    "/",
+    "-",
+    "it's *?^[]",
+    "\xc3\xa9",
+    "//:",
     "one that is longer than the room for short texts, which is of sixty-four bytes, by a good bit",
 };
 #define IDS (sizeof ids / sizeof *ids)
@@ -72,8 +79,7 @@ static void test_it_comes_back_as_it_was_given(void **state) {
     static const popoto_dialect dialects[] = { POPOTO_DOCUMENTED, POPOTO_AS_POPOTO };
     for (size_t k = 0; k < 2; k++) {
         bool seen[IDS] = { false }, seen_loose[IDS] = { false };
-        popoto_db *db =
-            popoto_open(server_url(s), &(popoto_options){ .dialect = dialects[k] });
+        popoto_db *db = popoto_open(server_url(s), &(popoto_options){ .dialect = dialects[k] });
         popoto_rows *rows, *loose;
         create_tickets(db);
         popoto_query_desc desc = at_desk(&Ticket), loosely = at_desk(&LooseTicket);
@@ -126,7 +132,10 @@ static void test_the_name_is_right(void **state) {
     popoto_rows *rows;
     ticket it = { .desk = "d", .id = "1" };
     OK(popoto_create(db, &Ticket, &it));
-    server_command(s, "HSET Ticket:d:1 id %b", "\xa1""2", (size_t)2);
+    server_command(s, "HSET Ticket:d:1 id %b",
+                   "\xa1"
+                   "2",
+                   (size_t)2);
     popoto_query_desc desc = at_desk(&Ticket);
     OK(popoto_query(db, &desc, &rows));
     assert_string_equal("1", ((ticket *)popoto_rows_at(rows, 0))->id);
@@ -159,7 +168,9 @@ static void test_names_that_are_none_of_the_models(void **state) {
     for (size_t i = 0; i < sizeof strange / sizeof *strange; i++) {
         ticket it = { .desk = "d", .id = "good" };
         OK(popoto_create(db, &Ticket, &it));
-        server_command(s, "HSET %b desk %b", strange[i].name, strange[i].size, "\xa1""d",
+        server_command(s, "HSET %b desk %b", strange[i].name, strange[i].size,
+                       "\xa1"
+                       "d",
                        (size_t)2);
         server_command(s, "SADD $KeyF:Ticket:desk:d %b", strange[i].name, strange[i].size);
         popoto_query_desc desc = at_desk(&Ticket);

@@ -1,4 +1,5 @@
 /* Bulk calls: each object by itself, pipelined; what became of each is told truly. */
+#include "commit.h"
 #include "index_checker.h"
 #include "server.h"
 #include "test_models.h"
@@ -179,12 +180,13 @@ static void test_a_stopped_server_costs_one_deadline(void **state) {
         server_thaw(s);
         assert_int_equal(known ? POPOTO_UNKNOWN_OUTCOME : POPOTO_TIMED_OUT, status);
         /* Of a second part some may have been sent ahead; what was not is known not to have happened. */
-        size_t ahead = known && statuses[256] == POPOTO_UNKNOWN_OUTCOME ? 512 : 256;
+        size_t first = COMMIT_FIRST, second = COMMIT_FIRST * 3;
+        size_t ahead = known && statuses[first] == POPOTO_UNKNOWN_OUTCOME ? second : first;
         assert_all(status, 0, ahead);
         assert_all(known ? POPOTO_DISCONNECTED : POPOTO_TIMED_OUT, ahead, MANY);
         assert_ok(db, popoto_ping(db));
         assert_indexes_match(s, &Trade);
-        for (int i = 256; i < MANY; i++)
+        for (size_t i = first; i < MANY; i++)
             assert_int_equal(0, trades[i].object.key);
         server_flush(s);
     }
