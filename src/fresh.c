@@ -128,7 +128,8 @@ static bool is_like_last(const fresh_group *it, const popoto_text *segments) {
     return true;
 }
 
-/* Its place in every index. False: it has none in some, or no score, or there is no memory. */
+/* Its place in every index. False: it has none in some, or no score, or there is no memory; or it is stored in part,
+ * without what an index orders. */
 static bool find_links(fresh_group *it, const record_write *write, fresh_link *links) {
     const popoto_text *segments = write->place.segments;
     bool repeats = it->count > 0 && is_like_last(it, segments);
@@ -136,7 +137,8 @@ static bool find_links(fresh_group *it, const record_write *write, fresh_link *l
     for (size_t i = 0; i < it->slot_count; i++) {
         const field *about = it->slots[i].about;
         if (it->slots[i].is_sorted &&
-            !popoto__plan_score(&write->values[about->index], it->memory, &links[i].score))
+            (!popoto__write_stores(write, about->index) ||
+             !popoto__plan_score(&write->values[about->index], it->memory, &links[i].score)))
             return false;
         if (repeats) {
             links[i].run = it->links[(it->count - 1) * it->slot_count + i].run;

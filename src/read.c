@@ -350,6 +350,19 @@ static bool is_after(const reading *it, const reply *name) {
     return it->what.descending ? order < 0 : order > 0;
 }
 
+static bool is_zero(const char *text, size_t size) {
+    return (size == 1 && text[0] == '0') || (size == 2 && memcmp(text, "-0", 2) == 0);
+}
+
+/* Whether a score is the last entry's. The server prints equal ones alike, but for the two zeros. */
+static bool is_last_score(const reading *it, const reply *score) {
+    const buffer *last = &it->cursor;
+    if (last->size == 0)
+        return false;
+    return (last->size == score->size && memcmp(last->data, score->text, score->size) == 0) ||
+           (is_zero(last->data, last->size) && is_zero(score->text, score->size));
+}
+
 static popoto_status take_range(void *context, size_t index, const reply *answer) {
     reading *it = context;
     (void)index;
@@ -362,8 +375,7 @@ static popoto_status take_range(void *context, size_t index, const reply *answer
         it->cursor.size > 0; /* the entries are still those of the last page's score */
     for (size_t i = 0; i < answer->count; i += 2) {
         const reply *name = answer->items[i], *score = answer->items[i + 1];
-        bool ties = it->cursor.size == score->size && it->cursor.size > 0 &&
-                    memcmp(it->cursor.data, score->text, score->size) == 0;
+        bool ties = is_last_score(it, score);
         first_score = first_score && ties;
         /* By its place, not by what was seen: entries may have come in before it, and each page must
          * get further than the last one. */

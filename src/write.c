@@ -560,6 +560,24 @@ static bool part_waits(void *context, size_t turn, size_t start, size_t count) {
            shares_objects(&it->parts[turn], it->objects + start, count);
 }
 
+/* How many of the objects come before one that was given in the same part of the work already: it is not planned
+ * before it is known what became of it there. */
+static size_t count_distinct(void *const *objects, size_t count) {
+    for (size_t start = 0; start < count; start += COMMIT_PIPELINE) {
+        size_t end = count - start < COMMIT_PIPELINE ? count : start + COMMIT_PIPELINE;
+        const char *highest = NULL;
+        for (size_t i = start; i < end; i++) {
+            const char *one = objects[i];
+            bool rises = one > highest; /* as in most arrays: it cannot have been there */
+            for (size_t k = start; !rises && one != NULL && k < i; k++)
+                if (objects[k] == one)
+                    return i;
+            highest = rises ? one : highest;
+        }
+    }
+    return count;
+}
+
 static popoto_status write_many(popoto_db *db, const popoto_model *declared, void *const *objects,
                                 size_t count, write_kind asked, popoto_status *statuses) {
     const model *of;
@@ -571,13 +589,27 @@ static popoto_status write_many(popoto_db *db, const popoto_model *declared, voi
         statuses[i] = status;
     if (status != POPOTO_OK)
         return status;
-    course it = { .objects = objects, .asked = asked, .statuses = statuses };
-    it.parts[0].db = it.parts[1].db = db;
-    it.parts[0].of = it.parts[1].of = of;
-    commit_parts all = { db, count, &it, begin_part, finish_part, part_waits, { 0 }, POPOTO_OK };
-    for (size_t i = popoto__commit_all(&all); statuses != NULL && i < count; i++)
-        statuses[i] = popoto__commit_not_sent(all.lost);
-    return all.first.status;
+    failure first = { .status = POPOTO_OK };
+    popoto_status lost = POPOTO_OK;
+    for (size_t at = 0; at < count && lost == POPOTO_OK;) {
+        size_t size = count_distinct(objects + at, count - at);
+        course it = { .objects = objects + at,
+                      .asked = asked,
+                      .statuses = statuses == NULL ? NULL : statuses + at };
+        it.parts[0].db = it.parts[1].db = db;
+        it.parts[0].of = it.parts[1].of = of;
+        commit_parts all = { db, size, &it, begin_part, finish_part, part_waits, { 0 }, POPOTO_OK };
+        size_t done = popoto__commit_all(&all);
+        lost = all.lost;
+        if (first.status == POPOTO_OK)
+            first = all.first;
+        for (size_t i = at + done; lost != POPOTO_OK && statuses != NULL && i < count; i++)
+            statuses[i] = popoto__commit_not_sent(lost);
+        at += size;
+    }
+    if (first.status != POPOTO_OK)
+        db->why = first;
+    return first.status;
 }
 
 popoto_status popoto_create_many(popoto_db *db, const popoto_model *declared, void *const *objects,

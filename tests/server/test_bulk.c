@@ -145,11 +145,21 @@ static void test_an_object_given_again_is_not_stored_twice(void **state) {
         all[i] = (episode){ .project_id = "a", .score = i };
         each[i] = &all[i];
     }
+    each[20] = &all[10];
     each[300] = &all[100];
     assert_status(POPOTO_EXISTS, db, popoto_create_many(db, &Episode, each, MANY, statuses));
-    assert_all(POPOTO_OK, 0, 300);
+    assert_all(POPOTO_OK, 0, 20);
+    assert_all(POPOTO_EXISTS, 20, 21);
+    assert_all(POPOTO_OK, 21, 300);
     assert_all(POPOTO_EXISTS, 300, 301);
     assert_all(POPOTO_OK, 301, MANY);
+    assert_int_equal(MANY - 2, record_count(s, &Episode));
+    assert_indexes_match(s, &Episode);
+    /* A save finds its record, and a key that it moved. */
+    episode fresh = { .project_id = "a" };
+    void *thrice[] = { &all[0], &fresh, &all[0], &fresh };
+    all[0].project_id = "b";
+    assert_ok(db, popoto_save_many(db, &Episode, thrice, 4, statuses));
     assert_int_equal(MANY - 1, record_count(s, &Episode));
     assert_indexes_match(s, &Episode);
     popoto_close(db);

@@ -5,6 +5,7 @@
 #include "test_models.h"
 
 #include <popoto.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -70,6 +71,37 @@ static void test_every_row_comes_once_with_or_without_order(void **state) {
         server_flush(s);
     }
     popoto_close(db);
+}
+
+/* The server prints -0 and 0, and takes them for one score. */
+static void test_both_zeros_are_one_score(void **state) {
+    server *s = *state;
+    popoto_db *db = popoto_open(server_url(s), NULL);
+    static episode all[MANY];
+    void *each[MANY];
+    for (int i = 0; i < MANY; i++) {
+        all[i] = (episode){ .project_id = "a", .score = i % 3 == 0 ? -0.0 : 0.0 };
+        snprintf(all[i].episode_id.text, sizeof all[i].episode_id.text, "%04d", i);
+        each[i] = &all[i];
+    }
+    assert_ok(db, popoto_create_many(db, &Episode, each, MANY, NULL));
+    for (int turn = 0; turn < 2; turn++) {
+        popoto_stream *stream;
+        popoto_query_desc desc = { .model = &Episode,
+                                   .where = { POPOTO_IS("project_id", "a") },
+                                   .order_by = turn == 0 ? "score" : "-score" };
+        assert_ok(db, popoto_stream_open(db, &desc, &stream));
+        for (int i = 0; i < MANY; i++) {
+            void *row;
+            assert_ok(db, popoto_stream_next(stream, &row));
+            assert_non_null(row);
+            assert_int_equal(turn == 0 ? i : MANY - 1 - i, atoi(((episode *)row)->episode_id.text));
+        }
+        assert_null(next(db, stream));
+        popoto_stream_free(stream);
+    }
+    popoto_close(db);
+    server_flush(s);
 }
 
 static void test_limit_and_offset_hold_for_streams(void **state) {
@@ -263,6 +295,7 @@ static void test_a_stream_keeps_its_scope_and_its_values(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         server_test(test_every_row_comes_once_with_or_without_order),
+        server_test(test_both_zeros_are_one_score),
         server_test(test_limit_and_offset_hold_for_streams),
         server_test(test_writes_in_between_leave_the_other_rows_to_come_once),
         server_test(test_a_crowd_of_newcomers_does_not_stop_a_stream),

@@ -253,6 +253,22 @@ static void test_a_partial_save_stores_only_what_it_names(void **state) {
     server_flush(s);
 }
 
+/* However it is sent: a generated key has a way of its own. */
+static void test_a_new_record_saved_in_part_has_no_entries_of_what_it_lacks(void **state) {
+    server *s = *state;
+    popoto_db *db = popoto_open(server_url(s), NULL);
+    const popoto_save_desc title = { .only = "title" };
+    episode generated = { .project_id = "a", .title = "new", .score = 3 };
+    episode chosen = { .project_id = "a", .episode_id = { "abc123" }, .title = "new", .score = 3 };
+    assert_ok(db, popoto_save_with(db, &Episode, &generated, &title));
+    assert_ok(db, popoto_save_with(db, &Episode, &chosen, &title));
+    assert_int_equal(2, record_count(s, &Episode));
+    assert_string_equal("0", server_command(s, "EXISTS $SortedF:Episode:score:a"));
+    assert_indexes_match(s, &Episode);
+    popoto_close(db);
+    server_flush(s);
+}
+
 static void test_a_partial_save_of_another_key_moves_the_whole_record(void **state) {
     server *s = *state;
     popoto_db *db = popoto_open(server_url(s), NULL);
@@ -671,6 +687,7 @@ int main(void) {
         server_test(test_save_creates_then_replaces),
         server_test(test_save_of_a_deleted_record_is_refused),
         server_test(test_a_partial_save_stores_only_what_it_names),
+        server_test(test_a_new_record_saved_in_part_has_no_entries_of_what_it_lacks),
         server_test(test_a_partial_save_of_another_key_moves_the_whole_record),
         server_test(test_a_row_loaded_in_part_is_saved_in_part_and_deleted),
         server_test(test_if_unchanged_refuses_what_somebody_changed),
