@@ -34,10 +34,12 @@ typedef struct reading {
         *ready; /* all names of the source: they came when it was chosen; NULL: they did not */
     popoto_value *tenants; /* a query of all tenants: those, and how many of them were read */
     size_t tenant_count, tenant;
-    bool skips_names; /* the candidates are the answer, so that an offset is counted by them */
-    size_t skip;      /* candidates, or rows of a stream, that are still to be left out */
-    size_t grown;     /* how long a page of a range is by now */
-    bool keeps_names; /* all pages' names are needed: they are the rows' keys */
+    bool skips_names;  /* the candidates are the answer, so that an offset is counted by them */
+    size_t skip;       /* candidates, or rows of a stream, that are still to be left out */
+    size_t grown;      /* how long a page of a range is by now */
+    bool is_bare;      /* the page of a range was the first so many names, without scores */
+    bool needs_scores; /* the range is longer than that */
+    bool keeps_names;  /* all pages' names are needed: they are the rows' keys */
     /* The page of candidates; their text is in rows->names, or with the rows where all pages' are kept. */
     popoto_text *names;
     size_t name_count;
@@ -428,25 +430,50 @@ static size_t page_length(reading *it, size_t wanted) {
     return wanted < it->page ? wanted : it->page;
 }
 
-/* A range that ends within a page is read without scores: they are there for the next page to begin at,
- * and the server takes several times as long to print them as to find the names. Where the range turns
- * out to be longer, nothing was read yet (*whole is false). */
-static popoto_status read_whole_range(reading *it, size_t wanted, bool *whole) {
-    *whole = false;
-    if (it->page != PAGE || wanted <= PAGE || it->cursor.size > 0 ||
-        (it->skips_names && it->skip > 0))
+/* Whether the server can leave out what an offset says. */
+static bool server_skips(const reading *it) {
+    return it->skips_names && !it->plan.names_matter && it->plan.range_count == 1 &&
+           it->cursor.size == 0;
+}
+
+/* A range is read without scores where its names are likely all that is needed, because it ends within a page, or
+ * because each of them is a row and so many are wanted: scores are there for the next page to begin at, and
+ * the server takes several times as long to print them as to find the names. *done false: it is to be
+ * read with scores, from its start. */
+static popoto_status read_bare_range(reading *it, size_t wanted, bool *done) {
+    bool is_limited = wanted <= PAGE, skips = it->skips_names && it->skip > 0;
+    size_t skip = skips && is_limited ? it->skip : 0, count = is_limited ? wanted - skip : PAGE;
+    *done = false;
+    if (it->page != PAGE || it->needs_scores || it->cursor.size > 0 ||
+        (is_limited && (!it->plan.exact || it->plan.names_matter)) ||
+        (skips && !(is_limited && server_skips(it))))
         return POPOTO_OK;
-    popoto__render_names(&it->plan.ranges[it->index], it->what.descending, PAGE, &it->db->request);
+    popoto__render_names(&it->plan.ranges[it->index], it->what.descending, skip, count,
+                         &it->db->request);
     popoto_status status = popoto__db_read_lists(it->db, 1, take_member, take_members, it);
     popoto__buffer_clear(&it->db->request);
-    *whole = status == POPOTO_OK && it->asked < PAGE;
-    if (*whole) {
+    bool ends = status == POPOTO_OK && it->asked < count;
+    *done = ends || (status == POPOTO_OK && is_limited);
+    if (!*done) {
+        it->name_count = it->asked = 0;
+        return status;
+    }
+    it->skip -= skip;
+    it->is_bare = !ends;
+    if (ends) {
         it->index++;
         it->finished = it->index >= it->plan.range_count;
-    } else {
-        it->name_count = it->asked = 0;
     }
     return status;
+}
+
+/* Some of a bare range's names became no rows, and there is no score to go on from: once more, with scores. */
+static void start_again(reading *it) {
+    popoto__rows_reset(it->rows);
+    it->is_bare = false;
+    it->needs_scores = true;
+    it->index = 0;
+    it->skip = it->what.offset;
 }
 
 /* The next page of a range starts at the last entry's score, and leaves out what was seen of it: by
@@ -457,13 +484,11 @@ static popoto_status next_range(reading *it, size_t wanted) {
         it->finished = true;
         return POPOTO_OK;
     }
-    bool whole;
-    popoto_status status = read_whole_range(it, wanted, &whole);
-    if (status != POPOTO_OK || whole)
+    bool done, server_counts = server_skips(it);
+    popoto_status status = read_bare_range(it, wanted, &done);
+    if (status != POPOTO_OK || done)
         return status;
     size_t seen = it->cursor.size ? it->ties : 0;
-    bool server_counts = it->skips_names && !it->plan.names_matter && it->plan.range_count == 1 &&
-                         it->cursor.size == 0;
     if (server_counts && wanted < SIZE_MAX)
         wanted -= it->skip;
     size_t page = page_length(it, wanted), count = page;
@@ -665,6 +690,8 @@ static popoto_status read_all(reading *it) {
     popoto_status status = POPOTO_OK;
     it->keeps_names = true;
     while (status == POPOTO_OK && !is_over(it) && wanted(it) > 0) {
+        if (it->is_bare)
+            start_again(it);
         size_t range = it->index, at = 0;
         if (it->finished) {
             status = next_tenant(it);

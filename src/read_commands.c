@@ -43,14 +43,15 @@ void popoto__render_range(const sorted_range *range, bool descending, const popo
     popoto__request_integer(out, (int64_t)count);
 }
 
-void popoto__render_names(const sorted_range *range, bool descending, size_t count, buffer *out) {
+void popoto__render_names(const sorted_range *range, bool descending, size_t skip, size_t count,
+                          buffer *out) {
     popoto__request_begin(out, 7);
     popoto__request_text(out, descending ? "ZREVRANGEBYSCORE" : "ZRANGEBYSCORE");
     render_text(out, range->key);
     render_text(out, descending ? range->high : range->low);
     render_text(out, descending ? range->low : range->high);
     popoto__request_text(out, "LIMIT");
-    popoto__request_integer(out, 0);
+    popoto__request_integer(out, (int64_t)skip);
     popoto__request_integer(out, (int64_t)count);
 }
 
@@ -200,7 +201,7 @@ size_t popoto__query_render_sizes(const read_plan *it, buffer *out) {
 size_t popoto__query_render_probe(const query *it, const read_plan *from, buffer *out) {
     size_t count = popoto__query_render_sizes(from, out);
     if (from->range_count == 1) {
-        popoto__render_names(&from->ranges[0], it->descending, PROBE, out);
+        popoto__render_names(&from->ranges[0], it->descending, 0, PROBE, out);
         count++;
     }
     if (from->set_count == 1) {

@@ -12,8 +12,9 @@ void popoto__render_scan(popoto_text set, popoto_text cursor, size_t about, buff
 /* A page of a range with scores; `from` replaces the bound that the page starts at, where not NULL. */
 void popoto__render_range(const sorted_range *range, bool descending, const popoto_text *from,
                           size_t skip, size_t count, buffer *out);
-/* The first `count` names of a range, without scores. */
-void popoto__render_names(const sorted_range *range, bool descending, size_t count, buffer *out);
+/* `count` names of a range after the first `skip`, without scores. */
+void popoto__render_names(const sorted_range *range, bool descending, size_t skip, size_t count,
+                          buffer *out);
 /* ZMSCORE of these members. */
 void popoto__render_scores(popoto_text key, const popoto_text *members, size_t count, buffer *out);
 /* A step through the entries of a companion hash, HSCAN; pattern NULL: all. */

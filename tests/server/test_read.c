@@ -461,6 +461,46 @@ static void test_ties_behind_an_offset_do_not_stop_a_query(void **state) {
     server_flush(s);
 }
 
+/* Scores are printed by the server for none but who goes on from them: records that expired, and a longer range. */
+static void test_a_limit_asks_for_no_scores_that_nobody_needs(void **state) {
+    static const struct {
+        size_t offset, limit;
+        int damaged; /* a record that is none */
+        bool scores;
+    } cases[] = { { 0, 10, -1, false }, { 5, 10, -1, false }, { 45, 10, -1, false },
+                  { 0, 0, -1, false },  { 0, 10, 3, true },   { 5, 10, 7, true },
+                  { 5, 10, 3, false } };
+    server *s = *state;
+    popoto_db *db = popoto_open(server_url(s), NULL);
+    server_command(s, "CONFIG SET slowlog-log-slower-than 0");
+    for (size_t c = 0; c < sizeof cases / sizeof *cases; c++) {
+        for (int i = 0; i < 50; i++) {
+            trade it = { .number = i, .exchange = "nyse", .symbol = "ibm", .volume = i };
+            assert_int_equal(POPOTO_OK, popoto_create(db, &Trade, &it));
+        }
+        if (cases[c].damaged >= 0)
+            server_command(s, "HSET Trade:%d note %b", cases[c].damaged, "\xc1", (size_t)1);
+        server_command(s, "SLOWLOG RESET");
+        popoto_rows *rows;
+        popoto_query_desc desc = { .model = &Trade,
+                                   .order_by = "volume",
+                                   .offset = cases[c].offset,
+                                   .limit = cases[c].limit };
+        assert_int_equal(cases[c].scores ? POPOTO_CORRUPT : POPOTO_OK,
+                         popoto_query(db, &desc, &rows));
+        size_t wanted = cases[c].limit == 0 ? 50 : cases[c].limit, left = 50 - cases[c].offset;
+        assert_int_equal(wanted < left ? wanted : left, popoto_rows_count(rows));
+        assert_int_equal(cases[c].scores, popoto_rows_problem_count(rows));
+        popoto_rows_free(rows);
+        const char *log = server_command(s, "SLOWLOG GET -1");
+        assert_non_null(strstr(log, "ZRANGEBYSCORE"));
+        assert_int_equal(cases[c].scores, strstr(log, "WITHSCORES") != NULL);
+        server_flush(s);
+    }
+    server_command(s, "CONFIG SET slowlog-log-slower-than 10000");
+    popoto_close(db);
+}
+
 /* Exactly what is in the index, in its order, from both ends. */
 static void assert_all_in_order(popoto_db *db, int count) {
     for (int backwards = 0; backwards < 2; backwards++)
@@ -612,6 +652,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         server_test(test_what_comes_with_the_sizes_is_as_good),
         server_test(test_a_range_of_about_a_page_comes_whole_and_in_order),
+        server_test(test_a_limit_asks_for_no_scores_that_nobody_needs),
         server_test(test_ties_behind_an_offset_do_not_stop_a_query),
         server_test(test_every_query_answers_what_a_loop_over_the_records_does),
     };
