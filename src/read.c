@@ -1103,7 +1103,8 @@ popoto_status popoto_stream_next(popoto_stream *stream, void **row) {
         popoto__rows_reset(rows);
         stream->at = stream->at_problem = 0;
         size_t range = it->index;
-        popoto_status status = next_page(it, STREAM_PAGE);
+        size_t more = it->skip < SIZE_MAX - STREAM_PAGE ? STREAM_PAGE + it->skip : SIZE_MAX;
+        popoto_status status = next_page(it, more);
         skip_names(it);
         if (status == POPOTO_OK && it->name_count > 0)
             status = fetch(it, range, 0, it->name_count);

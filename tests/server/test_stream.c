@@ -109,12 +109,19 @@ static void test_limit_and_offset_hold_for_streams(void **state) {
     popoto_db *db = popoto_open(server_url(s), NULL);
     popoto_stream *stream;
     make_trades(db, MANY);
-    popoto_query_desc desc = { .model = &Trade, .order_by = "volume", .offset = 700, .limit = 600 };
-    assert_ok(db, popoto_stream_open(db, &desc, &stream));
-    for (int i = 700; i < 1300; i++)
-        assert_int_equal(i, next(db, stream)->volume);
-    assert_null(next(db, stream));
-    popoto_stream_free(stream);
+    /* In a page, at its borders and far behind it. */
+    static const size_t offsets[] = { 0, 1, 255, 256, 257, 512, 700 };
+    for (size_t k = 0; k < sizeof offsets / sizeof *offsets; k++) {
+        int first = (int)offsets[k];
+        popoto_query_desc desc = {
+            .model = &Trade, .order_by = "volume", .offset = offsets[k], .limit = 600
+        };
+        assert_ok(db, popoto_stream_open(db, &desc, &stream));
+        for (int i = first; i < first + 600; i++)
+            assert_int_equal(i, next(db, stream)->volume);
+        assert_null(next(db, stream));
+        popoto_stream_free(stream);
+    }
     popoto_close(db);
     server_flush(s);
 }
