@@ -50,7 +50,6 @@ struct commit_batch {
     script_id script;
     const char *doing; /* "storing a record": for sentences */
     bool only_asks;    /* nothing is written, whatever becomes of the connection */
-    failure first;     /* of the first item, by its place, that failed; status POPOTO_OK: none */
     size_t first_index;
     /* Make one->planned, from one->refusals too where there are any. A status other than POPOTO_OK is
      * the write's outcome. */
@@ -74,10 +73,13 @@ struct commit_batch {
     size_t forgotten;    /* rounds in which the server did not know the script */
     size_t at, at_reply; /* while replies are taken: whose comes next */
     arena findings;      /* of refusals: the scratch memory may be another batch's when they come */
-    posted first_round;  /* of replies, which is under way between begin and finish */
     bool is_under_way;
+    failure first;      /* of the first item, by its place, that failed; status POPOTO_OK: none */
+    posted first_round; /* of replies, which is under way between begin and finish */
 };
 
+/* All zero but for these, and the sentences, which are long and nobody's where their status is POPOTO_OK. */
+void popoto__commit_init(commit_batch *it, popoto_db *db, void *items, size_t count, size_t stride);
 /* An item failed as db->why says: remember it if it is the first. */
 void popoto__commit_note(commit_batch *it, const commit *one, popoto_status status);
 /* The outcome of an item that is never sent, or is after all. */

@@ -122,8 +122,8 @@ uint64_t popoto__db_remember(popoto_db *db, popoto_text key);
  * no longer remembered. */
 popoto_status popoto__db_old_key(popoto_db *db, const model *of, const popoto_object *header,
                                  popoto_text current, popoto_text *old);
-/* Whether the key that the object is stored under is still remembered. */
-bool popoto__db_recalls(popoto_db *db, const popoto_object *header);
+/* Whether it is still remembered that the object is stored under this key. */
+bool popoto__db_recalls(popoto_db *db, const popoto_object *header, popoto_text key);
 
 void popoto__db_add_source(popoto_db *db, row_source *source);
 void popoto__db_remove_source(row_source *source);

@@ -1,14 +1,12 @@
 #include "fresh.h"
 
 #include "digest.h"
+#include "wire.h"
 
 #include <string.h>
 
 /* A transaction beyond this holds the server and its memory for long: what comes then goes by itself. */
 #define LARGEST ((size_t)4 * 1024 * 1024)
-
-/* "$12345\r\n" and the end of an argument, at most. */
-#define HEAD_ROOM ((size_t)24)
 
 struct fresh_record {
     size_t key_at; /* its key as an argument, "$7\r\nNote:ab\r\n", in `out` */
@@ -167,43 +165,8 @@ static void join_runs(fresh_group *it, const record_write *write, fresh_link *li
         run->count++;
         run->size += it->records[it->count].key_size;
         if (it->slots[i].is_sorted)
-            run->size += HEAD_ROOM + links[i].score.size;
+            run->size += WIRE_HEAD + links[i].score.size;
     }
-}
-
-/* An argument, "$3\r\nabc\r\n", where there is room: this is most of the work, and everything is copied once. */
-
-static char *put(char *at, const char *data, size_t size) {
-    memcpy(at, data, size);
-    return at + size;
-}
-
-static char *put_head(char *at, char mark, size_t size) {
-    char digits[HEAD_ROOM], *head = digits + HEAD_ROOM;
-    *at++ = mark;
-    if (size < 10) {
-        *at++ = (char)('0' + size);
-    } else if (size < 100) {
-        *at++ = (char)('0' + size / 10);
-        *at++ = (char)('0' + size % 10);
-    } else {
-        for (; size != 0; size /= 10)
-            *--head = (char)('0' + size % 10);
-        at = put(at, head, (size_t)(digits + HEAD_ROOM - head));
-    }
-    *at++ = '\r';
-    *at++ = '\n';
-    return at;
-}
-
-static char *put_end(char *at) {
-    *at++ = '\r';
-    *at++ = '\n';
-    return at;
-}
-
-static char *put_argument(char *at, popoto_text text) {
-    return put_end(put(put_head(at, '$', text.size), text.data, text.size));
 }
 
 #define NOT_STORED SIZE_MAX
@@ -220,7 +183,7 @@ static bool measure(const fresh_group *it, record_write *write, bool all, size_t
         rooms[i] = room;
         if (room == 0 && !popoto__plan_encode(write, i))
             return false;
-        *size += HEAD_ROOM + it->of->fields[i].argument.size +
+        *size += WIRE_HEAD + it->of->fields[i].argument.size +
                  (room == 0 ? write->encoded[i].size : room);
         ++*count;
     }
@@ -233,7 +196,7 @@ static bool render_record(fresh_group *it, record_write *write, fresh_record *re
     buffer *out = it->out;
     size_t rooms[MODEL_MAX_FIELDS];
     bool all = popoto__write_stores_all(write);
-    size_t count = 0, size = 4 * HEAD_ROOM + 2 * write->place.key.size + sizeof hset +
+    size_t count = 0, size = 4 * WIRE_HEAD + 2 * write->place.key.size + sizeof hset +
                              sizeof expire + it->expiry.size;
     if (!measure(it, write, all, rooms, &count, &size))
         return false;
@@ -241,10 +204,10 @@ static bool render_record(fresh_group *it, record_write *write, fresh_record *re
     char *room = popoto__buffer_grow(out, size), *at = room;
     if (room == NULL)
         return false;
-    at = put_head(at, '*', 2 + 2 * count);
-    at = put(at, hset, sizeof hset - 1);
+    at = popoto__wire_head(at, '*', 2 + 2 * count);
+    at = popoto__wire_put(at, hset, sizeof hset - 1);
     record->key_at = start + (size_t)(at - room);
-    at = put_argument(at, write->place.key);
+    at = popoto__wire_argument(at, write->place.key);
     record->key_size = start + (size_t)(at - room) - record->key_at;
     record->fields = count;
     record->content = 0;
@@ -252,21 +215,23 @@ static bool render_record(fresh_group *it, record_write *write, fresh_record *re
         const field *about = &it->of->fields[i];
         if (rooms[i] == NOT_STORED)
             continue;
-        popoto_text value = write->encoded[i];
-        at = put(at, about->argument.data, about->argument.size);
-        at = put_head(at, '$', rooms[i] == 0 ? value.size : rooms[i]);
+        popoto_text value = { NULL, 0 };
         if (rooms[i] == 0)
-            put(at, value.data, value.size);
+            value = write->encoded[i];
+        at = popoto__wire_put(at, about->argument.data, about->argument.size);
+        at = popoto__wire_head(at, '$', rooms[i] == 0 ? value.size : rooms[i]);
+        if (rooms[i] == 0)
+            popoto__wire_put(at, value.data, value.size);
         else
             value.size = popoto__codec_write_scalar(at, &write->values[i]);
         value.data = at;
-        at = put_end(at + value.size);
+        at = popoto__wire_end(at + value.size);
         if (all)
             record->content += popoto__content_digest(i, value);
     }
     if (it->expiry.data != NULL) {
-        at = put(at, expire, sizeof expire - 1);
-        at = put_argument(put_argument(at, write->place.key), it->expiry);
+        at = popoto__wire_put(at, expire, sizeof expire - 1);
+        at = popoto__wire_argument(popoto__wire_argument(at, write->place.key), it->expiry);
     }
     out->size = start + (size_t)(at - room);
     return true;
@@ -294,30 +259,30 @@ static void render_run(const fresh_group *it, const fresh_run *run) {
     buffer *out = it->out;
     bool scored = slot->is_sorted;
     size_t each = scored || slot->entry.data != NULL ? 2 : 1;
-    size_t start = out->size, size = run->size + 3 * HEAD_ROOM + slot->name.size + run->key.size;
+    size_t start = out->size, size = run->size + 3 * WIRE_HEAD + slot->name.size + run->key.size;
     if (slot->entry.data != NULL)
-        size += run->count * (HEAD_ROOM + slot->entry.size);
+        size += run->count * (WIRE_HEAD + slot->entry.size);
     char *room = popoto__buffer_grow(out, size), *at = room;
     if (room == NULL)
         return;
-    at = put_head(at, '*', 2 + each * run->count);
-    at = put_argument(put_argument(at, slot->name), run->key);
+    at = popoto__wire_head(at, '*', 2 + each * run->count);
+    at = popoto__wire_argument(popoto__wire_argument(at, slot->name), run->key);
     for (size_t i = 0, place = run->first; i < run->count; i++) {
         const fresh_record *record = &it->records[place];
         const fresh_link *link = &it->links[place * it->slot_count + run->slot];
         if (scored)
-            at = put_argument(at, link->score);
-        at = put(at, out->data + record->key_at, record->key_size);
+            at = popoto__wire_argument(at, link->score);
+        at = popoto__wire_put(at, out->data + record->key_at, record->key_size);
         if (slot->entry.data != NULL)
-            at = put_argument(at, slot->entry);
+            at = popoto__wire_argument(at, slot->entry);
         place = link->next;
     }
     out->size = start + (size_t)(at - room);
 }
 
 static void expect_number(buffer *out, char mark, size_t number) {
-    char text[HEAD_ROOM];
-    popoto__buffer_append(out, text, (size_t)(put_head(text, mark, number) - text));
+    char text[WIRE_HEAD];
+    popoto__buffer_append(out, text, (size_t)(popoto__wire_head(text, mark, number) - text));
 }
 
 /* A set's and a sorted set's answer is how many members are new: all are. */

@@ -1,6 +1,7 @@
 /* key - see key.h. */
 #include "key.h"
 
+#include <stdint.h>
 #include <string.h>
 
 static const char COLON[] = "{&#58;}";
@@ -22,13 +23,34 @@ static const unsigned char escaped_by[256] = {
     ['*'] = ALWAYS, ['^'] = ALWAYS, ['['] = ALWAYS, [']'] = ALWAYS,  ['-'] = DASH,
 };
 
+#define EACH_BYTE(byte) (UINT64_C(0x0101010101010101) * (byte))
+
+/* Whether eight bytes are letters and digits of ASCII, as generated keys and most names are. A byte plus so much
+ * has its highest bit set from a certain byte on; none carries into the next. */
+static bool is_alphanumeric(const unsigned char *at) {
+    const uint64_t high = EACH_BYTE(0x80);
+    uint64_t bytes, lower;
+    memcpy(&bytes, at, sizeof bytes);
+    lower = bytes | EACH_BYTE(0x20);
+    if ((bytes & high) != 0)
+        return false;
+    uint64_t letters =
+        (lower + EACH_BYTE(0x80 - 'a')) & ~(lower + EACH_BYTE(0x80 - ('z' + 1)));
+    uint64_t digits = (bytes + EACH_BYTE(0x80 - '0')) & ~(bytes + EACH_BYTE(0x80 - ('9' + 1)));
+    return ((letters | digits) & high) == high;
+}
+
 bool popoto__key_is_plain(const char *escapes, const char *data, size_t size) {
     unsigned found = 0;
-    const unsigned char *at = (const unsigned char *)data;
-    for (; size >= 4; at += 4, size -= 4)
-        found |= escaped_by[at[0]] | escaped_by[at[1]] | escaped_by[at[2]] | escaped_by[at[3]];
-    for (; size > 0; at++, size--)
-        found |= escaped_by[*at];
+    const unsigned char *at = (const unsigned char *)data, *end = at + size;
+    while (at < end) {
+        size_t part = (size_t)(end - at) < 8 ? (size_t)(end - at) : 8;
+        /* The last bytes are looked at with some of those before them. */
+        if (size < 8 || !is_alphanumeric(at + part - 8))
+            for (size_t i = 0; i < part; i++)
+                found |= escaped_by[at[i]];
+        at += part;
+    }
     return found == 0 || (found == DASH && strchr(escapes, '-') == NULL);
 }
 

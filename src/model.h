@@ -75,11 +75,28 @@ popoto_status popoto__model_choose(const model *of, const char *list, bool *chos
 /* The next name of such a list, moving *at past it; size 0 at the end. */
 const char *popoto__list_next(const char **at, size_t *size);
 
+/* Whether a field takes a value as it is, as most are taken: text that only its length could forbid, or a number. */
+static inline bool popoto__field_takes(const field *it, const popoto_value *given) {
+    return given->type == it->type &&
+           ((given->type == POPOTO_TEXT && given->as.text.size <= it->max_length &&
+             it->kind != POPOTO_KIND_SORTED) ||
+            (given->type == POPOTO_FLOAT && it->kind != POPOTO_KIND_CONFIDENCE &&
+             given->as.real == given->as.real));
+}
 /* The type with which a field takes `given`: converts what C's literals make necessary (an int for a
  * float, 0 and 1 for a bool, text for a decimal, an item list...), checks type, length and what its
  * kind forbids. Null is taken where the field allows it. POPOTO_BAD_VALUE with a sentence. */
-popoto_status popoto__field_accept(const model *of, const field *it, const popoto_value *given,
-                                   popoto_value *taken, failure *why);
+popoto_status popoto__field_accept_other(const model *of, const field *it,
+                                         const popoto_value *given, popoto_value *taken,
+                                         failure *why);
+static inline popoto_status popoto__field_accept(const model *of, const field *it,
+                                                 const popoto_value *given, popoto_value *taken,
+                                                 failure *why) {
+    if (!popoto__field_takes(it, given))
+        return popoto__field_accept_other(of, it, given, taken, why);
+    *taken = *given;
+    return POPOTO_OK;
+}
 /* Make null what the field would not accept, else convert it: what an object says of a stored record
  * that need not agree with it. */
 void popoto__guess_value(const model *of, const field *it, popoto_value *value);
@@ -98,12 +115,17 @@ typedef struct placement {
 popoto_status popoto__placement_of_values(const model *of, const popoto_value *values,
                                           const bool *named, arena *memory, placement *out,
                                           failure *why);
-/* The same, of a record that comes after another one in the same arena, whose text is likely the same text:
- * where it is, so is the segment. */
-popoto_status popoto__placement_after(const model *of, const popoto_value *values,
-                                      const bool *named, const popoto_value *last_values,
-                                      const popoto_text *last_segments, arena *memory,
-                                      placement *out, failure *why);
+/* The same in two steps, of which the first needs no more than the key's own fields: the key with its segments,
+ * which are then those in it; and the segments of the partitions that the key does not tell. */
+typedef struct neighbour { /* a record of the same arena: where its text is the same text, so is the segment */
+    const popoto_value *values;
+    const popoto_text *segments; /* NULL: there is none */
+} neighbour;
+popoto_status popoto__place_key(const model *of, const popoto_value *values, neighbour last,
+                                arena *memory, placement *out, failure *why);
+popoto_status popoto__place_partitions(const model *of, const popoto_value *values,
+                                       const bool *named, arena *memory, placement *out,
+                                       failure *why);
 /* The segments of a field's partition alone; the key stays empty. */
 popoto_status popoto__placement_of_partition(const model *of, const field *it,
                                              const popoto_value *values, arena *memory,

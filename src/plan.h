@@ -136,12 +136,14 @@ struct record_write {
     size_t stale_room;
     /* Set by popoto__plan_write: */
     placement place;      /* where the record is to be */
-    popoto_text *encoded; /* by field: its MessagePack */
+    popoto_text *encoded; /* by field: its MessagePack; data NULL where the plan does without */
     bool is_encoded;      /* a new record's values only are when it is planned by itself */
     bool moves_key;       /* it is stored under another name than before */
 };
 
-/* Encode the values and find the place: once for each write. */
+/* The record's key from its values: for whoever must know it before the kind of write is known. */
+popoto_status popoto__write_place(record_write *it, failure *why);
+/* The rest of its place, and its values encoded: once for each write, when all else is set. */
 popoto_status popoto__write_prepare(record_write *it, failure *why);
 /* Whether a field's value goes into the record: key fields do whatever was named, unless the record has
  * them already. */

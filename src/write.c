@@ -170,7 +170,6 @@ static popoto_status check_whole(batch *it, const popoto_object *header) {
 /* Which kind of write this is in truth: what the caller asked, and what the object remembers. */
 static popoto_status choose_kind(batch *it, item *one, write_kind asked) {
     const popoto_object *header = popoto__object_header(it->of, one->object);
-    popoto_text current;
     popoto_status status = POPOTO_OK;
     one->write.kind = asked;
     if (asked != WRITE_DELETE)
@@ -185,10 +184,10 @@ static popoto_status choose_kind(batch *it, item *one, write_kind asked) {
     if (status == POPOTO_OK && asked == WRITE_STORE)
         generate_keys(it, one);
     if (status == POPOTO_OK)
-        status =
-            popoto__key_of_values(it->of, one->values, &it->db->scratch, &current, &it->db->why);
+        status = popoto__write_place(&one->write, &it->db->why);
     if (status == POPOTO_OK)
-        status = popoto__db_old_key(it->db, it->of, header, current, &one->write.old_key);
+        status = popoto__db_old_key(it->db, it->of, header, one->write.place.key,
+                                    &one->write.old_key);
     if (status != POPOTO_OK)
         return status;
     if (asked == WRITE_STORE && one->write.old_key.data != NULL)
@@ -196,7 +195,7 @@ static popoto_status choose_kind(batch *it, item *one, write_kind asked) {
     else if (asked == WRITE_STORE && one->generated != NULL && !it->of->has_unique_key)
         one->write.kind = WRITE_FRESH;
     if (asked == WRITE_DELETE && one->write.old_key.data == NULL)
-        one->write.old_key = current;
+        one->write.old_key = one->write.place.key;
     return POPOTO_OK;
 }
 
@@ -313,15 +312,17 @@ static size_t render_undo(commit_batch *run, commit *one) {
 
 /* ----- What the object remembers -------------------------------------------------------------- */
 
-static uint64_t content_of(const item *one, const model *of, bool *whole) {
+/* 0: not all that the record holds is known. */
+static uint64_t content_of(const batch *it, const item *one) {
+    const record_write *write = &one->write;
     uint64_t sum = 0;
-    *whole = true;
-    for (size_t i = 0; i < of->field_count; i++) {
-        bool stored_now = popoto__write_stores(&one->write, i);
-        if (!stored_now && !one->write.if_unchanged)
-            *whole = false;
-        sum += popoto__content_digest(i, stored_now ? one->write.encoded[i]
-                                                    : one->write.stored[i].bytes);
+    if (one->done.is_grouped)
+        return popoto__fresh_content(&it->group, one->place);
+    for (size_t i = 0; i < it->of->field_count; i++) {
+        bool stored_now = popoto__write_stores(write, i);
+        if (!stored_now && !write->if_unchanged)
+            return 0;
+        sum += popoto__content_digest(i, stored_now ? write->encoded[i] : write->stored[i].bytes);
     }
     return sum;
 }
@@ -339,26 +340,21 @@ static popoto_status set_generated(batch *it, item *one) {
 
 static popoto_status remember(batch *it, item *one) {
     popoto_object *header = popoto__object_header(it->of, one->object);
-    bool whole;
     if (one->write.kind == WRITE_DELETE) {
         *header = (popoto_object){ 0 };
         return POPOTO_OK;
     }
     popoto_text key = one->write.place.key;
-    uint64_t content = 0;
-    if (one->done.is_grouped)
-        content = popoto__fresh_content(&it->group, one->place), whole = true;
-    else
-        content = content_of(one, it->of, &whole);
-    uint64_t digest = popoto__digest(key.data, key.size);
     popoto_status status = set_generated(it, one);
     if (status != POPOTO_OK)
         return status;
+    bool stays = one->write.kind == WRITE_REPLACE && !one->write.moves_key;
+    if (!stays)
+        header->key = popoto__digest(key.data, key.size);
     /* A row stays known by its rows as long as its key is the one they hold. */
-    if (header->key != digest || !popoto__db_recalls(it->db, header))
+    if (!stays || !popoto__db_recalls(it->db, header, key))
         header->origin = popoto__db_remember(it->db, key);
-    header->key = digest;
-    header->content = whole ? content : 0;
+    header->content = content_of(it, one);
     return POPOTO_OK;
 }
 
@@ -451,18 +447,13 @@ static popoto_status begin_batch(batch *it, void *const *objects, size_t count, 
     it->has_memory = it->items != NULL && values != NULL &&
                      (it->ids != NULL || !it->of->has_auto_key) &&
                      popoto__scope_pins(db, it->of, &it->pinned);
-    it->run = (commit_batch){
-        .db = db,
-        .items = it->items,
-        .count = count,
-        .stride = sizeof *it->items,
-        .script = SCRIPT_COMMIT,
-        .doing = asked == WRITE_DELETE ? "deleting a record" : "storing a record",
-        .plan = plan_item,
-        .undo = render_undo,
-        .render_group = asked == WRITE_DELETE ? NULL : render_group,
-        .concerns = concerns,
-    };
+    commit_batch *run = &it->run;
+    popoto__commit_init(run, db, it->items, count, sizeof *it->items);
+    run->doing = asked == WRITE_DELETE ? "deleting a record" : "storing a record";
+    run->plan = plan_item;
+    run->undo = render_undo;
+    run->render_group = asked == WRITE_DELETE ? NULL : render_group;
+    run->concerns = concerns;
     const record_write *last = NULL;
     for (size_t i = 0; it->has_memory && i < count; i++) {
         item *one = &it->items[i];
