@@ -20,10 +20,10 @@
  * UTF-8 of text, ranges of days and times, syntax of decimals, depth, set/map shape. */
 bool popoto__codec_write(buffer *out, const popoto_value *value, const char **why);
 
-/* The same for null, bools, integers, floats and text, where the caller has room: how much is needed, 0 for other values and
- * what cannot be stored; and how much it was. */
+/* The same for null, bools, integers, floats and text, where the caller has room: how much is needed, 0 for other
+ * values; and writing exactly so much, false where it is text that is not UTF-8. */
 size_t popoto__codec_scalar_size(const popoto_value *value);
-size_t popoto__codec_write_scalar(char *out, const popoto_value *value);
+bool popoto__codec_write_scalar(char *out, const popoto_value *value);
 
 /* Read exactly one value from data[0..size). The value points into `data` for text and bytes and into
  * `memory` for the rest (items; the decimal's text is in data). data[size] must be readable and NUL,

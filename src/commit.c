@@ -251,8 +251,7 @@ static popoto_status render_script(commit_batch *it, commit *one) {
             one->loads = script;
     }
     if (one->shaped != NULL) {
-        popoto__shape_render(&form, (popoto_text){ one->shaped->sha, strlen(one->shaped->sha) },
-                             &db->request);
+        popoto__shape_render(&form, one->shaped, &db->request);
         return POPOTO_OK;
     }
     if (db->sha[it->script][0] == '\0') {
@@ -292,6 +291,14 @@ static popoto_status render(commit_batch *it, commit *one) {
     if (status != POPOTO_OK)
         return status;
     return db->request.failed ? popoto__fail_memory(&db->why) : POPOTO_OK;
+}
+
+static popoto_status render_item(commit_batch *it, commit *one) {
+    one->replies = 1;
+    if (it->render_direct != NULL && it->render_direct(it, one))
+        return POPOTO_OK;
+    popoto_status status = it->plan(it, one);
+    return status == POPOTO_OK ? render(it, one) : status;
 }
 
 popoto_status popoto__commit_not_sent(popoto_status lost) {
@@ -348,9 +355,7 @@ static size_t render_round(commit_batch *it) {
         if (one->state == COMMIT_DONE || one->state == COMMIT_BROKEN || one->is_grouped)
             continue;
         size_t size = db->request.size;
-        popoto_status status = it->plan(it, one);
-        if (status == POPOTO_OK)
-            status = render(it, one);
+        popoto_status status = render_item(it, one);
         if (it->lost != POPOTO_OK) {
             settle_lost(it, it->lost);
             return 0;

@@ -54,6 +54,8 @@ struct commit_batch {
     /* Make one->planned, from one->refusals too where there are any. A status other than POPOTO_OK is
      * the write's outcome. */
     popoto_status (*plan)(commit_batch *it, commit *one);
+    /* Append to db->request the call of one->shaped, without a plan; false: there must be one. NULL: always. */
+    bool (*render_direct)(commit_batch *it, commit *one);
     /* Append the script's call to db->request; NULL: SCRIPT_COMMIT, or what it is for the plan's shape. */
     void (*render)(commit_batch *it, commit *one);
     /* Take the script's answer when it is no refusal, errors included; NULL: any status is success. */

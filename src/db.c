@@ -115,6 +115,7 @@ static void take_over(popoto_db *db, const connected *it) {
     memset(db->sha, 0, sizeof db->sha);
     popoto__release(&db->allocator, db->shapes);
     db->shapes = NULL;
+    memset(db->kept, 0, sizeof db->kept);
     db->knows_permissions = false;
     memset(db->noted_tenants, 0, sizeof db->noted_tenants);
     db->note_after = 0;

@@ -9,7 +9,7 @@
 #include "embedded.h"
 #include "object.h"
 #include "plan.h"
-#include "shape.h"
+#include "kept.h"
 
 typedef struct model_entry model_entry;
 typedef struct scope scope;
@@ -68,6 +68,7 @@ struct popoto_db {
     int64_t note_after;                    /* no tenant is noted before this moment of the clock */
     char sha[SCRIPT_COUNT][48];            /* empty: not loaded yet */
     shape_script *shapes;                  /* SHAPE_SCRIPTS of them, made when first needed */
+    kept_script kept[KEPT_SCRIPTS];        /* which of them is for which saves */
     bool scripts_by_text;                  /* the server keeps forgetting them: send them whole */
     bool knows_permissions;
     int permissions; /* PERMITTED_... */

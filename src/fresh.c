@@ -1,6 +1,6 @@
 #include "fresh.h"
 
-#include "digest.h"
+#include "fields.h"
 #include "wire.h"
 
 #include <string.h>
@@ -169,66 +169,29 @@ static void join_runs(fresh_group *it, const record_write *write, fresh_link *li
     }
 }
 
-#define NOT_STORED SIZE_MAX
-
-/* The fields that are stored, with the room for each value, or 0 where it is encoded already. False: one cannot be
- * stored, or there is no memory. */
-static bool measure(const fresh_group *it, record_write *write, bool all, size_t *rooms,
-                    size_t *count, size_t *size) {
-    for (size_t i = 0; i < it->of->field_count; i++) {
-        rooms[i] = NOT_STORED;
-        if (!all && !popoto__write_stores(write, i))
-            continue;
-        size_t room = popoto__codec_scalar_size(&write->values[i]);
-        rooms[i] = room;
-        if (room == 0 && !popoto__plan_encode(write, i))
-            return false;
-        *size += WIRE_HEAD + it->of->fields[i].argument.size +
-                 (room == 0 ? write->encoded[i].size : room);
-        ++*count;
-    }
-    return true;
-}
-
 /* HSET with all that is stored, and EXPIRE. */
 static bool render_record(fresh_group *it, record_write *write, fresh_record *record) {
     static const char hset[] = "$4\r\nHSET\r\n", expire[] = "*3\r\n$6\r\nEXPIRE\r\n";
     buffer *out = it->out;
-    size_t rooms[MODEL_MAX_FIELDS];
-    bool all = popoto__write_stores_all(write);
-    size_t count = 0, size = 4 * WIRE_HEAD + 2 * write->place.key.size + sizeof hset +
-                             sizeof expire + it->expiry.size;
-    if (!measure(it, write, all, rooms, &count, &size))
+    stored_fields fields;
+    if (!popoto__fields_measure(write, &fields))
         return false;
     size_t start = out->size;
-    char *room = popoto__buffer_grow(out, size), *at = room;
+    char *room = popoto__buffer_grow(out, 4 * WIRE_HEAD + 2 * write->place.key.size + sizeof hset +
+                                              sizeof expire + it->expiry.size + fields.room);
+    char *at = room;
     if (room == NULL)
         return false;
-    at = popoto__wire_head(at, '*', 2 + 2 * count);
+    at = popoto__wire_head(at, '*', 2 + 2 * fields.count);
     at = popoto__wire_put(at, hset, sizeof hset - 1);
     record->key_at = start + (size_t)(at - room);
     at = popoto__wire_argument(at, write->place.key);
     record->key_size = start + (size_t)(at - room) - record->key_at;
-    record->fields = count;
-    record->content = 0;
-    for (size_t i = 0; i < it->of->field_count; i++) {
-        const field *about = &it->of->fields[i];
-        if (rooms[i] == NOT_STORED)
-            continue;
-        popoto_text value = { NULL, 0 };
-        if (rooms[i] == 0)
-            value = write->encoded[i];
-        at = popoto__wire_put(at, about->argument.data, about->argument.size);
-        at = popoto__wire_head(at, '$', rooms[i] == 0 ? value.size : rooms[i]);
-        if (rooms[i] == 0)
-            popoto__wire_put(at, value.data, value.size);
-        else
-            value.size = popoto__codec_write_scalar(at, &write->values[i]);
-        value.data = at;
-        at = popoto__wire_end(at + value.size);
-        if (all)
-            record->content += popoto__content_digest(i, value);
-    }
+    at = popoto__fields_put(write, &fields, at);
+    if (at == NULL)
+        return false;
+    record->fields = fields.count;
+    record->content = fields.content;
     if (it->expiry.data != NULL) {
         at = popoto__wire_put(at, expire, sizeof expire - 1);
         at = popoto__wire_argument(popoto__wire_argument(at, write->place.key), it->expiry);

@@ -453,29 +453,19 @@ static bool is_named(const record_write *it, size_t field_index) {
     return it->named == NULL || it->named[field_index];
 }
 
-bool popoto__write_stores_all(const record_write *it) {
-    return it->named == NULL && it->kind != WRITE_DELETE && it->kind != WRITE_TOUCH;
-}
-
-bool popoto__write_stores(const record_write *it, size_t field_index) {
-    if (it->kind == WRITE_DELETE || it->kind == WRITE_TOUCH)
-        return false;
-    return is_named(it, field_index) ||
-           (it->of->fields[field_index].is_key && (it->kind != WRITE_REPLACE || it->moves_key));
-}
-
 static popoto_text copied(arena *memory, const buffer *from, size_t start, size_t end) {
     return (popoto_text){ popoto__arena_copy(memory, from->data + start, end - start),
                           end - start };
 }
 
-/* The commonest values straight into the arena, with a NUL behind them like all. */
-static bool encode_scalar(record_write *it, size_t i, size_t room) {
-    char *bytes = popoto__arena_bytes(it->memory, room + 1);
-    if (bytes == NULL)
+/* The commonest values straight into the arena, with a NUL behind them like all. False: it is none of them. */
+static bool encode_scalar(record_write *it, size_t i) {
+    size_t size = popoto__codec_scalar_size(&it->values[i]);
+    char *bytes = size == 0 ? NULL : popoto__arena_bytes(it->memory, size + 1);
+    if (bytes == NULL || !popoto__codec_write_scalar(bytes, &it->values[i]))
         return false;
-    it->encoded[i] = (popoto_text){ bytes, popoto__codec_write_scalar(bytes, &it->values[i]) };
-    bytes[it->encoded[i].size] = '\0';
+    it->encoded[i] = (popoto_text){ bytes, size };
+    bytes[size] = '\0';
     return true;
 }
 
@@ -484,6 +474,8 @@ static popoto_status encode_value(record_write *it, size_t i, failure *why) {
     buffer bytes;
     shown room;
     popoto_status status = POPOTO_OK;
+    if (encode_scalar(it, i))
+        return POPOTO_OK;
     popoto__buffer_init(&bytes, it->memory->allocator);
     bool written = popoto__codec_write(&bytes, &it->values[i], &reason);
     if (written && !bytes.failed)
@@ -500,8 +492,7 @@ static popoto_status encode_value(record_write *it, size_t i, failure *why) {
     return status;
 }
 
-/* Room for what is encoded and what was found of each field. False: there is no memory. */
-static bool keep_values(record_write *it) {
+bool popoto__write_keep_values(record_write *it) {
     size_t count = it->of->field_count;
     if (it->stored == NULL)
         it->stored =
@@ -513,7 +504,7 @@ static bool keep_values(record_write *it) {
 
 bool popoto__plan_encode(record_write *it, size_t field_index) {
     failure ignored;
-    return keep_values(it) && encode_value(it, field_index, &ignored) == POPOTO_OK &&
+    return popoto__write_keep_values(it) && encode_value(it, field_index, &ignored) == POPOTO_OK &&
            it->encoded[field_index].data != NULL;
 }
 
@@ -562,19 +553,16 @@ static bool relies_on(const record_write *it, const field *about, bool entry_mov
 }
 
 /* Encoded is what is stored, and what tells the record's place where it is a first guess. */
-static popoto_status encode_values(record_write *it, failure *why) {
-    popoto_status status =
-        keep_values(it) ? POPOTO_OK : popoto__fail_memory(why);
+popoto_status popoto__write_encode(record_write *it, failure *why) {
+    if (it->is_encoded)
+        return POPOTO_OK;
+    popoto_status status = popoto__write_keep_values(it) ? POPOTO_OK : popoto__fail_memory(why);
     bool moves = entries_move(it);
     for (size_t i = 0; i < it->of->field_count && status == POPOTO_OK; i++) {
         bool stores = popoto__write_stores(it, i);
         if (!stores && !relies_on(it, &it->of->fields[i], moves))
             continue;
-        size_t room = popoto__codec_scalar_size(&it->values[i]);
-        if (room == 0)
-            status = encode_value(it, i, why);
-        else if (!encode_scalar(it, i, room))
-            status = popoto__fail_memory(why);
+        status = encode_value(it, i, why);
         /* The object may say nothing of what is not being stored. */
         if (!stores && it->values[i].type == POPOTO_NULL)
             it->stored[i].known = true;
@@ -600,7 +588,7 @@ popoto_status popoto__write_prepare(record_write *it, failure *why) {
     if (it->kind == WRITE_DELETE || it->kind == WRITE_TOUCH) {
         if (!same(it->place.key, it->old_key))
             it->place = (placement){ it->old_key, NULL };
-        return encode_values(it, why);
+        return popoto__write_encode(it, why);
     }
     if (it->place.key.data == NULL)
         status = popoto__write_place(it, why);
@@ -612,8 +600,7 @@ popoto_status popoto__write_prepare(record_write *it, failure *why) {
     if (it->kind != WRITE_REPLACE)
         it->old_key = it->place.key;
     it->moves_key = !same(it->old_key, it->place.key);
-    /* A new record's values are encoded when it is planned by itself: see fresh. */
-    return it->kind == WRITE_FRESH ? POPOTO_OK : encode_values(it, why);
+    return it->encodes_late ? POPOTO_OK : popoto__write_encode(it, why);
 }
 
 /* What the record's place was before this write: by its old key, and by what is stored. */
@@ -913,7 +900,7 @@ popoto_status popoto__plan_write(record_write *it, plan *out, failure *why) {
     placement before;
     bool was_there =
         it->kind == WRITE_REPLACE || it->kind == WRITE_DELETE || it->kind == WRITE_STORE;
-    popoto_status status = it->is_encoded ? POPOTO_OK : encode_values(it, why);
+    popoto_status status = popoto__write_encode(it, why);
     popoto__plan_init(out, it->memory);
     if (status == POPOTO_OK && was_there)
         status = place_before(it, &before, why);

@@ -360,8 +360,27 @@ void popoto__shape_script(const write_shape *it, buffer *out) {
 
 /* ----- Calls ---------------------------------------------------------------------------------- */
 
-void popoto__shape_render(const write_shape *it, popoto_text sha, buffer *out) {
-    size_t size = 5 * WIRE_HEAD + sha.size, start = out->size;
+#define CALL "$7\r\nEVALSHA\r\n"
+
+size_t popoto__shape_call_size(const shape_script *script) {
+    return 4 * WIRE_HEAD + sizeof CALL + strlen(script->sha);
+}
+
+char *popoto__shape_begin_call(char *at, const shape_script *script, const popoto_text *keys,
+                               size_t key_count, size_t arguments) {
+    char number[WIRE_HEAD];
+    size_t digits = (size_t)(popoto__wire_number(number, key_count) - number);
+    at = popoto__wire_head(at, '*', 3 + key_count + arguments);
+    at = popoto__wire_put(at, CALL, sizeof CALL - 1);
+    at = popoto__wire_argument(at, (popoto_text){ script->sha, strlen(script->sha) });
+    at = popoto__wire_argument(at, (popoto_text){ number, digits });
+    for (size_t i = 0; i < key_count; i++)
+        at = popoto__wire_argument(at, keys[i]);
+    return at;
+}
+
+void popoto__shape_render(const write_shape *it, const shape_script *script, buffer *out) {
+    size_t start = out->size, size = popoto__shape_call_size(script);
     for (size_t i = 0; i < it->key_count; i++)
         size += WIRE_HEAD + it->keys[i].size;
     for (size_t i = 0; i < it->argument_count; i++)
@@ -369,14 +388,7 @@ void popoto__shape_render(const write_shape *it, popoto_text sha, buffer *out) {
     char *room = popoto__buffer_grow(out, size), *at = room;
     if (room == NULL)
         return;
-    at = popoto__wire_head(at, '*', 3 + it->key_count + it->argument_count);
-    at = popoto__wire_argument(at, TEXT("EVALSHA"));
-    at = popoto__wire_argument(at, sha);
-    at = popoto__wire_head(at, '$', it->key_count < 10 ? 1 : 2);
-    at = popoto__wire_number(at, it->key_count);
-    at = popoto__wire_end(at);
-    for (size_t i = 0; i < it->key_count; i++)
-        at = popoto__wire_argument(at, it->keys[i]);
+    at = popoto__shape_begin_call(at, script, it->keys, it->key_count, it->argument_count);
     for (size_t i = 0; i < it->argument_count; i++)
         at = popoto__wire_argument(at, it->arguments[i]);
     out->size = start + (size_t)(at - room);

@@ -22,6 +22,9 @@ typedef struct item {
     popoto_value *values;
     popoto_id *generated; /* by field; NULL: none */
     size_t place;         /* in the group, where it is grouped */
+    shape_script *kept;   /* what it is sent with, without a plan; NULL: it is planned */
+    bool is_direct;       /* it was sent so */
+    uint64_t content;     /* then: the digest of what the record holds */
 } item;
 
 /* Random bytes of the kernel's, as many at a time as it gives for one call. They live no longer than the
@@ -220,6 +223,17 @@ static popoto_status check_same_node(batch *it, const item *one) {
                         popoto__show(&room, old.data, old.size), it->of->tenant->name);
 }
 
+/* Values that go straight into the request are encoded there: those of new records, and of records that are kept where
+ * they are if it is known how. */
+static popoto_status encode(batch *it, item *one) {
+    popoto_db *db = it->db;
+    if (one->write.kind == WRITE_FRESH)
+        return POPOTO_OK;
+    if (!it->if_unchanged && db->knows_permissions)
+        one->kept = popoto__kept_find(db->kept, &one->write);
+    return one->kept != NULL ? POPOTO_OK : popoto__write_encode(&one->write, &db->why);
+}
+
 static popoto_status prepare(batch *it, item *one, write_kind asked) {
     if (one->object == NULL)
         return popoto__fail(&it->db->why, POPOTO_BAD_ARGUMENT,
@@ -231,6 +245,7 @@ static popoto_status prepare(batch *it, item *one, write_kind asked) {
     one->write.named = it->named;
     one->write.pinned = it->pinned;
     one->write.values = one->values;
+    one->write.encodes_late = true;
     popoto_status status = popoto__db_values(it->db, it->of, one->object, one->values);
     if (status == POPOTO_OK)
         status = choose_kind(it, one, asked);
@@ -245,19 +260,38 @@ static popoto_status prepare(batch *it, item *one, write_kind asked) {
     }
     if (status == POPOTO_OK)
         status = popoto__write_prepare(&one->write, &it->db->why);
-    return status == POPOTO_OK && one->write.kind == WRITE_REPLACE ? check_same_node(it, one)
-                                                                   : status;
+    if (status == POPOTO_OK && one->write.kind == WRITE_REPLACE)
+        status = check_same_node(it, one);
+    return status == POPOTO_OK ? encode(it, one) : status;
 }
 
 /* ----- Plans ---------------------------------------------------------------------------------- */
 
 static popoto_status plan_item(commit_batch *run, commit *one) {
     item *it = (item *)one;
-    popoto_status status = popoto__plan_learn(&it->write, &one->planned, one->refusals,
-                                              one->refusal_count, &run->db->why);
+    popoto_status status = POPOTO_OK;
+    if (it->is_direct) /* what the script refused is found in the plan that it was made from */
+        status = popoto__plan_write(&it->write, &one->planned, &run->db->why);
+    it->is_direct = false;
+    if (status == POPOTO_OK)
+        status = popoto__plan_learn(&it->write, &one->planned, one->refusals, one->refusal_count,
+                                    &run->db->why);
     one->is_transaction = it->write.kind == WRITE_FRESH;
     return status == POPOTO_OK ? popoto__plan_write(&it->write, &one->planned, &run->db->why)
                                : status;
+}
+
+/* Once: what is refused is planned. */
+static bool render_direct(commit_batch *run, commit *one) {
+    item *it = (item *)one;
+    shape_script *kept = it->kept;
+    if (kept == NULL)
+        return false;
+    it->kept = NULL;
+    it->is_direct = kept->sha[0] != '\0' && !run->db->scripts_by_text &&
+                    popoto__kept_render(&it->write, kept, &run->db->request, &it->content);
+    one->shaped = it->is_direct ? kept : NULL;
+    return it->is_direct;
 }
 
 /* A cluster's tenants may be on several nodes, and one alone is not worth telling apart. */
@@ -318,6 +352,8 @@ static uint64_t content_of(const batch *it, const item *one) {
     uint64_t sum = 0;
     if (one->done.is_grouped)
         return popoto__fresh_content(&it->group, one->place);
+    if (one->is_direct)
+        return one->content;
     for (size_t i = 0; i < it->of->field_count; i++) {
         bool stored_now = popoto__write_stores(write, i);
         if (!stored_now && !write->if_unchanged)
@@ -355,6 +391,9 @@ static popoto_status remember(batch *it, item *one) {
     if (!stays || !popoto__db_recalls(it->db, header, key))
         header->origin = popoto__db_remember(it->db, key);
     header->content = content_of(it, one);
+    /* The next one like it needs no plan. */
+    if (one->done.shaped != NULL && !one->is_direct)
+        popoto__kept_note(it->db->kept, &one->write, &one->done.planned, one->done.shaped);
     return POPOTO_OK;
 }
 
@@ -451,6 +490,7 @@ static popoto_status begin_batch(batch *it, void *const *objects, size_t count, 
     popoto__commit_init(run, db, it->items, count, sizeof *it->items);
     run->doing = asked == WRITE_DELETE ? "deleting a record" : "storing a record";
     run->plan = plan_item;
+    run->render_direct = render_direct;
     run->undo = render_undo;
     run->render_group = asked == WRITE_DELETE ? NULL : render_group;
     run->concerns = concerns;
