@@ -89,6 +89,16 @@ static void put_integer(char *out, int64_t value) {
     put_number(out, width == 0 ? (unsigned)(bits & 0xFF) : first[value < 0][width], bits, width);
 }
 
+/* As above, at once. */
+static void put_float(char *out, uint64_t bits) {
+    const char bytes[] = {
+        (char)0xcb,         (char)(bits >> 56), (char)(bits >> 48),
+        (char)(bits >> 40), (char)(bits >> 32), (char)(bits >> 24),
+        (char)(bits >> 16), (char)(bits >> 8),  (char)bits,
+    };
+    memcpy(out, bytes, sizeof bytes);
+}
+
 static unsigned text_width(size_t size) {
     return size < 32 ? 0 : size <= UINT8_MAX ? 1 : size <= UINT16_MAX ? 2 : 4;
 }
@@ -123,7 +133,7 @@ bool popoto__codec_write_scalar(char *out, const popoto_value *value) {
     case POPOTO_INT: put_integer(out, value->as.integer); return true;
     case POPOTO_FLOAT:
         memcpy(&bits, &value->as.real, sizeof bits);
-        put_number(out, 0xcb, bits, 8);
+        put_float(out, bits);
         return true;
     default: return put_text(out, value->as.text);
     }

@@ -23,34 +23,31 @@ static const unsigned char escaped_by[256] = {
     ['*'] = ALWAYS, ['^'] = ALWAYS, ['['] = ALWAYS, [']'] = ALWAYS,  ['-'] = DASH,
 };
 
-#define EACH_BYTE(byte) (UINT64_C(0x0101010101010101) * (byte))
-
-/* Whether eight bytes are letters and digits of ASCII, as generated keys and most names are. A byte plus so much
- * has its highest bit set from a certain byte on; none carries into the next. */
-static bool is_alphanumeric(const unsigned char *at) {
-    const uint64_t high = EACH_BYTE(0x80);
-    uint64_t bytes, lower;
-    memcpy(&bytes, at, sizeof bytes);
-    lower = bytes | EACH_BYTE(0x20);
-    if ((bytes & high) != 0)
-        return false;
-    uint64_t letters =
-        (lower + EACH_BYTE(0x80 - 'a')) & ~(lower + EACH_BYTE(0x80 - ('z' + 1)));
-    uint64_t digits = (bytes + EACH_BYTE(0x80 - '0')) & ~(bytes + EACH_BYTE(0x80 - ('9' + 1)));
-    return ((letters | digits) & high) == high;
+/* Whether some of sixteen bytes may be special, eight at a time and by ranges that hold a few others, too: a byte
+ * below 128 plus so much has its highest bit set from a certain one on, and none carries into the next. */
+#define EACH(byte)         (UINT64_C(0x0101010101010101) * (byte))
+#define FROM(first, bytes) ((bytes) + EACH(0x80 - (first)))
+static bool are_suspicious(const unsigned char *at) {
+    uint64_t found = 0;
+    for (size_t i = 0; i < 2; i++) {
+        uint64_t bytes;
+        memcpy(&bytes, at + 8 * i, sizeof bytes);
+        bytes = (bytes | EACH(0x20)) & EACH(0x7F); /* [ ] and ^ are then between { and ~ */
+        found |= (FROM('\'', bytes) & ~FROM('/' + 1, bytes)) |
+                 (FROM(':', bytes) & ~FROM('?' + 1, bytes)) | FROM('{', bytes);
+    }
+    return (found & EACH(0x80)) != 0;
 }
 
 bool popoto__key_is_plain(const char *escapes, const char *data, size_t size) {
     unsigned found = 0;
     const unsigned char *at = (const unsigned char *)data, *end = at + size;
-    while (at < end) {
-        size_t part = (size_t)(end - at) < 8 ? (size_t)(end - at) : 8;
-        /* The last bytes are looked at with some of those before them. */
-        if (size < 8 || !is_alphanumeric(at + part - 8))
-            for (size_t i = 0; i < part; i++)
-                found |= escaped_by[at[i]];
-        at += part;
-    }
+    while (end - at >= 16 && !are_suspicious(at))
+        at += 16;
+    for (; end - at >= 4; at += 4)
+        found |= escaped_by[at[0]] | escaped_by[at[1]] | escaped_by[at[2]] | escaped_by[at[3]];
+    for (; at < end; at++)
+        found |= escaped_by[*at];
     return found == 0 || (found == DASH && strchr(escapes, '-') == NULL);
 }
 

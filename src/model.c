@@ -512,9 +512,14 @@ void popoto__model_field_names(const model *of, char *out, size_t size) {
 }
 
 const char *popoto__list_next(const char **at, size_t *size) {
-    const char *name = *at + strspn(*at, " ,");
-    *size = strcspn(name, " ,");
-    *at = name + *size;
+    const char *name = *at;
+    while (*name == ' ' || *name == ',')
+        name++;
+    const char *end = name;
+    while (*end != ' ' && *end != ',' && *end != '\0')
+        end++;
+    *size = (size_t)(end - name);
+    *at = end;
     return name;
 }
 
@@ -525,9 +530,9 @@ popoto_status popoto__model_choose(const model *of, const char *list, bool *chos
     for (const char *name = popoto__list_next(&list, &size); size > 0;
          name = popoto__list_next(&list, &size)) {
         const field *it = popoto__model_field(of, name, size);
-        char known[200];
-        shown room;
         if (it == NULL) {
+            char known[200];
+            shown room;
             popoto__model_field_names(of, known, sizeof known);
             return popoto__fail(why, status, "%s has no field %s; it has %s", of->name.data,
                                 popoto__show(&room, name, size), known);

@@ -111,20 +111,29 @@ static void generate_uuid4(batch *it, popoto_id *id) {
     id->text[32] = '\0';
 }
 
+static popoto_id *new_ids(batch *it, const item *one) {
+    size_t count = it->of->field_count;
+    popoto_id *ids = it->ids + (size_t)(one - it->items) * count;
+    for (size_t i = 0; i < count; i++)
+        ids[i].text[0] = '\0';
+    return ids;
+}
+
 /* An empty AUTO_KEY gets its value here; the object, only when the record is stored. */
 static void generate_keys(batch *it, item *one) {
-    for (size_t i = 0; i < it->of->field_count; i++) {
-        const field *about = &it->of->fields[i];
-        popoto_value *value = &one->values[i];
+    for (size_t i = 0; i < it->of->key_count; i++) {
+        size_t at = it->of->keys[i];
+        const field *about = &it->of->fields[at];
+        popoto_value *value = &one->values[at];
         if (about->kind != POPOTO_KIND_AUTO_KEY ||
             !(value->type == POPOTO_NULL ||
               (value->type == POPOTO_TEXT && value->as.text.size == 0)))
             continue;
         if (one->generated == NULL)
-            one->generated = it->ids + (size_t)(one - it->items) * it->of->field_count;
+            one->generated = new_ids(it, one);
         bool is_ulid = about->declared->generate == POPOTO_ULID;
-        (is_ulid ? generate_ulid : generate_uuid4)(it, &one->generated[i]);
-        *value = popoto_of_sized_text((popoto_text){ one->generated[i].text, is_ulid ? 26 : 32 });
+        (is_ulid ? generate_ulid : generate_uuid4)(it, &one->generated[at]);
+        *value = popoto_of_sized_text((popoto_text){ one->generated[at].text, is_ulid ? 26 : 32 });
     }
 }
 
@@ -134,6 +143,8 @@ static popoto_status accept_values(batch *it, item *one, bool is_new) {
     for (size_t i = 0; i < it->of->field_count; i++) {
         const field *about = &it->of->fields[i];
         popoto_value *value = &one->values[i];
+        if (popoto__field_takes(about, value))
+            continue;
         if (it->named != NULL && !it->named[i] && !about->is_key) {
             popoto__guess_value(it->of, about, value);
             continue;
@@ -212,9 +223,10 @@ static size_t tenant_size(popoto_text key) {
  * indexes to the new one's: a cluster, where these may lie on two nodes, has no such step. */
 static popoto_status check_same_node(batch *it, const item *one) {
     popoto_text old = one->write.old_key, new = one->write.place.key;
+    if (!one->write.moves_key || it->of->tenant == NULL || !popoto__db_is_cluster(it->db))
+        return POPOTO_OK;
     size_t size = tenant_size(old);
-    if (old.data == NULL || it->of->tenant == NULL || !popoto__db_is_cluster(it->db) ||
-        (size == tenant_size(new) && memcmp(old.data, new.data, size) == 0))
+    if (size == tenant_size(new) && memcmp(old.data, new.data, size) == 0)
         return POPOTO_OK;
     shown room;
     return popoto__fail(&it->db->why, POPOTO_UNSUPPORTED,
@@ -472,6 +484,15 @@ static void note_tenants(batch *it, size_t count) {
 
 /* ----- The calls ------------------------------------------------------------------------------ */
 
+/* What it holds of a part of the work is set when that begins. */
+static void open_batch(batch *it, popoto_db *db, const model *of) {
+    it->db = db;
+    it->of = of;
+    it->named = it->pinned = NULL;
+    it->if_unchanged = false;
+    it->random.left = 0;
+}
+
 /* Plan and send the writes of some objects. The scratch memory is theirs until they are finished. */
 static popoto_status begin_batch(batch *it, void *const *objects, size_t count, write_kind asked) {
     popoto_db *db = it->db;
@@ -500,8 +521,6 @@ static popoto_status begin_batch(batch *it, void *const *objects, size_t count, 
         memset(one, 0, it->run.stride); /* by the library's function, whose steps are larger */
         one->object = objects[i];
         one->values = values + i * fields;
-        for (size_t k = 0; it->ids != NULL && k < fields; k++)
-            it->ids[i * fields + k].text[0] = '\0';
         one->write.last = last;
         popoto_status status = prepare(it, one, asked);
         if (status == POPOTO_OK && it->if_unchanged)
@@ -602,9 +621,12 @@ static popoto_status write_many(popoto_db *db, const popoto_model *declared, voi
         statuses[i] = status;
     if (status != POPOTO_OK)
         return status;
-    course it = { .objects = objects, .asked = asked, .statuses = statuses };
-    it.parts[0].db = it.parts[1].db = db;
-    it.parts[0].of = it.parts[1].of = of;
+    course it;
+    it.objects = objects;
+    it.asked = asked;
+    it.statuses = statuses;
+    open_batch(&it.parts[0], db, of);
+    open_batch(&it.parts[1], db, of);
     commit_parts all = { db, count, &it, begin_part, finish_part, part_waits, { 0 }, POPOTO_OK };
     for (size_t i = popoto__commit_all(&all); statuses != NULL && i < count; i++)
         statuses[i] = popoto__commit_not_sent(all.lost);
@@ -641,10 +663,13 @@ popoto_status popoto_delete(popoto_db *db, const popoto_model *declared, void *o
 popoto_status popoto_save_with(popoto_db *db, const popoto_model *declared, void *object,
                                const popoto_save_desc *desc) {
     bool named[MODEL_MAX_FIELDS];
-    batch it = { .db = db, .if_unchanged = desc != NULL && desc->if_unchanged };
-    popoto_status status = popoto__db_begin(db, declared, &it.of);
+    batch it;
+    const model *of;
+    popoto_status status = popoto__db_begin(db, declared, &of);
+    open_batch(&it, db, of);
+    it.if_unchanged = desc != NULL && desc->if_unchanged;
     if (status == POPOTO_OK && desc != NULL && desc->only != NULL) {
-        status = popoto__model_choose(it.of, desc->only, named, POPOTO_BAD_ARGUMENT, &db->why);
+        status = popoto__model_choose(of, desc->only, named, POPOTO_BAD_ARGUMENT, &db->why);
         it.named = named;
     }
     return status == POPOTO_OK ? write_batch(&it, &object, 1, WRITE_STORE, NULL) : status;
