@@ -20,8 +20,16 @@
  * UTF-8 of text, ranges of days and times, syntax of decimals, depth, set/map shape. */
 bool popoto__codec_write(buffer *out, const popoto_value *value, const char **why);
 
-/* The same for null, bools, integers, floats and text, where the caller has room: how much is needed, 0 for other
- * values; and writing exactly so much, false where it is text that is not UTF-8. */
+/* The same for null, bools, integers, floats and text, where the caller has room: how much is needed at most, 0 for
+ * other values; how much it is; and writing that, false where it is text that is not UTF-8. */
+static inline size_t popoto__codec_scalar_room(const popoto_value *value) {
+    const size_t number = 9, head = 5;
+    if (value->type == POPOTO_TEXT)
+        return value->as.text.data != NULL && value->as.text.size <= UINT32_MAX
+                   ? head + value->as.text.size
+                   : 0;
+    return value->type <= POPOTO_FLOAT ? number : 0;
+}
 size_t popoto__codec_scalar_size(const popoto_value *value);
 bool popoto__codec_write_scalar(char *out, const popoto_value *value);
 

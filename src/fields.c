@@ -8,37 +8,40 @@ bool popoto__fields_measure(record_write *it, stored_fields *out) {
     for (size_t i = 0; i < it->of->field_count; i++) {
         if (!popoto__write_stores(it, i))
             continue;
-        size_t size = popoto__codec_scalar_size(&it->values[i]);
-        if (size == 0) {
+        size_t room = popoto__codec_scalar_room(&it->values[i]);
+        if (room == 0) {
             if (!popoto__plan_encode(it, i))
                 return false;
-            size = it->encoded[i].size;
+            room = it->encoded[i].size;
         }
-        out->room += it->of->fields[i].argument.size + WIRE_HEAD + size;
+        out->room += it->of->fields[i].argument.size + WIRE_HEAD + room;
         out->count++;
     }
     return true;
 }
 
+/* One value as an argument; *bytes is where it stands. */
+static char *put_value(const record_write *it, size_t i, char *at, popoto_text *bytes) {
+    size_t size = popoto__codec_scalar_size(&it->values[i]);
+    if (size == 0) {
+        *bytes = it->encoded[i];
+        return popoto__wire_argument(at, *bytes);
+    }
+    at = popoto__wire_head(at, '$', size);
+    *bytes = (popoto_text){ at, size };
+    return popoto__codec_write_scalar(at, &it->values[i]) ? popoto__wire_end(at + size) : NULL;
+}
+
 char *popoto__fields_put(const record_write *it, stored_fields *out, char *at) {
     bool all = popoto__write_stores_all(it);
-    for (size_t i = 0; i < it->of->field_count; i++) {
+    for (size_t i = 0; i < it->of->field_count && at != NULL; i++) {
         const field *about = &it->of->fields[i];
+        popoto_text value;
         if (!popoto__write_stores(it, i))
             continue;
-        popoto_text value = { NULL, popoto__codec_scalar_size(&it->values[i]) };
-        bool is_scalar = value.size != 0;
-        if (!is_scalar)
-            value = it->encoded[i];
         at = popoto__wire_put(at, about->argument.data, about->argument.size);
-        at = popoto__wire_head(at, '$', value.size);
-        if (!is_scalar)
-            popoto__wire_put(at, value.data, value.size);
-        else if (!popoto__codec_write_scalar(at, &it->values[i]))
-            return NULL;
-        value.data = at;
-        at = popoto__wire_end(at + value.size);
-        if (all)
+        at = put_value(it, i, at, &value);
+        if (all && at != NULL)
             out->content += popoto__content_digest(i, value);
     }
     return at;

@@ -12,7 +12,14 @@ struct fresh_record {
     size_t key_at; /* its key as an argument, "$7\r\nNote:ab\r\n", in `out` */
     size_t key_size;
     size_t fields; /* that its HSET stores */
+    size_t stretch;
     uint64_t content;
+};
+
+struct fresh_stretch {
+    size_t first, count; /* of its records */
+    size_t size;         /* of their keys, and of their scores for all slots, as arguments at most */
+    const popoto_text *segments;
 };
 
 /* One index of the model: the set of all records, or that of a field. */
@@ -23,6 +30,7 @@ struct fresh_slot {
     const size_t *by;   /* the fields whose segments its key is made of */
     size_t by_count;
     bool is_sorted;
+    size_t score;  /* SORTED: which of a record's scores is for it */
     size_t newest; /* its latest run, plus one; 0: none */
 };
 
@@ -31,15 +39,15 @@ struct fresh_run {
     size_t slot;
     popoto_text key;
     const popoto_text *segments; /* of its first record */
-    size_t first, last, count;   /* of its records */
-    size_t size;                 /* of its members as arguments, at most */
+    size_t first, last;          /* of its stretches */
+    size_t count;                /* of its records */
     size_t older;                /* the one before it of its slot, plus one */
+    bool is_begun;
 };
 
 struct fresh_link {
     size_t run;
-    size_t next;       /* the next record of the run */
-    popoto_text score; /* SORTED */
+    size_t next; /* the next stretch of the run, plus one; 0: none */
 };
 
 /* So many runs of an index are looked at for the right one; then a new one is begun, for the same key
@@ -54,6 +62,8 @@ static bool add_slot(fresh_group *it, const field *about) {
     slot->by = about->is_key ? &about->index : about->partition;
     slot->by_count = about->is_key ? 1 : about->partition_count;
     slot->is_sorted = about->kind == POPOTO_KIND_SORTED;
+    slot->score = it->sorted_count;
+    it->sorted_count += slot->is_sorted;
     if (slot->is_sorted)
         slot->name = TEXT("ZADD");
     if (about->kind != POPOTO_KIND_CONFIDENCE)
@@ -63,23 +73,40 @@ static bool add_slot(fresh_group *it, const field *about) {
     return slot->entry.data != NULL;
 }
 
+/* False: no memory. */
+static bool add_slots(fresh_group *it) {
+    size_t fields = it->of->field_count;
+    size_t *placed = popoto__arena_allocate(it->memory, fields * sizeof *placed);
+    it->slots = popoto__arena_allocate(it->memory, (fields + 1) * sizeof *it->slots);
+    if (placed == NULL || it->slots == NULL || !add_slot(it, NULL))
+        return false;
+    it->placed = placed;
+    for (size_t i = 0; i < fields; i++) {
+        const field *about = &it->of->fields[i];
+        if (about->places_index)
+            placed[it->placed_count++] = i;
+        if (about->prefix.data != NULL && !add_slot(it, about))
+            return false;
+    }
+    return true;
+}
+
 bool popoto__fresh_begin(fresh_group *it, const model *of, size_t room, arena *memory,
                          buffer *out) {
-    size_t slots = of->field_count + 1;
     *it = (fresh_group){ .of = of, .memory = memory, .out = out, .start = out->size, .room = room };
-    it->slots = popoto__arena_allocate(memory, slots * sizeof *it->slots);
-    if (it->slots == NULL || !add_slot(it, NULL))
+    if (!add_slots(it))
         return false;
-    for (size_t i = 0; i < of->field_count; i++)
-        if (of->fields[i].prefix.data != NULL && !add_slot(it, &of->fields[i]))
-            return false;
+    size_t links = room * it->slot_count;
     it->records = popoto__arena_allocate(memory, room * sizeof *it->records);
-    it->links = popoto__arena_allocate(memory, room * it->slot_count * sizeof *it->links);
-    it->runs = popoto__arena_allocate(memory, room * it->slot_count * sizeof *it->runs);
+    it->scores = popoto__arena_allocate(memory, room * it->sorted_count * sizeof *it->scores);
+    it->stretches = popoto__arena_allocate(memory, room * sizeof *it->stretches);
+    it->links = popoto__arena_allocate(memory, links * sizeof *it->links);
+    it->runs = popoto__arena_allocate(memory, links * sizeof *it->runs);
     if (of->declared->time_to_live != 0)
         it->expiry = popoto__plan_expiry(of, memory);
     popoto__buffer_append(out, "*1\r\n$5\r\nMULTI\r\n", 15);
-    return it->records != NULL && it->links != NULL && it->runs != NULL && !out->failed &&
+    return it->records != NULL && it->scores != NULL && it->stretches != NULL &&
+           it->links != NULL && it->runs != NULL && !out->failed &&
            (it->expiry.data != NULL || of->declared->time_to_live == 0);
 }
 
@@ -117,55 +144,66 @@ static fresh_run *find_run(fresh_group *it, size_t slot_index, const popoto_text
 
 /* Whether a record has the places of the last one: they mostly come tenant by tenant. */
 static bool is_like_last(const fresh_group *it, const popoto_text *segments) {
-    for (size_t i = 0; i < it->of->field_count; i++) {
-        popoto_text last = it->last[i];
-        if (it->of->fields[i].places_index &&
-            (last.data == NULL || segments[i].data == NULL || !same(last, segments[i])))
+    if (it->count == 0)
+        return false;
+    const popoto_text *last = it->stretches[it->stretch_count - 1].segments;
+    for (size_t i = 0; i < it->placed_count; i++) {
+        size_t at = it->placed[i];
+        if (last[at].data == NULL || segments[at].data == NULL || !same(last[at], segments[at]))
             return false;
     }
     return true;
 }
 
-/* Its place in every index. False: it has none in some, or no score, or there is no memory. */
-static bool find_links(fresh_group *it, const record_write *write, fresh_link *links) {
-    const popoto_text *segments = write->place.segments;
-    bool repeats = it->count > 0 && is_like_last(it, segments);
+/* Its scores, and the room that they need. False: it has none for some, or there is no memory. */
+static bool find_scores(const fresh_group *it, const record_write *write, size_t *size) {
+    popoto_text *scores = &it->scores[it->count * it->sorted_count];
+    *size = 0;
+    for (size_t i = 0; it->sorted_count > 0 && i < it->slot_count; i++) {
+        const fresh_slot *slot = &it->slots[i];
+        if (!slot->is_sorted)
+            continue;
+        if (!popoto__plan_score(&write->values[slot->about->index], it->memory,
+                                &scores[slot->score]))
+            return false;
+        *size += WIRE_HEAD + scores[slot->score].size;
+    }
+    return true;
+}
+
+/* Its place in every index, for the stretch that would begin with it. False: it has none in some, or there is no
+ * memory. */
+static bool find_links(fresh_group *it, const record_write *write) {
+    fresh_link *links = &it->links[it->stretch_count * it->slot_count];
     size_t free_run = it->run_count;
     for (size_t i = 0; i < it->slot_count; i++) {
         const field *about = it->slots[i].about;
-        if (it->slots[i].is_sorted &&
-            !popoto__plan_score(&write->values[about->index], it->memory, &links[i].score))
-            return false;
-        if (repeats) {
-            links[i].run = it->links[(it->count - 1) * it->slot_count + i].run;
-            continue;
-        }
         if (about != NULL && !popoto__partition_is_told(about, &write->place))
             return false;
-        const fresh_run *run = find_run(it, i, segments, &free_run);
+        const fresh_run *run = find_run(it, i, write->place.segments, &free_run);
         if (run == NULL)
             return false;
-        links[i].run = (size_t)(run - it->runs);
+        links[i] = (fresh_link){ .run = (size_t)(run - it->runs) };
     }
     return true;
 }
 
-static void join_runs(fresh_group *it, const record_write *write, fresh_link *links) {
-    it->last = write->place.segments;
+static void begin_stretch(fresh_group *it, const record_write *write) {
+    size_t stretch = it->stretch_count++;
+    it->stretches[stretch] =
+        (fresh_stretch){ .first = it->count, .segments = write->place.segments };
     for (size_t i = 0; i < it->slot_count; i++) {
-        fresh_run *run = &it->runs[links[i].run];
-        if (run->count == 0) {
-            it->run_count++;
-            it->slots[i].newest = links[i].run + 1;
-            run->first = it->count;
+        size_t index = it->links[stretch * it->slot_count + i].run;
+        fresh_run *run = &it->runs[index];
+        if (run->is_begun) {
+            it->links[run->last * it->slot_count + i].next = stretch + 1;
         } else {
-            it->links[run->last * it->slot_count + i].next = it->count;
+            it->run_count++;
+            it->slots[i].newest = index + 1;
+            run->first = stretch;
+            run->is_begun = true;
         }
-        run->last = it->count;
-        run->count++;
-        run->size += it->records[it->count].key_size;
-        if (it->slots[i].is_sorted)
-            run->size += WIRE_HEAD + links[i].score.size;
+        run->last = stretch;
     }
 }
 
@@ -201,28 +239,62 @@ static bool render_record(fresh_group *it, record_write *write, fresh_record *re
 }
 
 bool popoto__fresh_add(fresh_group *it, record_write *write) {
-    fresh_link *links = &it->links[it->count * it->slot_count];
     buffer *out = it->out;
-    if (it->count == it->room || out->size - it->start > LARGEST || !find_links(it, write, links))
+    size_t before = out->size, scores;
+    if (it->count == it->room || before - it->start > LARGEST)
         return false;
-    size_t before = out->size;
-    if (!render_record(it, write, &it->records[it->count])) {
+    bool repeats = is_like_last(it, write->place.segments);
+    if (!find_scores(it, write, &scores) || (!repeats && !find_links(it, write)))
+        return false;
+    fresh_record *record = &it->records[it->count];
+    if (!render_record(it, write, record)) {
         out->size = before;
         return false;
     }
-    join_runs(it, write, links);
+    if (!repeats)
+        begin_stretch(it, write);
+    record->stretch = it->stretch_count - 1;
+    fresh_stretch *stretch = &it->stretches[record->stretch];
+    stretch->count++;
+    stretch->size += record->key_size + scores;
     it->count++;
     return true;
 }
 
 /* ----- All of them ---------------------------------------------------------------------------- */
 
-static void render_run(const fresh_group *it, const fresh_run *run) {
+/* The stretches of a run, one after the other; NULL: that was the last. */
+static const fresh_stretch *next_stretch(const fresh_group *it, const fresh_run *run,
+                                         const fresh_stretch *last) {
+    size_t next = run->first + 1;
+    if (last != NULL)
+        next = it->links[(size_t)(last - it->stretches) * it->slot_count + run->slot].next;
+    return next == 0 ? NULL : &it->stretches[next - 1];
+}
+
+static char *put_members(const fresh_group *it, const fresh_slot *slot, const fresh_stretch *which,
+                         char *at) {
+    for (size_t i = which->first; i < which->first + which->count; i++) {
+        const fresh_record *record = &it->records[i];
+        if (slot->is_sorted)
+            at = popoto__wire_argument(at, it->scores[i * it->sorted_count + slot->score]);
+        at = popoto__wire_put(at, it->out->data + record->key_at, record->key_size);
+        if (slot->entry.data != NULL)
+            at = popoto__wire_argument(at, slot->entry);
+    }
+    return at;
+}
+
+static void render_run(const fresh_group *it, fresh_run *run) {
     const fresh_slot *slot = &it->slots[run->slot];
+    const fresh_stretch *part = NULL;
     buffer *out = it->out;
-    bool scored = slot->is_sorted;
-    size_t each = scored || slot->entry.data != NULL ? 2 : 1;
-    size_t start = out->size, size = run->size + 3 * WIRE_HEAD + slot->name.size + run->key.size;
+    size_t each = slot->is_sorted || slot->entry.data != NULL ? 2 : 1;
+    size_t start = out->size, size = 3 * WIRE_HEAD + slot->name.size + run->key.size;
+    while ((part = next_stretch(it, run, part)) != NULL) {
+        run->count += part->count;
+        size += part->size;
+    }
     if (slot->entry.data != NULL)
         size += run->count * (WIRE_HEAD + slot->entry.size);
     char *room = popoto__buffer_grow(out, size), *at = room;
@@ -230,55 +302,31 @@ static void render_run(const fresh_group *it, const fresh_run *run) {
         return;
     at = popoto__wire_head(at, '*', 2 + each * run->count);
     at = popoto__wire_argument(popoto__wire_argument(at, slot->name), run->key);
-    for (size_t i = 0, place = run->first; i < run->count; i++) {
-        const fresh_record *record = &it->records[place];
-        const fresh_link *link = &it->links[place * it->slot_count + run->slot];
-        if (scored)
-            at = popoto__wire_argument(at, link->score);
-        at = popoto__wire_put(at, out->data + record->key_at, record->key_size);
-        if (slot->entry.data != NULL)
-            at = popoto__wire_argument(at, slot->entry);
-        place = link->next;
-    }
+    while ((part = next_stretch(it, run, part)) != NULL)
+        at = put_members(it, slot, part, at);
     out->size = start + (size_t)(at - room);
 }
 
-static void expect_number(buffer *out, char mark, size_t number) {
-    char text[WIRE_HEAD];
-    popoto__buffer_append(out, text, (size_t)(popoto__wire_head(text, mark, number) - text));
-}
-
-/* A set's and a sorted set's answer is how many members are new: all are. */
+/* A set's and a sorted set's answer is how many members are new: all are. Without memory for it, all replies are
+ * looked at. */
 static popoto_text expect(const fresh_group *it, size_t commands) {
-    buffer text;
-    popoto__buffer_init(&text, it->memory->allocator);
-    popoto__buffer_append(&text, "+OK\r\n", 5);
+    static const char ok[] = "+OK\r\n", queued[] = "+QUEUED\r\n", expires[] = ":1\r\n";
+    size_t most = sizeof ok + commands * (sizeof queued + WIRE_HEAD) + WIRE_HEAD;
+    char *text = popoto__arena_bytes(it->memory, most), *at = text;
+    if (text == NULL)
+        return (popoto_text){ NULL, 0 };
+    at = popoto__wire_put(at, ok, sizeof ok - 1);
     for (size_t i = 0; i < commands; i++)
-        popoto__buffer_append(&text, "+QUEUED\r\n", 9);
-    expect_number(&text, '*', commands);
-    size_t at = 0, size = 0; /* of the last record's answers, which are mostly those of the next */
+        at = popoto__wire_put(at, queued, sizeof queued - 1);
+    at = popoto__wire_head(at, '*', commands);
     for (size_t i = 0; i < it->count; i++) {
-        if (i > 0 && it->records[i].fields == it->records[i - 1].fields && !text.failed) {
-            char *room = popoto__buffer_grow(&text, size);
-            if (room != NULL)
-                memcpy(room, text.data + at, size);
-            continue;
-        }
-        at = text.size;
-        expect_number(&text, ':', it->records[i].fields);
+        at = popoto__wire_head(at, ':', it->records[i].fields);
         if (it->expiry.data != NULL)
-            popoto__buffer_append(&text, ":1\r\n", 4);
-        size = text.size - at;
+            at = popoto__wire_put(at, expires, sizeof expires - 1);
     }
     for (size_t i = 0; i < it->run_count; i++)
-        expect_number(&text, ':', it->runs[i].count);
-    popoto_text expected = { NULL, text.failed ? 0 : text.size };
-    if (!text.failed)
-        expected.data = popoto__arena_copy(it->memory, text.data, text.size);
-    if (expected.data == NULL)
-        expected.size = 0; /* then all replies are looked at */
-    popoto__buffer_free(&text);
-    return expected;
+        at = popoto__wire_head(at, ':', it->runs[i].count);
+    return (popoto_text){ text, (size_t)(at - text) };
 }
 
 static size_t commands_of_records(const fresh_group *it) {
@@ -303,8 +351,9 @@ bool popoto__fresh_concerns(const fresh_group *it, size_t index, size_t record) 
     size_t own = commands_of_records(it);
     if (index < own)
         return index / (own / it->count) == record;
+    const fresh_link *links = &it->links[it->records[record].stretch * it->slot_count];
     for (size_t i = 0; i < it->slot_count; i++)
-        if (it->links[record * it->slot_count + i].run == index - own)
+        if (links[i].run == index - own)
             return true;
     return false;
 }
