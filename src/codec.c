@@ -62,9 +62,8 @@ static bool refuse(writer *it, const char *why) {
     return false;
 }
 
-/* A first byte and `width` bytes of a number, the highest first. */
-static char *put_number(char *out, unsigned first, uint64_t bits, unsigned width) {
-    *out++ = (char)first;
+/* `width` bytes of a number, the highest first. */
+static char *put_bytes(char *out, uint64_t bits, unsigned width) {
     while (width-- > 0)
         *out++ = (char)(bits >> (8 * width) & 0xFF);
     return out;
@@ -86,7 +85,8 @@ static void put_integer(char *out, int64_t value) {
     };
     uint64_t bits = (uint64_t)value;
     unsigned width = integer_width(value);
-    put_number(out, width == 0 ? (unsigned)(bits & 0xFF) : first[value < 0][width], bits, width);
+    *out = (char)(width == 0 ? bits & 0xFF : first[value < 0][width]);
+    put_bytes(out + 1, bits, width);
 }
 
 /* As above, at once. */
@@ -106,7 +106,11 @@ static unsigned text_width(size_t size) {
 static bool put_text(char *out, popoto_text text) {
     static const unsigned char first[] = { [1] = 0xd9, [2] = 0xda, [4] = 0xdb };
     unsigned width = text_width(text.size);
-    out = put_number(out, width == 0 ? 0xa0 | (unsigned)text.size : first[width], text.size, width);
+    *out++ = (char)(width == 0 ? 0xa0 | (unsigned)text.size : first[width]);
+    if (width == 1)
+        *out++ = (char)text.size;
+    else if (width > 1)
+        out = put_bytes(out, text.size, width);
     memcpy(out, text.data, text.size);
     return popoto__utf8_valid(text.data, text.size);
 }

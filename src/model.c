@@ -785,12 +785,12 @@ static bool is_same_text(const popoto_value *a, const popoto_value *b) {
 static popoto_status key_segment(const model *of, const field *it, const popoto_value *value,
                                  arena *memory, popoto_text *out, failure *why) {
     popoto_value taken;
+    if (popoto__field_takes(it, value) && is_plain(of, it, value)) {
+        *out = value->as.text;
+        return POPOTO_OK;
+    }
     popoto_status status = popoto__field_accept(of, it, value, &taken, why);
-    if (status == POPOTO_OK && is_plain(of, it, &taken))
-        *out = taken.as.text;
-    else if (status == POPOTO_OK)
-        status = popoto__segment(of, it, &taken, memory, out, why);
-    return status;
+    return status == POPOTO_OK ? popoto__segment(of, it, &taken, memory, out, why) : status;
 }
 
 static char *put(char *at, popoto_text text) {
@@ -798,14 +798,11 @@ static char *put(char *at, popoto_text text) {
     return at + text.size;
 }
 
-/* "{tenant}:Episode:segment:segment" from the segments of the key's fields, which from then on are those in
- * the key. Those of the neighbour stay where they are: they are told apart by their addresses. */
-static popoto_status join_key(const model *of, const popoto_text *last, arena *memory,
+/* "{tenant}:Episode:segment:segment" of so many bytes, from the segments of the key's fields, which from then on are
+ * those in the key. Those of the neighbour stay where they are: they are told apart by their addresses. */
+static popoto_status join_key(const model *of, const popoto_text *last, size_t size, arena *memory,
                               placement *out, failure *why) {
     popoto_text *all = out->segments, *tenant = of->tenant ? &all[of->tenant->index] : NULL;
-    size_t size = of->name.size + of->key_count + (tenant != NULL ? tenant->size + 3 : 0);
-    for (size_t i = 0; i < of->key_count; i++)
-        size += all[of->keys[i]].size;
     char *text = popoto__arena_bytes(memory, size + 1), *at = text;
     if (text == NULL)
         return popoto__fail_memory(why);
@@ -832,23 +829,28 @@ static popoto_status join_key(const model *of, const popoto_text *last, arena *m
 static popoto_status place_key(const model *of, const popoto_value *values, neighbour last,
                                arena *memory, placement *out, failure *why) {
     popoto_status status = POPOTO_OK;
+    size_t size = of->name.size + of->key_count;
     out->key = (popoto_text){ NULL, 0 };
-    if (of->tenant != NULL)
-        status = key_segment(of, of->tenant, &values[of->tenant->index], memory,
-                             &out->segments[of->tenant->index], why);
+    if (of->tenant != NULL) {
+        popoto_text *tenant = &out->segments[of->tenant->index];
+        status = key_segment(of, of->tenant, &values[of->tenant->index], memory, tenant, why);
+        size += 3 + tenant->size;
+    }
     for (size_t i = 0; i < of->key_count && status == POPOTO_OK; i++) {
         size_t at = of->keys[i];
         if (last.segments != NULL && is_same_text(&last.values[at], &values[at]))
             out->segments[at] = last.segments[at];
         else
             status = key_segment(of, &of->fields[at], &values[at], memory, &out->segments[at], why);
+        size += out->segments[at].size;
     }
-    return status == POPOTO_OK ? join_key(of, last.segments, memory, out, why) : status;
+    return status == POPOTO_OK ? join_key(of, last.segments, size, memory, out, why) : status;
 }
 
 popoto_status popoto__place_key(const model *of, const popoto_value *values, neighbour last,
                                 arena *memory, placement *out, failure *why) {
-    out->segments = popoto__arena_zeroed(memory, of->field_count, sizeof(popoto_text));
+    if (out->segments == NULL)
+        out->segments = popoto__arena_zeroed(memory, of->field_count, sizeof(popoto_text));
     return out->segments != NULL ? place_key(of, values, last, memory, out, why)
                                  : popoto__fail_memory(why);
 }
@@ -869,6 +871,7 @@ popoto_status popoto__place_partitions(const model *of, const popoto_value *valu
 popoto_status popoto__placement_of_values(const model *of, const popoto_value *values,
                                           const bool *named, arena *memory, placement *out,
                                           failure *why) {
+    out->segments = NULL;
     popoto_status status =
         popoto__place_key(of, values, (neighbour){ NULL, NULL }, memory, out, why);
     return status == POPOTO_OK ? popoto__place_partitions(of, values, named, memory, out, why)

@@ -121,6 +121,7 @@ typedef struct neighbour { /* a record of the same arena: where its text is the 
     const popoto_value *values;
     const popoto_text *segments; /* NULL: there is none */
 } neighbour;
+/* out->segments is NULL, or zeroed already. */
 popoto_status popoto__place_key(const model *of, const popoto_value *values, neighbour last,
                                 arena *memory, placement *out, failure *why);
 popoto_status popoto__place_partitions(const model *of, const popoto_value *values,

@@ -592,7 +592,7 @@ popoto_status popoto__write_prepare(record_write *it, failure *why) {
     }
     if (it->place.key.data == NULL)
         status = popoto__write_place(it, why);
-    if (status == POPOTO_OK)
+    if (status == POPOTO_OK && (it->of->moves || it->of->raw_partitions))
         status = popoto__place_partitions(it->of, it->values, it->named, it->memory, &it->place,
                                           why);
     if (status != POPOTO_OK)

@@ -20,7 +20,7 @@ typedef struct item {
     record_write write;
     void *object;
     popoto_value *values;
-    popoto_id *generated; /* by field; NULL: none */
+    popoto_id *generated; /* by field, set for those of the key; NULL: none */
     size_t place;         /* in the group, where it is grouped */
     shape_script *kept;   /* what it is sent with, without a plan; NULL: it is planned */
     bool is_direct;       /* it was sent so */
@@ -112,10 +112,9 @@ static void generate_uuid4(batch *it, popoto_id *id) {
 }
 
 static popoto_id *new_ids(batch *it, const item *one) {
-    size_t count = it->of->field_count;
-    popoto_id *ids = it->ids + (size_t)(one - it->items) * count;
-    for (size_t i = 0; i < count; i++)
-        ids[i].text[0] = '\0';
+    popoto_id *ids = it->ids + (size_t)(one - it->items) * it->of->field_count;
+    for (size_t i = 0; i < it->of->key_count; i++)
+        ids[it->of->keys[i]].text[0] = '\0';
     return ids;
 }
 
@@ -378,11 +377,13 @@ static uint64_t content_of(const batch *it, const item *one) {
 /* The object learns its generated keys when its record is stored, or may be. */
 static popoto_status set_generated(batch *it, item *one) {
     popoto_status status = POPOTO_OK;
-    for (size_t i = 0; one->generated != NULL && i < it->of->field_count && status == POPOTO_OK;
-         i++)
-        if (one->generated[i].text[0] != '\0')
-            status = popoto__object_set_generated(it->of, one->object, &it->of->fields[i],
-                                                  &one->generated[i], &it->db->why);
+    for (size_t i = 0; one->generated != NULL && i < it->of->key_count && status == POPOTO_OK;
+         i++) {
+        size_t at = it->of->keys[i];
+        if (one->generated[at].text[0] != '\0')
+            status = popoto__object_set_generated(it->of, one->object, &it->of->fields[at],
+                                                  &one->generated[at], &it->db->why);
+    }
     return status;
 }
 
@@ -501,10 +502,11 @@ static popoto_status begin_batch(batch *it, void *const *objects, size_t count, 
     size_t fields = it->of->field_count;
     it->items = popoto__arena_allocate(&db->scratch, count * sizeof *it->items);
     popoto_value *values = popoto__arena_allocate(&db->scratch, count * fields * sizeof *values);
+    popoto_text *segments = popoto__arena_zeroed(&db->scratch, count * fields, sizeof *segments);
     it->ids = NULL;
     if (it->of->has_auto_key)
         it->ids = popoto__arena_allocate(&db->scratch, count * fields * sizeof *it->ids);
-    it->has_memory = it->items != NULL && values != NULL &&
+    it->has_memory = it->items != NULL && values != NULL && segments != NULL &&
                      (it->ids != NULL || !it->of->has_auto_key) &&
                      popoto__scope_pins(db, it->of, &it->pinned);
     commit_batch *run = &it->run;
@@ -521,6 +523,7 @@ static popoto_status begin_batch(batch *it, void *const *objects, size_t count, 
         memset(one, 0, it->run.stride); /* by the library's function, whose steps are larger */
         one->object = objects[i];
         one->values = values + i * fields;
+        one->write.place.segments = segments + i * fields;
         one->write.last = last;
         popoto_status status = prepare(it, one, asked);
         if (status == POPOTO_OK && it->if_unchanged)
