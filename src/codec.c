@@ -63,19 +63,10 @@ static bool refuse(writer *it, const char *why) {
 }
 
 /* `width` bytes of a number, the highest first. */
-static char *put_bytes(char *out, uint64_t bits, unsigned width) {
+static char *put_bytes(char *out, uint64_t bits, size_t width) {
     while (width-- > 0)
         *out++ = (char)(bits >> (8 * width) & 0xFF);
     return out;
-}
-
-/* How many bytes a number has behind its first byte: 0, 1, 2, 4 or 8. */
-static unsigned integer_width(int64_t value) {
-    if (value >= -32 && value < 128)
-        return 0;
-    if (value < 0)
-        return value >= INT8_MIN ? 1 : value >= INT16_MIN ? 2 : value >= INT32_MIN ? 4 : 8;
-    return value <= UINT8_MAX ? 1 : value <= UINT16_MAX ? 2 : value <= UINT32_MAX ? 4 : 8;
 }
 
 static void put_integer(char *out, int64_t value) {
@@ -84,7 +75,7 @@ static void put_integer(char *out, int64_t value) {
         { [1] = 0xd0, [2] = 0xd1, [4] = 0xd2, [8] = 0xd3 }, /* signed */
     };
     uint64_t bits = (uint64_t)value;
-    unsigned width = integer_width(value);
+    size_t width = popoto__codec_integer_width(value);
     *out = (char)(width == 0 ? bits & 0xFF : first[value < 0][width]);
     put_bytes(out + 1, bits, width);
 }
@@ -99,13 +90,9 @@ static void put_float(char *out, uint64_t bits) {
     memcpy(out, bytes, sizeof bytes);
 }
 
-static unsigned text_width(size_t size) {
-    return size < 32 ? 0 : size <= UINT8_MAX ? 1 : size <= UINT16_MAX ? 2 : 4;
-}
-
 static bool put_text(char *out, popoto_text text) {
     static const unsigned char first[] = { [1] = 0xd9, [2] = 0xda, [4] = 0xdb };
-    unsigned width = text_width(text.size);
+    size_t width = popoto__codec_text_width(text.size);
     *out++ = (char)(width == 0 ? 0xa0 | (unsigned)text.size : first[width]);
     if (width == 1)
         *out++ = (char)text.size;
@@ -113,20 +100,6 @@ static bool put_text(char *out, popoto_text text) {
         out = put_bytes(out, text.size, width);
     memcpy(out, text.data, text.size);
     return popoto__utf8_valid(text.data, text.size);
-}
-
-size_t popoto__codec_scalar_size(const popoto_value *value) {
-    popoto_text text = value->as.text;
-    switch (value->type) {
-    case POPOTO_NULL:
-    case POPOTO_BOOL: return 1;
-    case POPOTO_INT: return 1 + integer_width(value->as.integer);
-    case POPOTO_FLOAT: return 9;
-    case POPOTO_TEXT:
-        return text.data != NULL && text.size <= UINT32_MAX ? 1 + text_width(text.size) + text.size
-                                                            : 0;
-    default: return 0;
-    }
 }
 
 bool popoto__codec_write_scalar(char *out, const popoto_value *value) {

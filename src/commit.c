@@ -8,8 +8,13 @@
 /* A server that forgets a script so often in one run is sent it whole, which cannot be forgotten. */
 #define FORGETFUL 4
 
-static commit *item_at(commit_batch *it, size_t index) {
+static commit *item_at(const commit_batch *it, size_t index) {
     return (commit *)(void *)((char *)it->items + index * it->stride);
+}
+
+/* Neither settled nor broken. */
+static bool is_open(const commit *one) {
+    return one->state != COMMIT_DONE && one->state != COMMIT_BROKEN;
 }
 
 void popoto__commit_init(commit_batch *it, popoto_db *db, void *items, size_t count,
@@ -312,7 +317,7 @@ static void settle_lost(commit_batch *it, popoto_status status) {
         commit *one = item_at(it, i);
         if (one->state == COMMIT_SENT)
             popoto__commit_settle(it, one, status);
-        else if (one->state != COMMIT_DONE && one->state != COMMIT_BROKEN)
+        else if (is_open(one))
             popoto__commit_settle(it, one, popoto__commit_not_sent(status));
     }
 }
@@ -352,7 +357,7 @@ static size_t render_round(commit_batch *it) {
     db->scripts_by_text = it->forgotten > FORGETFUL;
     for (size_t i = 0; i < it->count; i++) {
         commit *one = item_at(it, i);
-        if (one->state == COMMIT_DONE || one->state == COMMIT_BROKEN || one->is_grouped)
+        if (!is_open(one) || one->is_grouped)
             continue;
         size_t size = db->request.size;
         popoto_status status = render_item(it, one);
@@ -376,11 +381,6 @@ static size_t render_round(commit_batch *it) {
 /* Transactions that ran in part, because a foreign key stands where one of their indexes should: take out
  * what they did. The records' keys were generated for them, so nobody else's work is undone. */
 static void undo_broken(commit_batch *it) {
-    bool any = false;
-    for (size_t i = 0; i < it->count; i++)
-        any = any || item_at(it, i)->state == COMMIT_BROKEN;
-    if (!any)
-        return;
     failure kept = it->db->why;
     size_t count = 0;
     popoto__buffer_clear(&it->db->request);
@@ -428,6 +428,13 @@ static bool end_round(commit_batch *it, popoto_status status) {
     return status == POPOTO_OK;
 }
 
+static bool any_is_open(const commit_batch *it) {
+    for (size_t i = 0; i < it->count; i++)
+        if (is_open(item_at(it, i)))
+            return true;
+    return false;
+}
+
 static void run_rounds(commit_batch *it) {
     if (!it->is_under_way)
         return;
@@ -435,7 +442,7 @@ static void run_rounds(commit_batch *it) {
     end_group(it);
     if (!end_round(it, status))
         return;
-    for (size_t tries = 1; tries < MAX_TRIES; tries++) {
+    for (size_t tries = 1; tries < MAX_TRIES && any_is_open(it); tries++) {
         popoto__buffer_clear(&it->db->request);
         size_t replies = render_round(it);
         it->at = it->at_reply = 0;
@@ -451,20 +458,23 @@ void popoto__commit_run(commit_batch *it) {
 }
 
 void popoto__commit_finish(commit_batch *it) {
+    bool broken = false;
     run_rounds(it);
     it->db->scripts_by_text = false;
     for (size_t i = 0; i < it->count; i++) {
         commit *one = item_at(it, i);
         if (one->loads != NULL)
             one->loads->is_loading = false;
-        if (one->state != COMMIT_DONE && one->state != COMMIT_BROKEN)
+        broken = broken || one->state == COMMIT_BROKEN;
+        if (is_open(one))
             popoto__commit_settle(it, one,
                                   popoto__fail(&it->db->why, POPOTO_CHANGED,
                                                "others kept changing the same record: given up "
                                                "after %d tries",
                                                MAX_TRIES));
     }
-    undo_broken(it);
+    if (broken)
+        undo_broken(it);
     popoto__arena_free(&it->findings);
     /* Those that were to go to the same node next would wait for their deadlines in vain. */
     if (it->lost == POPOTO_OK)

@@ -519,6 +519,7 @@ void popoto__db_take_load(shape_script *it, const reply *answer) {
         return;
     memcpy(it->sha, answer->text, answer->size);
     it->sha[answer->size] = '\0';
+    it->sha_size = answer->size;
 }
 
 popoto_text popoto__db_script(const popoto_db *db, script_id which) {

@@ -8,13 +8,13 @@ bool popoto__fields_measure(record_write *it, stored_fields *out) {
     for (size_t i = 0; i < it->of->field_count; i++) {
         if (!popoto__write_stores(it, i))
             continue;
-        size_t room = popoto__codec_scalar_room(&it->values[i]);
-        if (room == 0) {
+        size_t size = popoto__codec_scalar_size(&it->values[i]);
+        if (size == 0) {
             if (!popoto__plan_encode(it, i))
                 return false;
-            room = it->encoded[i].size;
+            size = it->encoded[i].size;
         }
-        out->room += it->of->fields[i].argument.size + WIRE_HEAD + room;
+        out->room += it->of->fields[i].argument.size + WIRE_HEAD + size;
         out->count++;
     }
     return true;

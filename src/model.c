@@ -826,11 +826,15 @@ static popoto_status join_key(const model *of, const popoto_text *last, size_t s
     return POPOTO_OK;
 }
 
-static popoto_status place_key(const model *of, const popoto_value *values, neighbour last,
-                               arena *memory, placement *out, failure *why) {
+popoto_status popoto__place_key(const model *of, const popoto_value *values, neighbour last,
+                                arena *memory, placement *out, failure *why) {
     popoto_status status = POPOTO_OK;
     size_t size = of->name.size + of->key_count;
     out->key = (popoto_text){ NULL, 0 };
+    if (out->segments == NULL)
+        out->segments = popoto__arena_zeroed(memory, of->field_count, sizeof(popoto_text));
+    if (out->segments == NULL)
+        return popoto__fail_memory(why);
     if (of->tenant != NULL) {
         popoto_text *tenant = &out->segments[of->tenant->index];
         status = key_segment(of, of->tenant, &values[of->tenant->index], memory, tenant, why);
@@ -845,14 +849,6 @@ static popoto_status place_key(const model *of, const popoto_value *values, neig
         size += out->segments[at].size;
     }
     return status == POPOTO_OK ? join_key(of, last.segments, size, memory, out, why) : status;
-}
-
-popoto_status popoto__place_key(const model *of, const popoto_value *values, neighbour last,
-                                arena *memory, placement *out, failure *why) {
-    if (out->segments == NULL)
-        out->segments = popoto__arena_zeroed(memory, of->field_count, sizeof(popoto_text));
-    return out->segments != NULL ? place_key(of, values, last, memory, out, why)
-                                 : popoto__fail_memory(why);
 }
 
 popoto_status popoto__place_partitions(const model *of, const popoto_value *values,
@@ -897,7 +893,7 @@ popoto_status popoto__key_of_values(const model *of, const popoto_value *values,
     popoto_text segments[MODEL_MAX_FIELDS];
     placement it = { .segments = segments };
     memset(segments, 0, of->field_count * sizeof *segments);
-    popoto_status status = place_key(of, values, (neighbour){ NULL, NULL }, memory, &it, why);
+    popoto_status status = popoto__place_key(of, values, (neighbour){ NULL, NULL }, memory, &it, why);
     *key = status == POPOTO_OK ? it.key : (popoto_text){ NULL, 0 };
     return status;
 }

@@ -363,7 +363,7 @@ void popoto__shape_script(const write_shape *it, buffer *out) {
 #define CALL "$7\r\nEVALSHA\r\n"
 
 size_t popoto__shape_call_size(const shape_script *script) {
-    return 4 * WIRE_HEAD + sizeof CALL + strlen(script->sha);
+    return 4 * WIRE_HEAD + sizeof CALL + script->sha_size;
 }
 
 char *popoto__shape_begin_call(char *at, const shape_script *script, const popoto_text *keys,
@@ -372,7 +372,7 @@ char *popoto__shape_begin_call(char *at, const shape_script *script, const popot
     size_t digits = (size_t)(popoto__wire_number(number, key_count) - number);
     at = popoto__wire_head(at, '*', 3 + key_count + arguments);
     at = popoto__wire_put(at, CALL, sizeof CALL - 1);
-    at = popoto__wire_argument(at, (popoto_text){ script->sha, strlen(script->sha) });
+    at = popoto__wire_argument(at, (popoto_text){ script->sha, script->sha_size });
     at = popoto__wire_argument(at, (popoto_text){ number, digits });
     for (size_t i = 0; i < key_count; i++)
         at = popoto__wire_argument(at, keys[i]);

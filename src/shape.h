@@ -33,6 +33,7 @@ typedef struct shape_script {
     unsigned char bytes[SHAPE_SIZE];
     size_t size;  /* 0: free */
     char sha[48]; /* empty: not loaded yet */
+    size_t sha_size;
     bool is_loading;
 } shape_script;
 /* The place of a shape, taken for it if need be. NULL: there is none left near where it belongs. */

@@ -559,12 +559,6 @@ static popoto_status finish_batch(batch *it, write_kind asked, popoto_status *st
     return it->run.first.status;
 }
 
-static popoto_status write_batch(batch *it, void *const *objects, size_t count, write_kind asked,
-                                 popoto_status *statuses) {
-    (void)begin_batch(it, objects, count, asked);
-    return finish_batch(it, asked, statuses);
-}
-
 /* Whether an object is among those of the batch that is under way: what becomes of it there decides what is
  * to be done with it next. */
 static bool shares_objects(const batch *it, void *const *objects, size_t count) {
@@ -630,7 +624,12 @@ static popoto_status write_many(popoto_db *db, const popoto_model *declared, voi
     it.statuses = statuses;
     open_batch(&it.parts[0], db, of);
     open_batch(&it.parts[1], db, of);
-    commit_parts all = { db, count, &it, begin_part, finish_part, part_waits, { 0 }, POPOTO_OK };
+    commit_parts all = { .db = db,
+                         .count = count,
+                         .context = &it,
+                         .begin = begin_part,
+                         .finish = finish_part,
+                         .waits = part_waits };
     for (size_t i = popoto__commit_all(&all); statuses != NULL && i < count; i++)
         statuses[i] = popoto__commit_not_sent(all.lost);
     return all.first.status;
@@ -651,31 +650,39 @@ popoto_status popoto_delete_many(popoto_db *db, const popoto_model *declared, vo
     return write_many(db, declared, objects, count, WRITE_DELETE, statuses);
 }
 
-popoto_status popoto_create(popoto_db *db, const popoto_model *declared, void *object) {
-    return write_many(db, declared, &object, 1, WRITE_CREATE, NULL);
-}
-
-popoto_status popoto_save(popoto_db *db, const popoto_model *declared, void *object) {
-    return write_many(db, declared, &object, 1, WRITE_STORE, NULL);
-}
-
-popoto_status popoto_delete(popoto_db *db, const popoto_model *declared, void *object) {
-    return write_many(db, declared, &object, 1, WRITE_DELETE, NULL);
-}
-
-popoto_status popoto_save_with(popoto_db *db, const popoto_model *declared, void *object,
-                               const popoto_save_desc *desc) {
+static popoto_status write_one(popoto_db *db, const popoto_model *declared, void *object,
+                               write_kind asked, const popoto_save_desc *desc) {
     bool named[MODEL_MAX_FIELDS];
     batch it;
     const model *of;
     popoto_status status = popoto__db_begin(db, declared, &of);
     open_batch(&it, db, of);
-    it.if_unchanged = desc != NULL && desc->if_unchanged;
     if (status == POPOTO_OK && desc != NULL && desc->only != NULL) {
         status = popoto__model_choose(of, desc->only, named, POPOTO_BAD_ARGUMENT, &db->why);
         it.named = named;
     }
-    return status == POPOTO_OK ? write_batch(&it, &object, 1, WRITE_STORE, NULL) : status;
+    it.if_unchanged = desc != NULL && desc->if_unchanged;
+    if (status != POPOTO_OK)
+        return status;
+    (void)begin_batch(&it, &object, 1, asked);
+    return finish_batch(&it, asked, NULL);
+}
+
+popoto_status popoto_create(popoto_db *db, const popoto_model *declared, void *object) {
+    return write_one(db, declared, object, WRITE_CREATE, NULL);
+}
+
+popoto_status popoto_save(popoto_db *db, const popoto_model *declared, void *object) {
+    return write_one(db, declared, object, WRITE_STORE, NULL);
+}
+
+popoto_status popoto_delete(popoto_db *db, const popoto_model *declared, void *object) {
+    return write_one(db, declared, object, WRITE_DELETE, NULL);
+}
+
+popoto_status popoto_save_with(popoto_db *db, const popoto_model *declared, void *object,
+                               const popoto_save_desc *desc) {
+    return write_one(db, declared, object, WRITE_STORE, desc);
 }
 
 popoto_status popoto_key(popoto_db *db, const popoto_model *declared, const void *object,
