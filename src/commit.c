@@ -401,12 +401,11 @@ popoto_status popoto__commit_begin(commit_batch *it) {
     popoto__buffer_clear(&it->db->request);
     size_t replies = render_group(it);
     replies += render_round(it);
-    const commit *one = item_at(it, 0);
     it->is_under_way = replies > 0 && it->lost == POPOTO_OK;
     if (!it->is_under_way)
         return it->lost;
     /* A shape's script answers 1 where nothing is wrong. Of several, those before a loss are to be known. */
-    if (it->count == 1 && one->shaped != NULL) {
+    if (it->count == 1 && item_at(it, 0)->shaped != NULL) {
         it->first_round.expected = TEXT(":1\r\n");
         it->first_round.foreseen = 1;
     }

@@ -7,9 +7,9 @@
 #include "channel.h"
 #include "digest.h"
 #include "embedded.h"
+#include "kept.h"
 #include "object.h"
 #include "plan.h"
-#include "kept.h"
 
 typedef struct model_entry model_entry;
 typedef struct scope scope;

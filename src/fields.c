@@ -33,7 +33,7 @@ static char *put_value(const record_write *it, size_t i, char *at, popoto_text *
 }
 
 char *popoto__fields_put(const record_write *it, stored_fields *out, char *at) {
-    bool all = popoto__write_stores_all(it);
+    bool all = out->count == it->of->field_count;
     for (size_t i = 0; i < it->of->field_count && at != NULL; i++) {
         const field *about = &it->of->fields[i];
         popoto_text value;

@@ -18,7 +18,7 @@ struct fresh_record {
 
 struct fresh_stretch {
     size_t first, count; /* of its records */
-    size_t size;         /* of their keys, and of their scores for all slots, as arguments at most */
+    size_t size; /* of their keys, and of their scores for all slots, as arguments at most */
     const popoto_text *segments;
 };
 

@@ -24,9 +24,8 @@ static uint64_t fields_of(const record_write *it) {
 }
 
 static bool is_kept(const record_write *it) {
-    return it->kind == WRITE_REPLACE && !it->moves_key && !it->if_unchanged &&
-           it->pinned == NULL && !it->of->moves && !it->of->raw_partitions &&
-           it->of->field_count <= MOST_FIELDS;
+    return it->kind == WRITE_REPLACE && !it->moves_key && !it->if_unchanged && it->pinned == NULL &&
+           !it->of->moves && !it->of->raw_partitions && it->of->field_count <= MOST_FIELDS;
 }
 
 static size_t place_of(const record_write *it, uint64_t fields) {
@@ -113,14 +112,14 @@ static bool renders_alike(record_write *it, const plan *planned, const shape_scr
 void popoto__kept_note(kept_script *all, record_write *it, const plan *planned,
                        shape_script *script) {
     buffer direct, general;
-    uint64_t fields = is_kept(it) ? fields_of(it) : 0;
-    kept_script *place = &all[place_of(it, fields)];
-    if (!is_kept(it) || (place->of == it->of && place->fields == fields))
+    if (!is_kept(it) || popoto__kept_find(all, it) != NULL)
         return;
     popoto__buffer_init(&direct, it->memory->allocator);
     popoto__buffer_init(&general, it->memory->allocator);
-    bool alike = renders_alike(it, planned, script, &direct, &general);
-    *place = (kept_script){ it->of, fields, alike ? script : NULL };
+    if (renders_alike(it, planned, script, &direct, &general)) {
+        uint64_t fields = fields_of(it);
+        all[place_of(it, fields)] = (kept_script){ it->of, fields, script };
+    }
     popoto__buffer_free(&direct);
     popoto__buffer_free(&general);
 }

@@ -10,7 +10,7 @@
 typedef struct kept_script {
     const model *of;
     uint64_t fields;      /* as bits */
-    shape_script *script; /* NULL: there is none, these saves are always planned */
+    shape_script *script; /* NULL: there is none yet */
 } kept_script;
 
 #define KEPT_SCRIPTS 16

@@ -893,7 +893,8 @@ popoto_status popoto__key_of_values(const model *of, const popoto_value *values,
     popoto_text segments[MODEL_MAX_FIELDS];
     placement it = { .segments = segments };
     memset(segments, 0, of->field_count * sizeof *segments);
-    popoto_status status = popoto__place_key(of, values, (neighbour){ NULL, NULL }, memory, &it, why);
+    popoto_status status =
+        popoto__place_key(of, values, (neighbour){ NULL, NULL }, memory, &it, why);
     *key = status == POPOTO_OK ? it.key : (popoto_text){ NULL, 0 };
     return status;
 }

@@ -117,7 +117,8 @@ popoto_status popoto__placement_of_values(const model *of, const popoto_value *v
                                           failure *why);
 /* The same in two steps, of which the first needs no more than the key's own fields: the key with its segments,
  * which are then those in it; and the segments of the partitions that the key does not tell. */
-typedef struct neighbour { /* a record of the same arena: where its text is the same text, so is the segment */
+typedef struct
+    neighbour { /* a record of the same arena: where its text is the same text, so is the segment */
     const popoto_value *values;
     const popoto_text *segments; /* NULL: there is none */
 } neighbour;

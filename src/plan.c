@@ -593,8 +593,8 @@ popoto_status popoto__write_prepare(record_write *it, failure *why) {
     if (it->place.key.data == NULL)
         status = popoto__write_place(it, why);
     if (status == POPOTO_OK && (it->of->moves || it->of->raw_partitions))
-        status = popoto__place_partitions(it->of, it->values, it->named, it->memory, &it->place,
-                                          why);
+        status =
+            popoto__place_partitions(it->of, it->values, it->named, it->memory, &it->place, why);
     if (status != POPOTO_OK)
         return status;
     if (it->kind != WRITE_REPLACE)
@@ -774,9 +774,9 @@ static popoto_status plan_field_index(const record_write *it, const field *about
                                       const placement *before, const placement *after, plan *out,
                                       failure *why) {
     bool stays = before->segments == after->segments && !it->moves_key;
-    if (about->prefix.data == NULL || (stays && it->kind == WRITE_REPLACE &&
-                                       (about->is_key || (about->kind == POPOTO_KIND_SORTED &&
-                                                          !is_named(it, about->index)))))
+    if (about->prefix.data == NULL ||
+        (stays && it->kind == WRITE_REPLACE &&
+         (about->is_key || (about->kind == POPOTO_KIND_SORTED && !is_named(it, about->index)))))
         return POPOTO_OK; /* its entries are there already, or the record would not be */
     popoto_text to = index_of(out, it, about, after);
     popoto_text from = stays ? to : index_of(out, it, about, before);

@@ -126,8 +126,9 @@ struct record_write {
     const bool *named;          /* by field: store these alone; NULL: all */
     const record_write *last;   /* a write of the same batch that was prepared; NULL: none */
     popoto_text old_key;        /* REPLACE, DELETE, TOUCH: what the record is stored under */
-    bool encodes_late; /* perhaps the values go straight into the request: until popoto__write_encode, or a plan */
-    bool if_unchanged;          /* every field that is known must still be so */
+    bool
+        encodes_late; /* perhaps the values go straight into the request: until popoto__write_encode, or a plan */
+    bool if_unchanged; /* every field that is known must still be so */
     const bool
         *pinned; /* by field: a scope names it, so that a stored record that has another value is
                            not to be touched (POPOTO_BAD_SCOPE); NULL: none */
@@ -139,7 +140,7 @@ struct record_write {
     placement place;      /* where the record is to be */
     popoto_text *encoded; /* by field: its MessagePack; data NULL where the plan does without */
     bool is_encoded;
-    bool moves_key;       /* it is stored under another name than before */
+    bool moves_key; /* it is stored under another name than before */
 };
 
 /* The record's key from its values: for whoever must know it before the kind of write is known. */
@@ -157,9 +158,6 @@ static inline bool popoto__write_stores(const record_write *it, size_t field_ind
         return false;
     return it->named == NULL || it->named[field_index] ||
            (it->of->fields[field_index].is_key && (it->kind != WRITE_REPLACE || it->moves_key));
-}
-static inline bool popoto__write_stores_all(const record_write *it) {
-    return it->named == NULL && it->kind != WRITE_DELETE && it->kind != WRITE_TOUCH;
 }
 /* The plan from what is known so far. */
 popoto_status popoto__plan_write(record_write *it, plan *out, failure *why);

@@ -36,7 +36,7 @@ static const struct {
     [ZSET] = { "zset", "ZSCORE", ",''" },
 };
 
-#define NO_MEMBER SHAPE_ARGUMENTS
+#define NO_MEMBER  SHAPE_ARGUMENTS
 #define WORD(name) name, sizeof(name) - 1
 static const struct {
     const char *name;

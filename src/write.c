@@ -199,8 +199,8 @@ static popoto_status choose_kind(batch *it, item *one, write_kind asked) {
     if (status == POPOTO_OK)
         status = popoto__write_place(&one->write, &it->db->why);
     if (status == POPOTO_OK)
-        status = popoto__db_old_key(it->db, it->of, header, one->write.place.key,
-                                    &one->write.old_key);
+        status =
+            popoto__db_old_key(it->db, it->of, header, one->write.place.key, &one->write.old_key);
     if (status != POPOTO_OK)
         return status;
     if (asked == WRITE_STORE && one->write.old_key.data != NULL)
@@ -240,7 +240,7 @@ static popoto_status encode(batch *it, item *one) {
     popoto_db *db = it->db;
     if (one->write.kind == WRITE_FRESH)
         return POPOTO_OK;
-    if (!it->if_unchanged && db->knows_permissions)
+    if (!it->if_unchanged && db->knows_permissions && (db->permissions & PERMITTED_COMMANDS) != 0)
         one->kept = popoto__kept_find(db->kept, &one->write);
     return one->kept != NULL ? POPOTO_OK : popoto__write_encode(&one->write, &db->why);
 }
