@@ -22,16 +22,9 @@ struct fresh_stretch {
     const popoto_text *segments;
 };
 
-/* One index of the model: the set of all records, or that of a field. */
 struct fresh_slot {
-    const field *about; /* NULL: of all records */
-    popoto_text name;   /* of the command */
-    popoto_text entry;  /* CONFIDENCE: what a new record has */
-    const size_t *by;   /* the fields whose segments its key is made of */
-    size_t by_count;
-    bool is_sorted;
-    size_t score;  /* SORTED: which of a record's scores is for it */
-    size_t newest; /* its latest run, plus one; 0: none */
+    popoto_text entry; /* CONFIDENCE: what a new record has */
+    size_t newest;     /* its latest run, plus one; 0: none */
 };
 
 /* One command on one key of an index, with its members. */
@@ -54,58 +47,33 @@ struct fresh_link {
  * perhaps. */
 #define LOOK_BACK 4
 
-static bool add_slot(fresh_group *it, const field *about) {
-    fresh_slot *slot = &it->slots[it->slot_count++];
-    *slot = (fresh_slot){ .about = about, .name = TEXT("SADD") };
-    if (about == NULL)
-        return true;
-    slot->by = about->is_key ? &about->index : about->partition;
-    slot->by_count = about->is_key ? 1 : about->partition_count;
-    slot->is_sorted = about->kind == POPOTO_KIND_SORTED;
-    slot->score = it->sorted_count;
-    it->sorted_count += slot->is_sorted;
-    if (slot->is_sorted)
-        slot->name = TEXT("ZADD");
-    if (about->kind != POPOTO_KIND_CONFIDENCE)
-        return true;
-    slot->name = TEXT("HSET");
-    slot->entry = popoto__plan_entry(about, it->memory);
-    return slot->entry.data != NULL;
-}
-
 /* False: no memory. */
-static bool add_slots(fresh_group *it) {
-    size_t fields = it->of->field_count;
-    size_t *placed = popoto__arena_allocate(it->memory, fields * sizeof *placed);
-    it->slots = popoto__arena_allocate(it->memory, (fields + 1) * sizeof *it->slots);
-    if (placed == NULL || it->slots == NULL || !add_slot(it, NULL))
-        return false;
-    it->placed = placed;
-    for (size_t i = 0; i < fields; i++) {
-        const field *about = &it->of->fields[i];
-        if (about->places_index)
-            placed[it->placed_count++] = i;
-        if (about->prefix.data != NULL && !add_slot(it, about))
+static bool make_slots(fresh_group *it) {
+    it->slots = popoto__arena_zeroed(it->memory, it->of->index_count, sizeof *it->slots);
+    for (size_t i = 1; it->slots != NULL && i < it->of->index_count; i++) {
+        const field *about = it->of->indexes[i].about;
+        if (about->kind != POPOTO_KIND_CONFIDENCE)
+            continue;
+        it->slots[i].entry = popoto__plan_entry(about, it->memory);
+        if (it->slots[i].entry.data == NULL)
             return false;
     }
-    return true;
+    return it->slots != NULL;
 }
 
 bool popoto__fresh_begin(fresh_group *it, const model *of, size_t room, arena *memory,
                          buffer *out) {
     *it = (fresh_group){ .of = of, .memory = memory, .out = out, .start = out->size, .room = room };
-    if (!add_slots(it))
-        return false;
-    size_t links = room * it->slot_count;
+    size_t links = room * of->index_count;
     it->records = popoto__arena_allocate(memory, room * sizeof *it->records);
-    it->scores = popoto__arena_allocate(memory, room * it->sorted_count * sizeof *it->scores);
+    it->scores = popoto__arena_allocate(memory, room * of->sorted_count * sizeof *it->scores);
     it->stretches = popoto__arena_allocate(memory, room * sizeof *it->stretches);
     it->links = popoto__arena_allocate(memory, links * sizeof *it->links);
     it->runs = popoto__arena_allocate(memory, links * sizeof *it->runs);
     if (of->declared->time_to_live != 0)
         it->expiry = popoto__plan_expiry(of, memory);
     popoto__buffer_append(out, "*1\r\n$5\r\nMULTI\r\n", 15);
-    return it->records != NULL && it->scores != NULL && it->stretches != NULL &&
+    return make_slots(it) && it->records != NULL && it->scores != NULL && it->stretches != NULL &&
            it->links != NULL && it->runs != NULL && !out->failed &&
            (it->expiry.data != NULL || of->declared->time_to_live == 0);
 }
@@ -117,12 +85,12 @@ static bool same(popoto_text a, popoto_text b) {
 }
 
 static bool is_of_run(const fresh_group *it, const fresh_run *run, const popoto_text *segments) {
-    const fresh_slot *slot = &it->slots[run->slot];
+    const model_index *index = &it->of->indexes[run->slot];
     if (it->of->tenant != NULL &&
         !same(run->segments[it->of->tenant->index], segments[it->of->tenant->index]))
         return false;
-    for (size_t i = 0; i < slot->by_count; i++)
-        if (!same(run->segments[slot->by[i]], segments[slot->by[i]]))
+    for (size_t i = 0; i < index->by_count; i++)
+        if (!same(run->segments[index->by[i]], segments[index->by[i]]))
             return false;
     return true;
 }
@@ -130,15 +98,17 @@ static bool is_of_run(const fresh_group *it, const fresh_run *run, const popoto_
 /* The run that a record belongs to, or the next free one made into it. NULL: no memory. */
 static fresh_run *find_run(fresh_group *it, size_t slot_index, const popoto_text *segments,
                            size_t *free_run) {
-    const fresh_slot *slot = &it->slots[slot_index];
-    size_t at = slot->newest;
+    const field *about = it->of->indexes[slot_index].about;
+    size_t at = it->slots[slot_index].newest;
     for (size_t i = 0; i < LOOK_BACK && at != 0; i++, at = it->runs[at - 1].older)
         if (is_of_run(it, &it->runs[at - 1], segments))
             return &it->runs[at - 1];
     fresh_run *run = &it->runs[(*free_run)++];
-    *run = (fresh_run){ .slot = slot_index, .segments = segments, .older = slot->newest };
-    run->key = slot->about == NULL ? popoto__class_key(it->of, segments, it->memory)
-                                   : popoto__index_key(it->of, slot->about, segments, it->memory);
+    *run = (fresh_run){ .slot = slot_index,
+                        .segments = segments,
+                        .older = it->slots[slot_index].newest };
+    run->key = about == NULL ? popoto__class_key(it->of, segments, it->memory)
+                             : popoto__index_key(it->of, about, segments, it->memory);
     return run->key.data == NULL ? NULL : run;
 }
 
@@ -147,8 +117,8 @@ static bool is_like_last(const fresh_group *it, const popoto_text *segments) {
     if (it->count == 0)
         return false;
     const popoto_text *last = it->stretches[it->stretch_count - 1].segments;
-    for (size_t i = 0; i < it->placed_count; i++) {
-        size_t at = it->placed[i];
+    for (size_t i = 0; i < it->of->placed_count; i++) {
+        size_t at = it->of->placed[i];
         if (last[at].data == NULL || segments[at].data == NULL || !same(last[at], segments[at]))
             return false;
     }
@@ -157,16 +127,15 @@ static bool is_like_last(const fresh_group *it, const popoto_text *segments) {
 
 /* Its scores, and the room that they need. False: it has none for some, or there is no memory. */
 static bool find_scores(const fresh_group *it, const record_write *write, size_t *size) {
-    popoto_text *scores = &it->scores[it->count * it->sorted_count];
+    popoto_text *score = &it->scores[it->count * it->of->sorted_count];
+    const model_index *index = it->of->indexes, *end = index + it->of->index_count;
     *size = 0;
-    for (size_t i = 0; it->sorted_count > 0 && i < it->slot_count; i++) {
-        const fresh_slot *slot = &it->slots[i];
-        if (!slot->is_sorted)
+    for (; index < end; index++) {
+        if (!index->is_sorted)
             continue;
-        if (!popoto__plan_score(&write->values[slot->about->index], it->memory,
-                                &scores[slot->score]))
+        if (!popoto__plan_score(&write->values[index->about->index], it->memory, score))
             return false;
-        *size += WIRE_HEAD + scores[slot->score].size;
+        *size += WIRE_HEAD + score++->size;
     }
     return true;
 }
@@ -174,10 +143,10 @@ static bool find_scores(const fresh_group *it, const record_write *write, size_t
 /* Its place in every index, for the stretch that would begin with it. False: it has none in some, or there is no
  * memory. */
 static bool find_links(fresh_group *it, const record_write *write) {
-    fresh_link *links = &it->links[it->stretch_count * it->slot_count];
+    fresh_link *links = &it->links[it->stretch_count * it->of->index_count];
     size_t free_run = it->run_count;
-    for (size_t i = 0; i < it->slot_count; i++) {
-        const field *about = it->slots[i].about;
+    for (size_t i = 0; i < it->of->index_count; i++) {
+        const field *about = it->of->indexes[i].about;
         if (about != NULL && !popoto__partition_is_told(about, &write->place))
             return false;
         const fresh_run *run = find_run(it, i, write->place.segments, &free_run);
@@ -192,11 +161,11 @@ static void begin_stretch(fresh_group *it, const record_write *write) {
     size_t stretch = it->stretch_count++;
     it->stretches[stretch] =
         (fresh_stretch){ .first = it->count, .segments = write->place.segments };
-    for (size_t i = 0; i < it->slot_count; i++) {
-        size_t index = it->links[stretch * it->slot_count + i].run;
+    for (size_t i = 0; i < it->of->index_count; i++) {
+        size_t index = it->links[stretch * it->of->index_count + i].run;
         fresh_run *run = &it->runs[index];
         if (run->is_begun) {
-            it->links[run->last * it->slot_count + i].next = stretch + 1;
+            it->links[run->last * it->of->index_count + i].next = stretch + 1;
         } else {
             it->run_count++;
             it->slots[i].newest = index + 1;
@@ -268,42 +237,45 @@ static const fresh_stretch *next_stretch(const fresh_group *it, const fresh_run 
                                          const fresh_stretch *last) {
     size_t next = run->first + 1;
     if (last != NULL)
-        next = it->links[(size_t)(last - it->stretches) * it->slot_count + run->slot].next;
+        next = it->links[(size_t)(last - it->stretches) * it->of->index_count + run->slot].next;
     return next == 0 ? NULL : &it->stretches[next - 1];
 }
 
-static char *put_members(const fresh_group *it, const fresh_slot *slot, const fresh_stretch *which,
-                         char *at) {
+static char *put_members(const fresh_group *it, size_t slot, const fresh_stretch *which, char *at) {
+    const model_index *index = &it->of->indexes[slot];
+    popoto_text entry = it->slots[slot].entry;
     for (size_t i = which->first; i < which->first + which->count; i++) {
         const fresh_record *record = &it->records[i];
-        if (slot->is_sorted)
-            at = popoto__wire_argument(at, it->scores[i * it->sorted_count + slot->score]);
+        if (index->is_sorted)
+            at = popoto__wire_argument(at, it->scores[i * it->of->sorted_count + index->score]);
         at = popoto__wire_put(at, it->out->data + record->key_at, record->key_size);
-        if (slot->entry.data != NULL)
-            at = popoto__wire_argument(at, slot->entry);
+        if (entry.data != NULL)
+            at = popoto__wire_argument(at, entry);
     }
     return at;
 }
 
 static void render_run(const fresh_group *it, fresh_run *run) {
-    const fresh_slot *slot = &it->slots[run->slot];
+    popoto_text entry = it->slots[run->slot].entry;
+    bool is_sorted = it->of->indexes[run->slot].is_sorted;
+    popoto_text name = is_sorted ? TEXT("ZADD") : entry.data != NULL ? TEXT("HSET") : TEXT("SADD");
     const fresh_stretch *part = NULL;
     buffer *out = it->out;
-    size_t each = slot->is_sorted || slot->entry.data != NULL ? 2 : 1;
-    size_t start = out->size, size = 3 * WIRE_HEAD + slot->name.size + run->key.size;
+    size_t each = is_sorted || entry.data != NULL ? 2 : 1;
+    size_t start = out->size, size = 3 * WIRE_HEAD + name.size + run->key.size;
     while ((part = next_stretch(it, run, part)) != NULL) {
         run->count += part->count;
         size += part->size;
     }
-    if (slot->entry.data != NULL)
-        size += run->count * (WIRE_HEAD + slot->entry.size);
+    if (entry.data != NULL)
+        size += run->count * (WIRE_HEAD + entry.size);
     char *room = popoto__buffer_grow(out, size), *at = room;
     if (room == NULL)
         return;
     at = popoto__wire_head(at, '*', 2 + each * run->count);
-    at = popoto__wire_argument(popoto__wire_argument(at, slot->name), run->key);
+    at = popoto__wire_argument(popoto__wire_argument(at, name), run->key);
     while ((part = next_stretch(it, run, part)) != NULL)
-        at = put_members(it, slot, part, at);
+        at = put_members(it, run->slot, part, at);
     out->size = start + (size_t)(at - room);
 }
 
@@ -351,8 +323,8 @@ bool popoto__fresh_concerns(const fresh_group *it, size_t index, size_t record) 
     size_t own = commands_of_records(it);
     if (index < own)
         return index / (own / it->count) == record;
-    const fresh_link *links = &it->links[it->records[record].stretch * it->slot_count];
-    for (size_t i = 0; i < it->slot_count; i++)
+    const fresh_link *links = &it->links[it->records[record].stretch * it->of->index_count];
+    for (size_t i = 0; i < it->of->index_count; i++)
         if (links[i].run == index - own)
             return true;
     return false;

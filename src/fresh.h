@@ -20,15 +20,11 @@ typedef struct fresh_group {
     fresh_record *records;
     size_t count;
     size_t room;
-    fresh_slot *slots; /* the indexes of the model */
-    size_t slot_count;
-    size_t sorted_count;  /* of them */
-    popoto_text *scores;  /* of each record, for these */
-    const size_t *placed; /* the fields whose segments stand in the key of some index */
-    size_t placed_count;
+    fresh_slot *slots;   /* of each of the model's indexes */
+    popoto_text *scores; /* of each record, for those that are sorted */
     fresh_stretch *stretches; /* of records that follow each other and stand at the same places */
     size_t stretch_count;
-    fresh_link *links; /* of each stretch and slot */
+    fresh_link *links; /* of each stretch and index */
     fresh_run *runs;   /* the index commands */
     size_t run_count;
     popoto_text expiry; /* an argument; data NULL: none */

@@ -41,24 +41,21 @@ shape_script *popoto__kept_find(const kept_script *all, const record_write *it) 
 }
 
 /* False: the record needs a plan, which will say why. */
-static bool add_index(const record_write *it, const field *about, kept_call *out) {
-    bool is_sorted = about->kind == POPOTO_KIND_SORTED;
+static bool add_index(const record_write *it, const model_index *index, kept_call *out) {
     popoto_text *last = &out->arguments[out->argument_count];
-    if (about->kind != POPOTO_KIND_CONFIDENCE &&
-        (!is_sorted || !popoto__write_stores(it, about->index)))
-        return true;
     if (out->argument_count == SHAPE_KEYS || out->key_count == SHAPE_KEYS)
         return false;
-    if (!is_sorted)
-        *last = popoto__plan_entry(about, it->memory);
-    else if (!popoto__plan_score(&it->values[about->index], it->memory, last))
+    if (!index->is_sorted)
+        *last = popoto__plan_entry(index->about, it->memory);
+    else if (!popoto__plan_score(&it->values[index->about->index], it->memory, last))
         return false;
-    popoto_text key = popoto__index_key(it->of, about, it->place.segments, it->memory);
+    popoto_text key = popoto__index_key(it->of, index->about, it->place.segments, it->memory);
     out->keys[out->key_count++] = key;
     out->argument_count++;
     return key.data != NULL && last->data != NULL;
 }
 
+/* Sets have the record already; a sorted index, its score unless that is not stored. */
 static bool make_call(const record_write *it, kept_call *out) {
     out->keys[0] = it->place.key;
     out->key_count = 1;
@@ -66,8 +63,12 @@ static bool make_call(const record_write *it, kept_call *out) {
     if (it->of->declared->time_to_live != 0)
         out->arguments[out->argument_count++] = popoto__plan_expiry(it->of, it->memory);
     bool is_made = out->argument_count == 0 || out->arguments[0].data != NULL;
-    for (size_t i = 0; i < it->of->field_count && is_made; i++)
-        is_made = add_index(it, &it->of->fields[i], out);
+    for (size_t i = 1; i < it->of->index_count && is_made; i++) {
+        const model_index *index = &it->of->indexes[i];
+        if (index->about->kind == POPOTO_KIND_CONFIDENCE ||
+            (index->is_sorted && popoto__write_stores(it, index->about->index)))
+            is_made = add_index(it, index, out);
+    }
     return is_made;
 }
 

@@ -464,6 +464,31 @@ static popoto_status compile_fields(model *of, const dialect *how, arena *memory
     return POPOTO_OK;
 }
 
+static popoto_status set_indexes(model *of, arena *memory, failure *why) {
+    model_index *all = popoto__arena_zeroed(memory, of->field_count + 1, sizeof *all);
+    size_t *placed = popoto__arena_allocate(memory, of->field_count * sizeof *placed);
+    if (all == NULL || placed == NULL)
+        return popoto__fail_memory(why);
+    of->indexes = all;
+    of->index_count = 1;
+    of->placed = placed;
+    for (size_t i = 0; i < of->field_count; i++) {
+        const field *it = &of->fields[i];
+        bool is_sorted = it->kind == POPOTO_KIND_SORTED;
+        if (it->places_index)
+            placed[of->placed_count++] = i;
+        if (it->prefix.data == NULL)
+            continue;
+        all[of->index_count++] = (model_index){ .about = it,
+                                              .by = it->is_key ? &it->index : it->partition,
+                                              .by_count = it->is_key ? 1 : it->partition_count,
+                                              .is_sorted = is_sorted,
+                                              .score = of->sorted_count };
+        of->sorted_count += is_sorted;
+    }
+    return POPOTO_OK;
+}
+
 popoto_status popoto__model_compile(const popoto_model *declared, popoto_dialect dialect_id,
                                     arena *memory, const model **out, failure *why) {
     *out = NULL;
@@ -485,6 +510,8 @@ popoto_status popoto__model_compile(const popoto_model *declared, popoto_dialect
     if (it->class_prefix.data == NULL)
         return popoto__fail_memory(why);
     status = compile_fields(it, how, memory, why);
+    if (status == POPOTO_OK)
+        status = set_indexes(it, memory, why);
     if (status == POPOTO_OK)
         *out = it;
     return status;

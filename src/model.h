@@ -39,6 +39,15 @@ typedef struct field {
     popoto_value default_value; /* in the field's type */
 } field;
 
+/* What records are members of: the set of all of them, or the index of a field. */
+typedef struct model_index {
+    const field *about; /* NULL: of all records */
+    const size_t *by;   /* the fields whose segments its key is made of, besides the tenant's */
+    size_t by_count;
+    bool is_sorted;
+    size_t score; /* SORTED: which of a record's scores is for it */
+} model_index;
+
 struct model {
     const popoto_model *declared;
     popoto_text name;
@@ -51,6 +60,11 @@ struct model {
     size_t field_count;
     const size_t *keys; /* indexes of the key fields, in the order of the key's segments */
     size_t key_count;
+    const model_index *indexes; /* that of all records first, then by field */
+    size_t index_count;
+    size_t sorted_count;  /* of them */
+    const size_t *placed; /* the fields whose segments stand in the key of some index */
+    size_t placed_count;
     bool has_auto_key;
     bool has_unique_key;
     bool raw_partitions; /* of some field */
