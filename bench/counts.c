@@ -47,6 +47,35 @@ static void work_create(worker *it, size_t count, bool many) {
     free(pointers);
 }
 
+/* Saves of records that were loaded by one query, the score alone or all fields. */
+static void work_save(worker *it, size_t count, bool all_fields) {
+    popoto_rows *rows = NULL;
+    episode one;
+    if (it->ours != NULL)
+        must(it->ours,
+             popoto_query(it->ours,
+                          &(popoto_query_desc){
+                              .model = &Episode,
+                              .where = { POPOTO_IS("project_id", TENANT) },
+                          },
+                          &rows),
+             "query");
+    const popoto_save_desc score = { .only = "score" };
+    data_episode(&one, TENANT, 0);
+    if (it->theirs != NULL)
+        hand_create(it->theirs, &one);
+    for (size_t i = 0; i < count; i++) {
+        episode *what = it->ours != NULL ? popoto_rows_at(rows, i % popoto_rows_count(rows)) : &one;
+        what->score = data_score(i + 17);
+        if (it->ours != NULL)
+            must(it->ours, popoto_save_with(it->ours, &Episode, what, all_fields ? NULL : &score),
+                 "save");
+        else if (!(all_fields ? hand_save_all : hand_save_score)(it->theirs, what))
+            give_up("a record is gone");
+    }
+    popoto_rows_free(rows);
+}
+
 static size_t work_query(worker *it, size_t count) {
     size_t rows_read = 0;
     for (size_t i = 0; i < count; i++) {
@@ -134,6 +163,10 @@ int bench_work(const char *side, const char *what, size_t count, const char *soc
         work_create(&it, count, false);
     else if (strcmp(what, "create_many") == 0)
         work_create(&it, count, true);
+    else if (strcmp(what, "save_one") == 0)
+        work_save(&it, count, false);
+    else if (strcmp(what, "save_one_all_fields") == 0)
+        work_save(&it, count, true);
     else if (strcmp(what, "query") == 0)
         work_query(&it, count);
     else if (strcmp(what, "allocations") == 0)
@@ -196,8 +229,9 @@ static double instructions(const bench *it, const char *side, const char *what, 
 }
 
 /* Of two sizes the difference is what the records cost; set-up is in both. */
-static void count_instructions(bench *it, const char *name, const char *what, size_t few,
-                               size_t many, size_t each, const char *unit, bool has_goal) {
+static void count_instructions(bench *it, const char *name, const char *what, const char *against,
+                               size_t few, size_t many, size_t each, const char *unit,
+                               bool has_goal) {
     double cost[2];
     static const char *const sides[] = { "ours", "theirs" };
     for (size_t i = 0; i < 2; i++)
@@ -206,9 +240,7 @@ static void count_instructions(bench *it, const char *name, const char *what, si
     harness_report(&(result){
         .name = name,
         .unit = unit,
-        .against = strcmp(what, "query") == 0        ? "hiredis, HGETALL into structs"
-                   : strcmp(what, "create_one") == 0 ? "hiredis, MULTI and EXEC"
-                                                     : "hiredis, pipelined, not atomic",
+        .against = against,
         .ours = cost[0],
         .theirs = cost[1],
         .ratio = cost[0] / cost[1],
@@ -219,10 +251,17 @@ static void count_instructions(bench *it, const char *name, const char *what, si
 
 static void case_instructions(bench *it) {
     make_rows(it, ROWS);
-    count_instructions(it, "instructions_create", "create_many", 1024, 4096, 1, "a record", true);
-    count_instructions(it, "instructions_create", "create_one", 500, 1500, 1, "a record", false);
+    count_instructions(it, "instructions_create", "create_many", "hiredis, pipelined, not atomic",
+                       1024, 4096, 1, "a record", true);
+    count_instructions(it, "instructions_create", "create_one", "hiredis, MULTI and EXEC", 500,
+                       1500, 1, "a record", false);
     make_rows(it, ROWS);
-    count_instructions(it, "instructions_decode", "query", 4, 16, ROWS, "a row", true);
+    count_instructions(it, "instructions_save", "save_one", "hiredis, a script for this model", 500,
+                       1500, 1, "a record", false);
+    count_instructions(it, "instructions_save", "save_one_all_fields",
+                       "hiredis, a script for this model", 500, 1500, 1, "a record", false);
+    count_instructions(it, "instructions_decode", "query", "hiredis, HGETALL into structs", 4, 16,
+                       ROWS, "a row", true);
 }
 
 static void case_allocations(bench *it) {

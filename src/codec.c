@@ -62,81 +62,70 @@ static bool refuse(writer *it, const char *why) {
     return false;
 }
 
-/* A first byte and `width` bytes of a number, the highest first. */
-static size_t put_number(char *out, unsigned first, uint64_t bits, unsigned width) {
-    out[0] = (char)first;
-    for (unsigned i = 1; i <= width; i++)
-        out[i] = (char)(bits >> (8 * (width - i)) & 0xFF);
-    return 1 + width;
+/* `width` bytes of a number, the highest first. */
+static char *put_bytes(char *out, uint64_t bits, size_t width) {
+    while (width-- > 0)
+        *out++ = (char)(bits >> (8 * width) & 0xFF);
+    return out;
 }
 
-static size_t put_integer(char *out, int64_t value) {
+static void put_integer(char *out, int64_t value) {
+    static const unsigned char first[2][9] = {
+        { [1] = 0xcc, [2] = 0xcd, [4] = 0xce, [8] = 0xcf }, /* unsigned */
+        { [1] = 0xd0, [2] = 0xd1, [4] = 0xd2, [8] = 0xd3 }, /* signed */
+    };
     uint64_t bits = (uint64_t)value;
-    if (value >= -32 && value < 128)
-        return put_number(out, (unsigned)(bits & 0xFF), 0, 0);
-    if (value < 0)
-        return value >= INT8_MIN    ? put_number(out, 0xd0, bits, 1)
-               : value >= INT16_MIN ? put_number(out, 0xd1, bits, 2)
-               : value >= INT32_MIN ? put_number(out, 0xd2, bits, 4)
-                                    : put_number(out, 0xd3, bits, 8);
-    return value <= UINT8_MAX    ? put_number(out, 0xcc, bits, 1)
-           : value <= UINT16_MAX ? put_number(out, 0xcd, bits, 2)
-           : value <= UINT32_MAX ? put_number(out, 0xce, bits, 4)
-                                 : put_number(out, 0xcf, bits, 8);
+    size_t width = popoto__codec_integer_width(value);
+    *out = (char)(width == 0 ? bits & 0xFF : first[value < 0][width]);
+    put_bytes(out + 1, bits, width);
 }
 
-static size_t put_text_head(char *out, size_t size) {
-    return size < 32            ? put_number(out, 0xa0 | (unsigned)size, 0, 0)
-           : size <= UINT8_MAX  ? put_number(out, 0xd9, size, 1)
-           : size <= UINT16_MAX ? put_number(out, 0xda, size, 2)
-                                : put_number(out, 0xdb, size, 4);
+/* As above, at once. */
+static void put_float(char *out, uint64_t bits) {
+    const char bytes[] = {
+        (char)0xcb,         (char)(bits >> 56), (char)(bits >> 48),
+        (char)(bits >> 40), (char)(bits >> 32), (char)(bits >> 24),
+        (char)(bits >> 16), (char)(bits >> 8),  (char)bits,
+    };
+    memcpy(out, bytes, sizeof bytes);
 }
 
-static size_t put_text(char *out, popoto_text text) {
-    size_t head = put_text_head(out, text.size);
-    memcpy(out + head, text.data, text.size);
-    return head + text.size;
+static bool put_text(char *out, popoto_text text) {
+    static const unsigned char first[] = { [1] = 0xd9, [2] = 0xda, [4] = 0xdb };
+    size_t width = popoto__codec_text_width(text.size);
+    *out++ = (char)(width == 0 ? 0xa0 | (unsigned)text.size : first[width]);
+    if (width == 1)
+        *out++ = (char)text.size;
+    else if (width > 1)
+        out = put_bytes(out, text.size, width);
+    memcpy(out, text.data, text.size);
+    return popoto__utf8_valid(text.data, text.size);
 }
 
-size_t popoto__codec_scalar_size(const popoto_value *value) {
-    popoto_text text = value->as.text;
-    char room[9];
-    switch (value->type) {
-    case POPOTO_NULL:
-    case POPOTO_BOOL: return 1;
-    case POPOTO_INT: return put_integer(room, value->as.integer);
-    case POPOTO_FLOAT: return 9;
-    case POPOTO_TEXT:
-        return text.data != NULL && text.size <= UINT32_MAX &&
-                       popoto__utf8_valid(text.data, text.size)
-                   ? text.size + put_text_head(room, text.size)
-                   : 0;
-    default: return 0;
-    }
-}
-
-size_t popoto__codec_write_scalar(char *out, const popoto_value *value) {
+bool popoto__codec_write_scalar(char *out, const popoto_value *value) {
     uint64_t bits;
     switch (value->type) {
-    case POPOTO_NULL: return put_number(out, 0xc0, 0, 0);
-    case POPOTO_BOOL: return put_number(out, value->as.boolean ? 0xc3 : 0xc2, 0, 0);
-    case POPOTO_INT: return put_integer(out, value->as.integer);
+    case POPOTO_NULL: *out = (char)0xc0; return true;
+    case POPOTO_BOOL: *out = (char)(value->as.boolean ? 0xc3 : 0xc2); return true;
+    case POPOTO_INT: put_integer(out, value->as.integer); return true;
     case POPOTO_FLOAT:
         memcpy(&bits, &value->as.real, sizeof bits);
-        return put_number(out, 0xcb, bits, 8);
+        put_float(out, bits);
+        return true;
     default: return put_text(out, value->as.text);
     }
 }
 
 /* Why not, where not. */
 static bool write_scalar(writer *it, const popoto_value *value) {
-    size_t room = popoto__codec_scalar_size(value), before = it->out->size;
-    if (room == 0)
-        return refuse(it, value->as.text.size > UINT32_MAX ? TOO_LARGE : NOT_UTF8);
-    char *at = popoto__buffer_grow(it->out, room);
-    if (at != NULL)
-        it->out->size = before + popoto__codec_write_scalar(at, value);
-    return true;
+    size_t size = popoto__codec_scalar_size(value), before = it->out->size;
+    if (size == 0)
+        return refuse(it, TOO_LARGE);
+    char *at = popoto__buffer_grow(it->out, size);
+    if (at == NULL || popoto__codec_write_scalar(at, value))
+        return true;
+    it->out->size = before;
+    return refuse(it, NOT_UTF8);
 }
 
 static bool write_bytes(writer *it, popoto_bytes bytes) {

@@ -20,10 +20,34 @@
  * UTF-8 of text, ranges of days and times, syntax of decimals, depth, set/map shape. */
 bool popoto__codec_write(buffer *out, const popoto_value *value, const char **why);
 
-/* The same for null, bools, integers, floats and text, where the caller has room: how much is needed, 0 for other values and
- * what cannot be stored; and how much it was. */
-size_t popoto__codec_scalar_size(const popoto_value *value);
-size_t popoto__codec_write_scalar(char *out, const popoto_value *value);
+/* How many bytes the number has that stands behind a value's first byte: 0, 1, 2, 4 or 8. */
+static inline size_t popoto__codec_integer_width(int64_t value) {
+    if (value >= -32 && value < 128)
+        return 0;
+    if (value < 0)
+        return value >= INT8_MIN ? 1 : value >= INT16_MIN ? 2 : value >= INT32_MIN ? 4 : 8;
+    return value <= UINT8_MAX ? 1 : value <= UINT16_MAX ? 2 : value <= UINT32_MAX ? 4 : 8;
+}
+static inline size_t popoto__codec_text_width(size_t size) {
+    return size < 32 ? 0 : size <= UINT8_MAX ? 1 : size <= UINT16_MAX ? 2 : 4;
+}
+
+/* The same for null, bools, integers, floats and text, where the caller has room: how much is needed, 0 for other
+ * values; and writing that, false where it is text that is not UTF-8. */
+static inline size_t popoto__codec_scalar_size(const popoto_value *value) {
+    switch (value->type) {
+    case POPOTO_NULL:
+    case POPOTO_BOOL: return 1;
+    case POPOTO_INT: return 1 + popoto__codec_integer_width(value->as.integer);
+    case POPOTO_FLOAT: return 1 + sizeof(double);
+    case POPOTO_TEXT:
+        if (value->as.text.data == NULL || value->as.text.size > UINT32_MAX)
+            return 0;
+        return 1 + popoto__codec_text_width(value->as.text.size) + value->as.text.size;
+    default: return 0;
+    }
+}
+bool popoto__codec_write_scalar(char *out, const popoto_value *value);
 
 /* Read exactly one value from data[0..size). The value points into `data` for text and bytes and into
  * `memory` for the rest (items; the decimal's text is in data). data[size] must be readable and NUL,

@@ -52,11 +52,12 @@ struct commit_batch {
     script_id script;
     const char *doing; /* "storing a record": for sentences */
     bool only_asks;    /* nothing is written, whatever becomes of the connection */
-    failure first;     /* of the first item, by its place, that failed; status POPOTO_OK: none */
     size_t first_index;
     /* Make one->planned, from one->refusals too where there are any. A status other than POPOTO_OK is
      * the write's outcome. */
     popoto_status (*plan)(commit_batch *it, commit *one);
+    /* Append to db->request the call of one->shaped, without a plan; false: there must be one. NULL: always. */
+    bool (*render_direct)(commit_batch *it, commit *one);
     /* Append the script's call to db->request; NULL: SCRIPT_COMMIT, or what it is for the plan's shape. */
     void (*render)(commit_batch *it, commit *one);
     /* Take the script's answer when it is no refusal, errors included; NULL: any status is success. */
@@ -76,10 +77,13 @@ struct commit_batch {
     size_t forgotten;    /* rounds in which the server did not know the script */
     size_t at, at_reply; /* while replies are taken: whose comes next */
     arena findings;      /* of refusals: the scratch memory may be another batch's when they come */
-    posted first_round;  /* of replies, which is under way between begin and finish */
     bool is_under_way;
+    failure first;      /* of the first item, by its place, that failed; status POPOTO_OK: none */
+    posted first_round; /* of replies, which is under way between begin and finish */
 };
 
+/* All zero but for these, and the sentences, which are long and nobody's where their status is POPOTO_OK. */
+void popoto__commit_init(commit_batch *it, popoto_db *db, void *items, size_t count, size_t stride);
 /* An item failed as db->why says: remember it if it is the first. */
 void popoto__commit_note(commit_batch *it, const commit *one, popoto_status status);
 /* The outcome of an item that is never sent, or is after all. */
@@ -99,6 +103,8 @@ typedef struct commit_parts {
     popoto_db *db;
     size_t count;
     void *context;
+    /* How many of the next `most` make one part: at least one. NULL: all. */
+    size_t (*length)(void *context, size_t start, size_t most);
     /* Plan and begin a part; what became of the connection. */
     popoto_status (*begin)(void *context, size_t turn, size_t start, size_t count);
     /* Finish it; the same goes to *lost. db->why is that of the first that failed. */

@@ -197,7 +197,12 @@ popoto_status popoto_confidence_update_many(popoto_db *db, const popoto_model *d
     }
     if (status != POPOTO_OK)
         return status;
-    commit_parts all = { db, count, &it, begin_part, finish_part, part_waits, { 0 }, POPOTO_OK };
+    commit_parts all = { .db = db,
+                         .count = count,
+                         .context = &it,
+                         .begin = begin_part,
+                         .finish = finish_part,
+                         .waits = part_waits };
     for (size_t i = popoto__commit_all(&all); i < count; i++)
         signals[i].status = popoto__commit_not_sent(all.lost);
     return all.first.status;

@@ -115,6 +115,7 @@ static void take_over(popoto_db *db, const connected *it) {
     memset(db->sha, 0, sizeof db->sha);
     popoto__release(&db->allocator, db->shapes);
     db->shapes = NULL;
+    memset(db->kept, 0, sizeof db->kept);
     db->knows_permissions = false;
     memset(db->noted_tenants, 0, sizeof db->noted_tenants);
     db->note_after = 0;
@@ -459,9 +460,9 @@ static popoto_status load_script(popoto_db *db, script_id which, script_id text)
 
 /* By EVALSHA like all scripts, so that a tenant's user needs no EVAL. */
 popoto_status popoto__db_ask_permissions(popoto_db *db) {
-    failure kept = db->why;
     if (db->knows_permissions)
         return POPOTO_OK;
+    failure kept = db->why;
     popoto_status status = load_script(db, SCRIPT_PERMITTED, SCRIPT_PERMITTED);
     const char *const words[] = { "EVALSHA", db->sha[SCRIPT_PERMITTED], "0" };
     const char *const whole[] = { "EVAL", popoto__script_text(SCRIPT_PERMITTED), "0" };
@@ -518,6 +519,7 @@ void popoto__db_take_load(shape_script *it, const reply *answer) {
         return;
     memcpy(it->sha, answer->text, answer->size);
     it->sha[answer->size] = '\0';
+    it->sha_size = answer->size;
 }
 
 popoto_text popoto__db_script(const popoto_db *db, script_id which) {
@@ -597,9 +599,8 @@ static bool recall_row(popoto_db *db, uint64_t origin, popoto_text *key) {
 }
 
 static bool recall(popoto_db *db, const popoto_object *header, popoto_text *key) {
-    bool found = header->origin & ORIGIN_ROW ? recall_row(db, header->origin, key)
-                                             : recall_logged(db, header->origin, key);
-    return found && popoto__digest(key->data, key->size) == header->key;
+    return header->origin & ORIGIN_ROW ? recall_row(db, header->origin, key)
+                                       : recall_logged(db, header->origin, key);
 }
 
 popoto_status popoto_remember(popoto_db *db, const popoto_model *declared, void *object,
@@ -626,9 +627,10 @@ popoto_status popoto_remember(popoto_db *db, const popoto_model *declared, void 
     return POPOTO_OK;
 }
 
-bool popoto__db_recalls(popoto_db *db, const popoto_object *header) {
-    popoto_text key;
-    return recall(db, header, &key);
+bool popoto__db_recalls(popoto_db *db, const popoto_object *header, popoto_text key) {
+    popoto_text found;
+    return recall(db, header, &found) && found.size == key.size &&
+           memcmp(found.data, key.data, key.size) == 0;
 }
 
 popoto_status popoto__db_old_key(popoto_db *db, const model *of, const popoto_object *header,
@@ -639,7 +641,7 @@ popoto_status popoto__db_old_key(popoto_db *db, const model *of, const popoto_ob
     *old = current;
     if (popoto__digest(current.data, current.size) == header->key)
         return POPOTO_OK;
-    if (recall(db, header, old))
+    if (recall(db, header, old) && popoto__digest(old->data, old->size) == header->key)
         return popoto__scope_check_key(db, of, *old);
     shown room;
     *old = (popoto_text){ NULL, 0 };

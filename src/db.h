@@ -7,9 +7,9 @@
 #include "channel.h"
 #include "digest.h"
 #include "embedded.h"
+#include "kept.h"
 #include "object.h"
 #include "plan.h"
-#include "shape.h"
 
 typedef struct model_entry model_entry;
 typedef struct scope scope;
@@ -68,6 +68,7 @@ struct popoto_db {
     int64_t note_after;                    /* no tenant is noted before this moment of the clock */
     char sha[SCRIPT_COUNT][48];            /* empty: not loaded yet */
     shape_script *shapes;                  /* SHAPE_SCRIPTS of them, made when first needed */
+    kept_script kept[KEPT_SCRIPTS];        /* which of them is for which saves */
     bool scripts_by_text;                  /* the server keeps forgetting them: send them whole */
     bool knows_permissions;
     int permissions; /* PERMITTED_... */
@@ -122,8 +123,8 @@ uint64_t popoto__db_remember(popoto_db *db, popoto_text key);
  * no longer remembered. */
 popoto_status popoto__db_old_key(popoto_db *db, const model *of, const popoto_object *header,
                                  popoto_text current, popoto_text *old);
-/* Whether the key that the object is stored under is still remembered. */
-bool popoto__db_recalls(popoto_db *db, const popoto_object *header);
+/* Whether it is still remembered that the object is stored under this key. */
+bool popoto__db_recalls(popoto_db *db, const popoto_object *header, popoto_text key);
 
 void popoto__db_add_source(popoto_db *db, row_source *source);
 void popoto__db_remove_source(row_source *source);

@@ -1,31 +1,30 @@
 #include "fresh.h"
 
-#include "digest.h"
+#include "fields.h"
+#include "wire.h"
 
 #include <string.h>
 
 /* A transaction beyond this holds the server and its memory for long: what comes then goes by itself. */
 #define LARGEST ((size_t)4 * 1024 * 1024)
 
-/* "$12345\r\n" and the end of an argument, at most. */
-#define HEAD_ROOM ((size_t)24)
-
 struct fresh_record {
     size_t key_at; /* its key as an argument, "$7\r\nNote:ab\r\n", in `out` */
     size_t key_size;
     size_t fields; /* that its HSET stores */
+    size_t stretch;
     uint64_t content;
 };
 
-/* One index of the model: the set of all records, or that of a field. */
+struct fresh_stretch {
+    size_t first, count; /* of its records */
+    size_t size; /* of their keys, and of their scores for all slots, as arguments at most */
+    const popoto_text *segments;
+};
+
 struct fresh_slot {
-    const field *about; /* NULL: of all records */
-    popoto_text name;   /* of the command */
-    popoto_text entry;  /* CONFIDENCE: what a new record has */
-    const size_t *by;   /* the fields whose segments its key is made of */
-    size_t by_count;
-    bool is_sorted;
-    size_t newest; /* its latest run, plus one; 0: none */
+    popoto_text entry; /* CONFIDENCE: what a new record has */
+    size_t newest;     /* its latest run, plus one; 0: none */
 };
 
 /* One command on one key of an index, with its members. */
@@ -33,55 +32,49 @@ struct fresh_run {
     size_t slot;
     popoto_text key;
     const popoto_text *segments; /* of its first record */
-    size_t first, last, count;   /* of its records */
-    size_t size;                 /* of its members as arguments, at most */
+    size_t first, last;          /* of its stretches */
+    size_t count;                /* of its records */
     size_t older;                /* the one before it of its slot, plus one */
+    bool is_begun;
 };
 
 struct fresh_link {
     size_t run;
-    size_t next;       /* the next record of the run */
-    popoto_text score; /* SORTED */
+    size_t next; /* the next stretch of the run, plus one; 0: none */
 };
 
 /* So many runs of an index are looked at for the right one; then a new one is begun, for the same key
  * perhaps. */
 #define LOOK_BACK 4
 
-static bool add_slot(fresh_group *it, const field *about) {
-    fresh_slot *slot = &it->slots[it->slot_count++];
-    *slot = (fresh_slot){ .about = about, .name = TEXT("SADD") };
-    if (about == NULL)
-        return true;
-    slot->by = about->is_key ? &about->index : about->partition;
-    slot->by_count = about->is_key ? 1 : about->partition_count;
-    slot->is_sorted = about->kind == POPOTO_KIND_SORTED;
-    if (slot->is_sorted)
-        slot->name = TEXT("ZADD");
-    if (about->kind != POPOTO_KIND_CONFIDENCE)
-        return true;
-    slot->name = TEXT("HSET");
-    slot->entry = popoto__plan_entry(about, it->memory);
-    return slot->entry.data != NULL;
+/* False: no memory. */
+static bool make_slots(fresh_group *it) {
+    it->slots = popoto__arena_zeroed(it->memory, it->of->index_count, sizeof *it->slots);
+    for (size_t i = 1; it->slots != NULL && i < it->of->index_count; i++) {
+        const field *about = it->of->indexes[i].about;
+        if (about->kind != POPOTO_KIND_CONFIDENCE)
+            continue;
+        it->slots[i].entry = popoto__plan_entry(about, it->memory);
+        if (it->slots[i].entry.data == NULL)
+            return false;
+    }
+    return it->slots != NULL;
 }
 
 bool popoto__fresh_begin(fresh_group *it, const model *of, size_t room, arena *memory,
                          buffer *out) {
-    size_t slots = of->field_count + 1;
     *it = (fresh_group){ .of = of, .memory = memory, .out = out, .start = out->size, .room = room };
-    it->slots = popoto__arena_allocate(memory, slots * sizeof *it->slots);
-    if (it->slots == NULL || !add_slot(it, NULL))
-        return false;
-    for (size_t i = 0; i < of->field_count; i++)
-        if (of->fields[i].prefix.data != NULL && !add_slot(it, &of->fields[i]))
-            return false;
+    size_t links = room * of->index_count;
     it->records = popoto__arena_allocate(memory, room * sizeof *it->records);
-    it->links = popoto__arena_allocate(memory, room * it->slot_count * sizeof *it->links);
-    it->runs = popoto__arena_allocate(memory, room * it->slot_count * sizeof *it->runs);
+    it->scores = popoto__arena_allocate(memory, room * of->sorted_count * sizeof *it->scores);
+    it->stretches = popoto__arena_allocate(memory, room * sizeof *it->stretches);
+    it->links = popoto__arena_allocate(memory, links * sizeof *it->links);
+    it->runs = popoto__arena_allocate(memory, links * sizeof *it->runs);
     if (of->declared->time_to_live != 0)
         it->expiry = popoto__plan_expiry(of, memory);
     popoto__buffer_append(out, "*1\r\n$5\r\nMULTI\r\n", 15);
-    return it->records != NULL && it->links != NULL && it->runs != NULL && !out->failed &&
+    return make_slots(it) && it->records != NULL && it->scores != NULL && it->stretches != NULL &&
+           it->links != NULL && it->runs != NULL && !out->failed &&
            (it->expiry.data != NULL || of->declared->time_to_live == 0);
 }
 
@@ -92,12 +85,12 @@ static bool same(popoto_text a, popoto_text b) {
 }
 
 static bool is_of_run(const fresh_group *it, const fresh_run *run, const popoto_text *segments) {
-    const fresh_slot *slot = &it->slots[run->slot];
+    const model_index *index = &it->of->indexes[run->slot];
     if (it->of->tenant != NULL &&
         !same(run->segments[it->of->tenant->index], segments[it->of->tenant->index]))
         return false;
-    for (size_t i = 0; i < slot->by_count; i++)
-        if (!same(run->segments[slot->by[i]], segments[slot->by[i]]))
+    for (size_t i = 0; i < index->by_count; i++)
+        if (!same(run->segments[index->by[i]], segments[index->by[i]]))
             return false;
     return true;
 }
@@ -105,254 +98,210 @@ static bool is_of_run(const fresh_group *it, const fresh_run *run, const popoto_
 /* The run that a record belongs to, or the next free one made into it. NULL: no memory. */
 static fresh_run *find_run(fresh_group *it, size_t slot_index, const popoto_text *segments,
                            size_t *free_run) {
-    const fresh_slot *slot = &it->slots[slot_index];
-    size_t at = slot->newest;
+    const field *about = it->of->indexes[slot_index].about;
+    size_t at = it->slots[slot_index].newest;
     for (size_t i = 0; i < LOOK_BACK && at != 0; i++, at = it->runs[at - 1].older)
         if (is_of_run(it, &it->runs[at - 1], segments))
             return &it->runs[at - 1];
     fresh_run *run = &it->runs[(*free_run)++];
-    *run = (fresh_run){ .slot = slot_index, .segments = segments, .older = slot->newest };
-    run->key = slot->about == NULL ? popoto__class_key(it->of, segments, it->memory)
-                                   : popoto__index_key(it->of, slot->about, segments, it->memory);
+    *run = (fresh_run){ .slot = slot_index,
+                        .segments = segments,
+                        .older = it->slots[slot_index].newest };
+    run->key = about == NULL ? popoto__class_key(it->of, segments, it->memory)
+                             : popoto__index_key(it->of, about, segments, it->memory);
     return run->key.data == NULL ? NULL : run;
 }
 
 /* Whether a record has the places of the last one: they mostly come tenant by tenant. */
 static bool is_like_last(const fresh_group *it, const popoto_text *segments) {
-    for (size_t i = 0; i < it->of->field_count; i++) {
-        popoto_text last = it->last[i];
-        if (it->of->fields[i].places_index &&
-            (last.data == NULL || segments[i].data == NULL || !same(last, segments[i])))
+    if (it->count == 0)
+        return false;
+    const popoto_text *last = it->stretches[it->stretch_count - 1].segments;
+    for (size_t i = 0; i < it->of->placed_count; i++) {
+        size_t at = it->of->placed[i];
+        if (last[at].data == NULL || segments[at].data == NULL || !same(last[at], segments[at]))
             return false;
     }
     return true;
 }
 
-/* Its place in every index. False: it has none in some, or no score, or there is no memory; or it is stored in part,
- * without what an index orders. */
-static bool find_links(fresh_group *it, const record_write *write, fresh_link *links) {
-    const popoto_text *segments = write->place.segments;
-    bool repeats = it->count > 0 && is_like_last(it, segments);
-    size_t free_run = it->run_count;
-    for (size_t i = 0; i < it->slot_count; i++) {
-        const field *about = it->slots[i].about;
-        if (it->slots[i].is_sorted &&
-            (!popoto__write_stores(write, about->index) ||
-             !popoto__plan_score(&write->values[about->index], it->memory, &links[i].score)))
-            return false;
-        if (repeats) {
-            links[i].run = it->links[(it->count - 1) * it->slot_count + i].run;
+/* Its scores, and the room that they need. False: it has none for some, which need not be stored with it, or there is
+ * no memory. */
+static bool find_scores(const fresh_group *it, const record_write *write, size_t *size) {
+    popoto_text *score = &it->scores[it->count * it->of->sorted_count];
+    const model_index *index = it->of->indexes, *end = index + it->of->index_count;
+    *size = 0;
+    for (; index < end; index++) {
+        if (!index->is_sorted)
             continue;
-        }
+        size_t field_index = index->about->index;
+        if (!popoto__write_stores(write, field_index) ||
+            !popoto__plan_score(&write->values[field_index], it->memory, score))
+            return false;
+        *size += WIRE_HEAD + score++->size;
+    }
+    return true;
+}
+
+/* Its place in every index, for the stretch that would begin with it. False: it has none in some, or there is no
+ * memory. */
+static bool find_links(fresh_group *it, const record_write *write) {
+    fresh_link *links = &it->links[it->stretch_count * it->of->index_count];
+    size_t free_run = it->run_count;
+    for (size_t i = 0; i < it->of->index_count; i++) {
+        const field *about = it->of->indexes[i].about;
         if (about != NULL && !popoto__partition_is_told(about, &write->place))
             return false;
-        const fresh_run *run = find_run(it, i, segments, &free_run);
+        const fresh_run *run = find_run(it, i, write->place.segments, &free_run);
         if (run == NULL)
             return false;
-        links[i].run = (size_t)(run - it->runs);
+        links[i] = (fresh_link){ .run = (size_t)(run - it->runs) };
     }
     return true;
 }
 
-static void join_runs(fresh_group *it, const record_write *write, fresh_link *links) {
-    it->last = write->place.segments;
-    for (size_t i = 0; i < it->slot_count; i++) {
-        fresh_run *run = &it->runs[links[i].run];
-        if (run->count == 0) {
-            it->run_count++;
-            it->slots[i].newest = links[i].run + 1;
-            run->first = it->count;
+static void begin_stretch(fresh_group *it, const record_write *write) {
+    size_t stretch = it->stretch_count++;
+    it->stretches[stretch] =
+        (fresh_stretch){ .first = it->count, .segments = write->place.segments };
+    for (size_t i = 0; i < it->of->index_count; i++) {
+        size_t index = it->links[stretch * it->of->index_count + i].run;
+        fresh_run *run = &it->runs[index];
+        if (run->is_begun) {
+            it->links[run->last * it->of->index_count + i].next = stretch + 1;
         } else {
-            it->links[run->last * it->slot_count + i].next = it->count;
+            it->run_count++;
+            it->slots[i].newest = index + 1;
+            run->first = stretch;
+            run->is_begun = true;
         }
-        run->last = it->count;
-        run->count++;
-        run->size += it->records[it->count].key_size;
-        if (it->slots[i].is_sorted)
-            run->size += HEAD_ROOM + links[i].score.size;
+        run->last = stretch;
     }
-}
-
-/* An argument, "$3\r\nabc\r\n", where there is room: this is most of the work, and everything is copied once. */
-
-static char *put(char *at, const char *data, size_t size) {
-    memcpy(at, data, size);
-    return at + size;
-}
-
-static char *put_head(char *at, char mark, size_t size) {
-    char digits[HEAD_ROOM], *head = digits + HEAD_ROOM;
-    *at++ = mark;
-    if (size < 10) {
-        *at++ = (char)('0' + size);
-    } else if (size < 100) {
-        *at++ = (char)('0' + size / 10);
-        *at++ = (char)('0' + size % 10);
-    } else {
-        for (; size != 0; size /= 10)
-            *--head = (char)('0' + size % 10);
-        at = put(at, head, (size_t)(digits + HEAD_ROOM - head));
-    }
-    *at++ = '\r';
-    *at++ = '\n';
-    return at;
-}
-
-static char *put_end(char *at) {
-    *at++ = '\r';
-    *at++ = '\n';
-    return at;
-}
-
-static char *put_argument(char *at, popoto_text text) {
-    return put_end(put(put_head(at, '$', text.size), text.data, text.size));
-}
-
-#define NOT_STORED SIZE_MAX
-
-/* The fields that are stored, with the room for each value, or 0 where it is encoded already. False: one cannot be
- * stored, or there is no memory. */
-static bool measure(const fresh_group *it, record_write *write, bool all, size_t *rooms,
-                    size_t *count, size_t *size) {
-    for (size_t i = 0; i < it->of->field_count; i++) {
-        rooms[i] = NOT_STORED;
-        if (!all && !popoto__write_stores(write, i))
-            continue;
-        size_t room = popoto__codec_scalar_size(&write->values[i]);
-        rooms[i] = room;
-        if (room == 0 && !popoto__plan_encode(write, i))
-            return false;
-        *size += HEAD_ROOM + it->of->fields[i].argument.size +
-                 (room == 0 ? write->encoded[i].size : room);
-        ++*count;
-    }
-    return true;
 }
 
 /* HSET with all that is stored, and EXPIRE. */
 static bool render_record(fresh_group *it, record_write *write, fresh_record *record) {
     static const char hset[] = "$4\r\nHSET\r\n", expire[] = "*3\r\n$6\r\nEXPIRE\r\n";
     buffer *out = it->out;
-    size_t rooms[MODEL_MAX_FIELDS];
-    bool all = popoto__write_stores_all(write);
-    size_t count = 0, size = 4 * HEAD_ROOM + 2 * write->place.key.size + sizeof hset +
-                             sizeof expire + it->expiry.size;
-    if (!measure(it, write, all, rooms, &count, &size))
+    stored_fields fields;
+    if (!popoto__fields_measure(write, &fields))
         return false;
     size_t start = out->size;
-    char *room = popoto__buffer_grow(out, size), *at = room;
+    char *room = popoto__buffer_grow(out, 4 * WIRE_HEAD + 2 * write->place.key.size + sizeof hset +
+                                              sizeof expire + it->expiry.size + fields.room);
+    char *at = room;
     if (room == NULL)
         return false;
-    at = put_head(at, '*', 2 + 2 * count);
-    at = put(at, hset, sizeof hset - 1);
+    at = popoto__wire_head(at, '*', 2 + 2 * fields.count);
+    at = popoto__wire_put(at, hset, sizeof hset - 1);
     record->key_at = start + (size_t)(at - room);
-    at = put_argument(at, write->place.key);
+    at = popoto__wire_argument(at, write->place.key);
     record->key_size = start + (size_t)(at - room) - record->key_at;
-    record->fields = count;
-    record->content = 0;
-    for (size_t i = 0; i < it->of->field_count; i++) {
-        const field *about = &it->of->fields[i];
-        if (rooms[i] == NOT_STORED)
-            continue;
-        popoto_text value = write->encoded[i];
-        at = put(at, about->argument.data, about->argument.size);
-        at = put_head(at, '$', rooms[i] == 0 ? value.size : rooms[i]);
-        if (rooms[i] == 0)
-            put(at, value.data, value.size);
-        else
-            value.size = popoto__codec_write_scalar(at, &write->values[i]);
-        value.data = at;
-        at = put_end(at + value.size);
-        if (all)
-            record->content += popoto__content_digest(i, value);
-    }
+    at = popoto__fields_put(write, &fields, at);
+    if (at == NULL)
+        return false;
+    record->fields = fields.count;
+    record->content = fields.content;
     if (it->expiry.data != NULL) {
-        at = put(at, expire, sizeof expire - 1);
-        at = put_argument(put_argument(at, write->place.key), it->expiry);
+        at = popoto__wire_put(at, expire, sizeof expire - 1);
+        at = popoto__wire_argument(popoto__wire_argument(at, write->place.key), it->expiry);
     }
     out->size = start + (size_t)(at - room);
     return true;
 }
 
 bool popoto__fresh_add(fresh_group *it, record_write *write) {
-    fresh_link *links = &it->links[it->count * it->slot_count];
     buffer *out = it->out;
-    if (it->count == it->room || out->size - it->start > LARGEST || !find_links(it, write, links))
+    size_t before = out->size, scores;
+    if (it->count == it->room || before - it->start > LARGEST)
         return false;
-    size_t before = out->size;
-    if (!render_record(it, write, &it->records[it->count])) {
+    bool repeats = is_like_last(it, write->place.segments);
+    if (!find_scores(it, write, &scores) || (!repeats && !find_links(it, write)))
+        return false;
+    fresh_record *record = &it->records[it->count];
+    if (!render_record(it, write, record)) {
         out->size = before;
         return false;
     }
-    join_runs(it, write, links);
+    if (!repeats)
+        begin_stretch(it, write);
+    record->stretch = it->stretch_count - 1;
+    fresh_stretch *stretch = &it->stretches[record->stretch];
+    stretch->count++;
+    stretch->size += record->key_size + scores;
     it->count++;
     return true;
 }
 
 /* ----- All of them ---------------------------------------------------------------------------- */
 
-static void render_run(const fresh_group *it, const fresh_run *run) {
-    const fresh_slot *slot = &it->slots[run->slot];
+/* The stretches of a run, one after the other; NULL: that was the last. */
+static const fresh_stretch *next_stretch(const fresh_group *it, const fresh_run *run,
+                                         const fresh_stretch *last) {
+    size_t next = run->first + 1;
+    if (last != NULL)
+        next = it->links[(size_t)(last - it->stretches) * it->of->index_count + run->slot].next;
+    return next == 0 ? NULL : &it->stretches[next - 1];
+}
+
+static char *put_members(const fresh_group *it, size_t slot, const fresh_stretch *which, char *at) {
+    const model_index *index = &it->of->indexes[slot];
+    popoto_text entry = it->slots[slot].entry;
+    for (size_t i = which->first; i < which->first + which->count; i++) {
+        const fresh_record *record = &it->records[i];
+        if (index->is_sorted)
+            at = popoto__wire_argument(at, it->scores[i * it->of->sorted_count + index->score]);
+        at = popoto__wire_put(at, it->out->data + record->key_at, record->key_size);
+        if (entry.data != NULL)
+            at = popoto__wire_argument(at, entry);
+    }
+    return at;
+}
+
+static void render_run(const fresh_group *it, fresh_run *run) {
+    popoto_text entry = it->slots[run->slot].entry;
+    bool is_sorted = it->of->indexes[run->slot].is_sorted;
+    popoto_text name = is_sorted ? TEXT("ZADD") : entry.data != NULL ? TEXT("HSET") : TEXT("SADD");
+    const fresh_stretch *part = NULL;
     buffer *out = it->out;
-    bool scored = slot->is_sorted;
-    size_t each = scored || slot->entry.data != NULL ? 2 : 1;
-    size_t start = out->size, size = run->size + 3 * HEAD_ROOM + slot->name.size + run->key.size;
-    if (slot->entry.data != NULL)
-        size += run->count * (HEAD_ROOM + slot->entry.size);
+    size_t each = is_sorted || entry.data != NULL ? 2 : 1;
+    size_t start = out->size, size = 3 * WIRE_HEAD + name.size + run->key.size;
+    while ((part = next_stretch(it, run, part)) != NULL) {
+        run->count += part->count;
+        size += part->size;
+    }
+    if (entry.data != NULL)
+        size += run->count * (WIRE_HEAD + entry.size);
     char *room = popoto__buffer_grow(out, size), *at = room;
     if (room == NULL)
         return;
-    at = put_head(at, '*', 2 + each * run->count);
-    at = put_argument(put_argument(at, slot->name), run->key);
-    for (size_t i = 0, place = run->first; i < run->count; i++) {
-        const fresh_record *record = &it->records[place];
-        const fresh_link *link = &it->links[place * it->slot_count + run->slot];
-        if (scored)
-            at = put_argument(at, link->score);
-        at = put(at, out->data + record->key_at, record->key_size);
-        if (slot->entry.data != NULL)
-            at = put_argument(at, slot->entry);
-        place = link->next;
-    }
+    at = popoto__wire_head(at, '*', 2 + each * run->count);
+    at = popoto__wire_argument(popoto__wire_argument(at, name), run->key);
+    while ((part = next_stretch(it, run, part)) != NULL)
+        at = put_members(it, run->slot, part, at);
     out->size = start + (size_t)(at - room);
 }
 
-static void expect_number(buffer *out, char mark, size_t number) {
-    char text[HEAD_ROOM];
-    popoto__buffer_append(out, text, (size_t)(put_head(text, mark, number) - text));
-}
-
-/* A set's and a sorted set's answer is how many members are new: all are. */
+/* A set's and a sorted set's answer is how many members are new: all are. Without memory for it, all replies are
+ * looked at. */
 static popoto_text expect(const fresh_group *it, size_t commands) {
-    buffer text;
-    popoto__buffer_init(&text, it->memory->allocator);
-    popoto__buffer_append(&text, "+OK\r\n", 5);
+    static const char ok[] = "+OK\r\n", queued[] = "+QUEUED\r\n", expires[] = ":1\r\n";
+    size_t most = sizeof ok + commands * (sizeof queued + WIRE_HEAD) + WIRE_HEAD;
+    char *text = popoto__arena_bytes(it->memory, most), *at = text;
+    if (text == NULL)
+        return (popoto_text){ NULL, 0 };
+    at = popoto__wire_put(at, ok, sizeof ok - 1);
     for (size_t i = 0; i < commands; i++)
-        popoto__buffer_append(&text, "+QUEUED\r\n", 9);
-    expect_number(&text, '*', commands);
-    size_t at = 0, size = 0; /* of the last record's answers, which are mostly those of the next */
+        at = popoto__wire_put(at, queued, sizeof queued - 1);
+    at = popoto__wire_head(at, '*', commands);
     for (size_t i = 0; i < it->count; i++) {
-        if (i > 0 && it->records[i].fields == it->records[i - 1].fields && !text.failed) {
-            char *room = popoto__buffer_grow(&text, size);
-            if (room != NULL)
-                memcpy(room, text.data + at, size);
-            continue;
-        }
-        at = text.size;
-        expect_number(&text, ':', it->records[i].fields);
+        at = popoto__wire_head(at, ':', it->records[i].fields);
         if (it->expiry.data != NULL)
-            popoto__buffer_append(&text, ":1\r\n", 4);
-        size = text.size - at;
+            at = popoto__wire_put(at, expires, sizeof expires - 1);
     }
     for (size_t i = 0; i < it->run_count; i++)
-        expect_number(&text, ':', it->runs[i].count);
-    popoto_text expected = { NULL, text.failed ? 0 : text.size };
-    if (!text.failed)
-        expected.data = popoto__arena_copy(it->memory, text.data, text.size);
-    if (expected.data == NULL)
-        expected.size = 0; /* then all replies are looked at */
-    popoto__buffer_free(&text);
-    return expected;
+        at = popoto__wire_head(at, ':', it->runs[i].count);
+    return (popoto_text){ text, (size_t)(at - text) };
 }
 
 static size_t commands_of_records(const fresh_group *it) {
@@ -377,8 +326,9 @@ bool popoto__fresh_concerns(const fresh_group *it, size_t index, size_t record) 
     size_t own = commands_of_records(it);
     if (index < own)
         return index / (own / it->count) == record;
-    for (size_t i = 0; i < it->slot_count; i++)
-        if (it->links[record * it->slot_count + i].run == index - own)
+    const fresh_link *links = &it->links[it->records[record].stretch * it->of->index_count];
+    for (size_t i = 0; i < it->of->index_count; i++)
+        if (links[i].run == index - own)
             return true;
     return false;
 }

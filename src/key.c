@@ -1,6 +1,7 @@
 /* key - see key.h. */
 #include "key.h"
 
+#include <stdint.h>
 #include <string.h>
 
 static const char COLON[] = "{&#58;}";
@@ -22,12 +23,30 @@ static const unsigned char escaped_by[256] = {
     ['*'] = ALWAYS, ['^'] = ALWAYS, ['['] = ALWAYS, [']'] = ALWAYS,  ['-'] = DASH,
 };
 
+/* Whether some of sixteen bytes may be special, eight at a time and by ranges that hold a few others, too: a byte
+ * below 128 plus so much has its highest bit set from a certain one on, and none carries into the next. */
+#define EACH(byte)         (UINT64_C(0x0101010101010101) * (byte))
+#define FROM(first, bytes) ((bytes) + EACH(0x80 - (first)))
+static bool are_suspicious(const unsigned char *at) {
+    uint64_t found = 0;
+    for (size_t i = 0; i < 2; i++) {
+        uint64_t bytes;
+        memcpy(&bytes, at + 8 * i, sizeof bytes);
+        bytes = (bytes | EACH(0x20)) & EACH(0x7F); /* [ ] and ^ are then between { and ~ */
+        found |= (FROM('\'', bytes) & ~FROM('/' + 1, bytes)) |
+                 (FROM(':', bytes) & ~FROM('?' + 1, bytes)) | FROM('{', bytes);
+    }
+    return (found & EACH(0x80)) != 0;
+}
+
 bool popoto__key_is_plain(const char *escapes, const char *data, size_t size) {
     unsigned found = 0;
-    const unsigned char *at = (const unsigned char *)data;
-    for (; size >= 4; at += 4, size -= 4)
+    const unsigned char *at = (const unsigned char *)data, *end = at + size;
+    while (end - at >= 16 && !are_suspicious(at))
+        at += 16;
+    for (; end - at >= 4; at += 4)
         found |= escaped_by[at[0]] | escaped_by[at[1]] | escaped_by[at[2]] | escaped_by[at[3]];
-    for (; size > 0; at++, size--)
+    for (; at < end; at++)
         found |= escaped_by[*at];
     return found == 0 || (found == DASH && strchr(escapes, '-') == NULL);
 }

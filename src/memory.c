@@ -1,7 +1,6 @@
 /* memory - see memory.h. */
 #include "memory.h"
 
-#include <stdalign.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -79,7 +78,7 @@ static size_t next_block_capacity(const arena *it) {
 
 /* The slow path: a block of its own for something large, so that the free space of the newest block
  * stays in use; else a new newest block. Its start is aligned for every type. */
-static char *allocate_in_new_block(arena *it, size_t size) {
+char *popoto__arena_grow(arena *it, size_t size) {
     size_t capacity = next_block_capacity(it);
     bool own_block = size > capacity / 4;
     if (own_block)
@@ -102,17 +101,6 @@ static char *allocate_in_new_block(arena *it, size_t size) {
     return block->data;
 }
 
-void *popoto__arena_allocate(arena *it, size_t size) {
-    size_t gap = (size_t)(-(uintptr_t)it->next & (alignof(max_align_t) - 1));
-    size_t space = (size_t)(it->end - it->next);
-    if (it->next != NULL && gap <= space && size <= space - gap) {
-        char *found = it->next + gap;
-        it->next = found + size;
-        return found;
-    }
-    return allocate_in_new_block(it, size);
-}
-
 void *popoto__arena_zeroed(arena *it, size_t count, size_t size) {
     if (size != 0 && count > SIZE_MAX / size)
         return NULL;
@@ -120,15 +108,6 @@ void *popoto__arena_zeroed(arena *it, size_t count, size_t size) {
     if (found != NULL)
         memset(found, 0, count * size);
     return found;
-}
-
-char *popoto__arena_bytes(arena *it, size_t size) {
-    if (it->next != NULL && size <= (size_t)(it->end - it->next)) {
-        char *found = it->next;
-        it->next = found + size;
-        return found;
-    }
-    return allocate_in_new_block(it, size);
 }
 
 char *popoto__arena_copy(arena *it, const void *data, size_t size) {

@@ -6,6 +6,10 @@
 
 #include <popoto.h>
 
+#include <stdalign.h>
+#include <stddef.h>
+#include <stdint.h>
+
 /* malloc, calloc, realloc and free over an allocator. They return NULL where there is no memory;
  * sizes that would overflow count as no memory. */
 void *popoto__allocate(const popoto_allocator *allocator, size_t size);
@@ -26,11 +30,26 @@ typedef struct arena {
 } arena;
 
 void popoto__arena_init(arena *it, const popoto_allocator *allocator);
+char *popoto__arena_grow(arena *it, size_t size); /* for those below, where a block is full */
 /* Aligned for every type. NULL where there is no memory. */
-void *popoto__arena_allocate(arena *it, size_t size);
+static inline void *popoto__arena_allocate(arena *it, size_t size) {
+    size_t gap = (size_t)(-(uintptr_t)it->next & (alignof(max_align_t) - 1));
+    size_t space = (size_t)(it->end - it->next);
+    if (it->next == NULL || gap > space || size > space - gap)
+        return popoto__arena_grow(it, size);
+    char *found = it->next + gap;
+    it->next = found + size;
+    return found;
+}
 void *popoto__arena_zeroed(arena *it, size_t count, size_t size);
 /* Unaligned, for text. A size of 0 gives a valid pointer. */
-char *popoto__arena_bytes(arena *it, size_t size);
+static inline char *popoto__arena_bytes(arena *it, size_t size) {
+    if (it->next == NULL || size > (size_t)(it->end - it->next))
+        return popoto__arena_grow(it, size);
+    char *found = it->next;
+    it->next = found + size;
+    return found;
+}
 /* A copy with a NUL behind it. */
 char *popoto__arena_copy(arena *it, const void *data, size_t size);
 /* Forget everything but keep one block for what comes next. */

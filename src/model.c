@@ -464,6 +464,31 @@ static popoto_status compile_fields(model *of, const dialect *how, arena *memory
     return POPOTO_OK;
 }
 
+static popoto_status set_indexes(model *of, arena *memory, failure *why) {
+    model_index *all = popoto__arena_zeroed(memory, of->field_count + 1, sizeof *all);
+    size_t *placed = popoto__arena_allocate(memory, of->field_count * sizeof *placed);
+    if (all == NULL || placed == NULL)
+        return popoto__fail_memory(why);
+    of->indexes = all;
+    of->index_count = 1;
+    of->placed = placed;
+    for (size_t i = 0; i < of->field_count; i++) {
+        const field *it = &of->fields[i];
+        bool is_sorted = it->kind == POPOTO_KIND_SORTED;
+        if (it->places_index)
+            placed[of->placed_count++] = i;
+        if (it->prefix.data == NULL)
+            continue;
+        all[of->index_count++] = (model_index){ .about = it,
+                                                .by = it->is_key ? &it->index : it->partition,
+                                                .by_count = it->is_key ? 1 : it->partition_count,
+                                                .is_sorted = is_sorted,
+                                                .score = of->sorted_count };
+        of->sorted_count += is_sorted;
+    }
+    return POPOTO_OK;
+}
+
 popoto_status popoto__model_compile(const popoto_model *declared, popoto_dialect dialect_id,
                                     arena *memory, const model **out, failure *why) {
     *out = NULL;
@@ -485,6 +510,8 @@ popoto_status popoto__model_compile(const popoto_model *declared, popoto_dialect
     if (it->class_prefix.data == NULL)
         return popoto__fail_memory(why);
     status = compile_fields(it, how, memory, why);
+    if (status == POPOTO_OK)
+        status = set_indexes(it, memory, why);
     if (status == POPOTO_OK)
         *out = it;
     return status;
@@ -512,9 +539,14 @@ void popoto__model_field_names(const model *of, char *out, size_t size) {
 }
 
 const char *popoto__list_next(const char **at, size_t *size) {
-    const char *name = *at + strspn(*at, " ,");
-    *size = strcspn(name, " ,");
-    *at = name + *size;
+    const char *name = *at;
+    while (*name == ' ' || *name == ',')
+        name++;
+    const char *end = name;
+    while (*end != ' ' && *end != ',' && *end != '\0')
+        end++;
+    *size = (size_t)(end - name);
+    *at = end;
     return name;
 }
 
@@ -525,9 +557,9 @@ popoto_status popoto__model_choose(const model *of, const char *list, bool *chos
     for (const char *name = popoto__list_next(&list, &size); size > 0;
          name = popoto__list_next(&list, &size)) {
         const field *it = popoto__model_field(of, name, size);
-        char known[200];
-        shown room;
         if (it == NULL) {
+            char known[200];
+            shown room;
             popoto__model_field_names(of, known, sizeof known);
             return popoto__fail(why, status, "%s has no field %s; it has %s", of->name.data,
                                 popoto__show(&room, name, size), known);
@@ -581,25 +613,9 @@ static popoto_status accept_null(const model *of, const field *it, failure *why)
                                         : "it needs a value");
 }
 
-static popoto_status accept_other(const model *of, const field *it, const popoto_value *given,
-                                  popoto_value *taken, failure *why);
-
-popoto_status popoto__field_accept(const model *of, const field *it, const popoto_value *given,
-                                   popoto_value *taken, failure *why) {
-    /* Most values are text that only its length could forbid, or numbers. */
-    if (given->type == it->type &&
-        ((given->type == POPOTO_TEXT && given->as.text.size <= it->max_length &&
-          it->kind != POPOTO_KIND_SORTED) ||
-         (given->type == POPOTO_FLOAT && it->kind != POPOTO_KIND_CONFIDENCE &&
-          given->as.real == given->as.real))) {
-        *taken = *given;
-        return POPOTO_OK;
-    }
-    return accept_other(of, it, given, taken, why);
-}
-
-static popoto_status accept_other(const model *of, const field *it, const popoto_value *given,
-                                  popoto_value *taken, failure *why) {
+popoto_status popoto__field_accept_other(const model *of, const field *it,
+                                         const popoto_value *given, popoto_value *taken,
+                                         failure *why) {
     if (given->type == POPOTO_NULL) {
         *taken = *given;
         return accept_null(of, it, why);
@@ -635,6 +651,8 @@ static popoto_status accept_other(const model *of, const field *it, const popoto
 void popoto__guess_value(const model *of, const field *it, popoto_value *value) {
     failure ignored;
     popoto_value given = *value;
+    if (given.type == POPOTO_NULL || popoto__field_takes(it, &given))
+        return;
     if (popoto__field_accept(of, it, &given, value, &ignored) != POPOTO_OK)
         *value = (popoto_value){ POPOTO_NULL, { 0 } };
 }
@@ -692,11 +710,16 @@ static popoto_status escaped_segment(const model *of, const field *it, const pop
 }
 
 /* Most are text that stands in a key as it is. */
+static bool is_plain(const model *of, const field *it, const popoto_value *value) {
+    return value->type == POPOTO_TEXT && value->as.text.data != NULL &&
+           it->kind != POPOTO_KIND_TENANT && !it->declared->null &&
+           popoto__key_is_plain(of->escapes, value->as.text.data, value->as.text.size);
+}
+
 popoto_status popoto__segment(const model *of, const field *it, const popoto_value *value,
                               arena *memory, popoto_text *out, failure *why) {
     popoto_text text = value->as.text;
-    if (value->type != POPOTO_TEXT || it->kind == POPOTO_KIND_TENANT || it->declared->null ||
-        !popoto__key_is_plain(of->escapes, text.data, text.size))
+    if (!is_plain(of, it, value))
         return escaped_segment(of, it, value, memory, out, why);
     *out = (popoto_text){ popoto__arena_copy(memory, text.data, text.size), text.size };
     return out->data != NULL ? POPOTO_OK : popoto__fail_memory(why);
@@ -780,59 +803,85 @@ static popoto_status place_field(const model *of, const field *it, const popoto_
                : status;
 }
 
-static popoto_status place_tenant(const model *of, const popoto_value *values, arena *memory,
-                                  placement *out, failure *why) {
-    return of->tenant != NULL ? place_field(of, of->tenant, values, memory, out, why) : POPOTO_OK;
-}
-
-/* The placement of a record that was made just before, where there is one. */
-typedef struct neighbour {
-    const popoto_value *values;
-    const popoto_text *segments;
-} neighbour;
-
 static bool is_same_text(const popoto_value *a, const popoto_value *b) {
     return a->type == POPOTO_TEXT && b->type == POPOTO_TEXT && a->as.text.data == b->as.text.data &&
            a->as.text.size == b->as.text.size;
 }
 
-static popoto_status place_key(const model *of, const popoto_value *values, neighbour last,
-                               arena *memory, placement *out, failure *why) {
-    const popoto_text *segments[MODEL_MAX_FIELDS];
-    out->key = (popoto_text){ NULL, 0 };
-    popoto_status placed = place_tenant(of, values, memory, out, why);
-    if (placed != POPOTO_OK)
-        return placed;
-    for (size_t i = 0; i < of->key_count; i++) {
-        size_t at = of->keys[i];
-        popoto_status status = POPOTO_OK;
-        segments[i] = &out->segments[at];
-        if (last.values != NULL && is_same_text(&last.values[at], &values[at]))
-            out->segments[at] = last.segments[at];
-        else
-            status = place_field(of, &of->fields[at], values, memory, out, why);
-        if (status != POPOTO_OK)
-            return status;
+/* The segment of a field of the key, for as long as the key is being made: most are the value's own text. */
+static popoto_status key_segment(const model *of, const field *it, const popoto_value *value,
+                                 arena *memory, popoto_text *out, failure *why) {
+    popoto_value taken;
+    if (popoto__field_takes(it, value) && is_plain(of, it, value)) {
+        *out = value->as.text;
+        return POPOTO_OK;
     }
-    out->key = with_segments(of, out->segments, of->name, segments, of->key_count, memory);
-    return out->key.data != NULL ? POPOTO_OK : popoto__fail_memory(why);
+    popoto_status status = popoto__field_accept(of, it, value, &taken, why);
+    return status == POPOTO_OK ? popoto__segment(of, it, &taken, memory, out, why) : status;
 }
 
-popoto_status popoto__placement_of_values(const model *of, const popoto_value *values,
-                                          const bool *named, arena *memory, placement *out,
-                                          failure *why) {
-    return popoto__placement_after(of, values, named, NULL, NULL, memory, out, why);
+static char *put(char *at, popoto_text text) {
+    memcpy(at, text.data, text.size);
+    return at + text.size;
 }
 
-popoto_status popoto__placement_after(const model *of, const popoto_value *values,
-                                      const bool *named, const popoto_value *last_values,
-                                      const popoto_text *last_segments, arena *memory,
-                                      placement *out, failure *why) {
-    const neighbour last = { last_segments == NULL ? NULL : last_values, last_segments };
-    out->segments = popoto__arena_zeroed(memory, of->field_count, sizeof(popoto_text));
+/* "{tenant}:Episode:segment:segment" of so many bytes, from the segments of the key's fields, which from then on are
+ * those in the key. Those of the neighbour stay where they are: they are told apart by their addresses. */
+static popoto_status join_key(const model *of, const popoto_text *last, size_t size, arena *memory,
+                              placement *out, failure *why) {
+    popoto_text *all = out->segments, *tenant = of->tenant ? &all[of->tenant->index] : NULL;
+    char *text = popoto__arena_bytes(memory, size + 1), *at = text;
+    if (text == NULL)
+        return popoto__fail_memory(why);
+    if (tenant != NULL) {
+        *at++ = '{';
+        at = put(at, *tenant);
+        tenant->data = at - tenant->size;
+        *at++ = '}';
+        *at++ = ':';
+    }
+    at = put(at, of->name);
+    for (size_t i = 0; i < of->key_count; i++) {
+        popoto_text *segment = &all[of->keys[i]];
+        *at++ = ':';
+        at = put(at, *segment);
+        if (last == NULL || segment->data != last[of->keys[i]].data)
+            segment->data = at - segment->size;
+    }
+    *at = '\0';
+    out->key = (popoto_text){ text, size };
+    return POPOTO_OK;
+}
+
+popoto_status popoto__place_key(const model *of, const popoto_value *values, neighbour last,
+                                arena *memory, placement *out, failure *why) {
+    popoto_status status = POPOTO_OK;
+    size_t size = of->name.size + of->key_count;
+    out->key = (popoto_text){ NULL, 0 };
+    if (out->segments == NULL)
+        out->segments = popoto__arena_zeroed(memory, of->field_count, sizeof(popoto_text));
     if (out->segments == NULL)
         return popoto__fail_memory(why);
-    popoto_status status = place_key(of, values, last, memory, out, why);
+    if (of->tenant != NULL) {
+        popoto_text *tenant = &out->segments[of->tenant->index];
+        status = key_segment(of, of->tenant, &values[of->tenant->index], memory, tenant, why);
+        size += 3 + tenant->size;
+    }
+    for (size_t i = 0; i < of->key_count && status == POPOTO_OK; i++) {
+        size_t at = of->keys[i];
+        if (last.segments != NULL && is_same_text(&last.values[at], &values[at]))
+            out->segments[at] = last.segments[at];
+        else
+            status = key_segment(of, &of->fields[at], &values[at], memory, &out->segments[at], why);
+        size += out->segments[at].size;
+    }
+    return status == POPOTO_OK ? join_key(of, last.segments, size, memory, out, why) : status;
+}
+
+popoto_status popoto__place_partitions(const model *of, const popoto_value *values,
+                                       const bool *named, arena *memory, placement *out,
+                                       failure *why) {
+    popoto_status status = POPOTO_OK;
     for (size_t i = 0; of->moves && i < of->field_count && status == POPOTO_OK; i++)
         if (of->fields[i].is_partition && !of->fields[i].is_key && (named == NULL || named[i]))
             status = place_field(of, &of->fields[i], values, memory, out, why);
@@ -842,6 +891,16 @@ popoto_status popoto__placement_after(const model *of, const popoto_value *value
     return status;
 }
 
+popoto_status popoto__placement_of_values(const model *of, const popoto_value *values,
+                                          const bool *named, arena *memory, placement *out,
+                                          failure *why) {
+    out->segments = NULL;
+    popoto_status status =
+        popoto__place_key(of, values, (neighbour){ NULL, NULL }, memory, out, why);
+    return status == POPOTO_OK ? popoto__place_partitions(of, values, named, memory, out, why)
+                               : status;
+}
+
 popoto_status popoto__placement_of_partition(const model *of, const field *it,
                                              const popoto_value *values, arena *memory,
                                              placement *out, failure *why) {
@@ -849,7 +908,8 @@ popoto_status popoto__placement_of_partition(const model *of, const field *it,
     out->segments = popoto__arena_zeroed(memory, of->field_count, sizeof(popoto_text));
     if (out->segments == NULL)
         return popoto__fail_memory(why);
-    popoto_status status = place_tenant(of, values, memory, out, why);
+    popoto_status status =
+        of->tenant != NULL ? place_field(of, of->tenant, values, memory, out, why) : POPOTO_OK;
     for (size_t i = 0; i < it->partition_count && status == POPOTO_OK; i++)
         status = place_field(of, &of->fields[it->partition[i]], values, memory, out, why);
     return status;
@@ -860,7 +920,8 @@ popoto_status popoto__key_of_values(const model *of, const popoto_value *values,
     popoto_text segments[MODEL_MAX_FIELDS];
     placement it = { .segments = segments };
     memset(segments, 0, of->field_count * sizeof *segments);
-    popoto_status status = place_key(of, values, (neighbour){ NULL, NULL }, memory, &it, why);
+    popoto_status status =
+        popoto__place_key(of, values, (neighbour){ NULL, NULL }, memory, &it, why);
     *key = status == POPOTO_OK ? it.key : (popoto_text){ NULL, 0 };
     return status;
 }

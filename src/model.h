@@ -39,6 +39,15 @@ typedef struct field {
     popoto_value default_value; /* in the field's type */
 } field;
 
+/* What records are members of: the set of all of them, or the index of a field. */
+typedef struct model_index {
+    const field *about; /* NULL: of all records */
+    const size_t *by;   /* the fields whose segments its key is made of, besides the tenant's */
+    size_t by_count;
+    bool is_sorted;
+    size_t score; /* SORTED: which of a record's scores is for it */
+} model_index;
+
 struct model {
     const popoto_model *declared;
     popoto_text name;
@@ -51,6 +60,11 @@ struct model {
     size_t field_count;
     const size_t *keys; /* indexes of the key fields, in the order of the key's segments */
     size_t key_count;
+    const model_index *indexes; /* that of all records first, then by field */
+    size_t index_count;
+    size_t sorted_count;  /* of them */
+    const size_t *placed; /* the fields whose segments stand in the key of some index */
+    size_t placed_count;
     bool has_auto_key;
     bool has_unique_key;
     bool raw_partitions; /* of some field */
@@ -75,11 +89,28 @@ popoto_status popoto__model_choose(const model *of, const char *list, bool *chos
 /* The next name of such a list, moving *at past it; size 0 at the end. */
 const char *popoto__list_next(const char **at, size_t *size);
 
+/* Whether a field takes a value as it is, as most are taken: text that only its length could forbid, or a number. */
+static inline bool popoto__field_takes(const field *it, const popoto_value *given) {
+    return given->type == it->type &&
+           ((given->type == POPOTO_TEXT && given->as.text.size <= it->max_length &&
+             it->kind != POPOTO_KIND_SORTED) ||
+            (given->type == POPOTO_FLOAT && it->kind != POPOTO_KIND_CONFIDENCE &&
+             given->as.real == given->as.real));
+}
 /* The type with which a field takes `given`: converts what C's literals make necessary (an int for a
  * float, 0 and 1 for a bool, text for a decimal, an item list...), checks type, length and what its
  * kind forbids. Null is taken where the field allows it. POPOTO_BAD_VALUE with a sentence. */
-popoto_status popoto__field_accept(const model *of, const field *it, const popoto_value *given,
-                                   popoto_value *taken, failure *why);
+popoto_status popoto__field_accept_other(const model *of, const field *it,
+                                         const popoto_value *given, popoto_value *taken,
+                                         failure *why);
+static inline popoto_status popoto__field_accept(const model *of, const field *it,
+                                                 const popoto_value *given, popoto_value *taken,
+                                                 failure *why) {
+    if (!popoto__field_takes(it, given))
+        return popoto__field_accept_other(of, it, given, taken, why);
+    *taken = *given;
+    return POPOTO_OK;
+}
 /* Make null what the field would not accept, else convert it: what an object says of a stored record
  * that need not agree with it. */
 void popoto__guess_value(const model *of, const field *it, popoto_value *value);
@@ -98,12 +129,19 @@ typedef struct placement {
 popoto_status popoto__placement_of_values(const model *of, const popoto_value *values,
                                           const bool *named, arena *memory, placement *out,
                                           failure *why);
-/* The same, of a record that comes after another one in the same arena, whose text is likely the same text:
- * where it is, so is the segment. */
-popoto_status popoto__placement_after(const model *of, const popoto_value *values,
-                                      const bool *named, const popoto_value *last_values,
-                                      const popoto_text *last_segments, arena *memory,
-                                      placement *out, failure *why);
+/* The same in two steps, of which the first needs no more than the key's own fields: the key with its segments,
+ * which are then those in it; and the segments of the partitions that the key does not tell. */
+typedef struct
+    neighbour { /* a record of the same arena: where its text is the same text, so is the segment */
+    const popoto_value *values;
+    const popoto_text *segments; /* NULL: there is none */
+} neighbour;
+/* out->segments is NULL, or zeroed already. */
+popoto_status popoto__place_key(const model *of, const popoto_value *values, neighbour last,
+                                arena *memory, placement *out, failure *why);
+popoto_status popoto__place_partitions(const model *of, const popoto_value *values,
+                                       const bool *named, arena *memory, placement *out,
+                                       failure *why);
 /* The segments of a field's partition alone; the key stays empty. */
 popoto_status popoto__placement_of_partition(const model *of, const field *it,
                                              const popoto_value *values, arena *memory,

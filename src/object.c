@@ -120,7 +120,8 @@ popoto_status popoto__object_values(const model *of, const void *object, popoto_
         if (it->declared->member == POPOTO_MEMBER_STRING) {
             const char *text;
             memcpy(&text, member, sizeof text);
-            values[i] = popoto_of_text(text);
+            values[i].type = text == NULL ? POPOTO_NULL : POPOTO_TEXT;
+            values[i].as.text = (popoto_text){ text, text == NULL ? 0 : strlen(text) };
             continue;
         }
         if (it->declared->member == POPOTO_MEMBER_FLOAT && it->declared->size == sizeof(double)) {

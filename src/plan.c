@@ -453,29 +453,19 @@ static bool is_named(const record_write *it, size_t field_index) {
     return it->named == NULL || it->named[field_index];
 }
 
-bool popoto__write_stores_all(const record_write *it) {
-    return it->named == NULL && it->kind != WRITE_DELETE && it->kind != WRITE_TOUCH;
-}
-
-bool popoto__write_stores(const record_write *it, size_t field_index) {
-    if (it->kind == WRITE_DELETE || it->kind == WRITE_TOUCH)
-        return false;
-    return is_named(it, field_index) ||
-           (it->of->fields[field_index].is_key && (it->kind != WRITE_REPLACE || it->moves_key));
-}
-
 static popoto_text copied(arena *memory, const buffer *from, size_t start, size_t end) {
     return (popoto_text){ popoto__arena_copy(memory, from->data + start, end - start),
                           end - start };
 }
 
-/* The commonest values straight into the arena, with a NUL behind them like all. */
-static bool encode_scalar(record_write *it, size_t i, size_t room) {
-    char *bytes = popoto__arena_bytes(it->memory, room + 1);
-    if (bytes == NULL)
+/* The commonest values straight into the arena, with a NUL behind them like all. False: it is none of them. */
+static bool encode_scalar(record_write *it, size_t i) {
+    size_t size = popoto__codec_scalar_size(&it->values[i]);
+    char *bytes = size == 0 ? NULL : popoto__arena_bytes(it->memory, size + 1);
+    if (bytes == NULL || !popoto__codec_write_scalar(bytes, &it->values[i]))
         return false;
-    it->encoded[i] = (popoto_text){ bytes, popoto__codec_write_scalar(bytes, &it->values[i]) };
-    bytes[it->encoded[i].size] = '\0';
+    it->encoded[i] = (popoto_text){ bytes, size };
+    bytes[size] = '\0';
     return true;
 }
 
@@ -484,6 +474,8 @@ static popoto_status encode_value(record_write *it, size_t i, failure *why) {
     buffer bytes;
     shown room;
     popoto_status status = POPOTO_OK;
+    if (encode_scalar(it, i))
+        return POPOTO_OK;
     popoto__buffer_init(&bytes, it->memory->allocator);
     bool written = popoto__codec_write(&bytes, &it->values[i], &reason);
     if (written && !bytes.failed)
@@ -500,57 +492,20 @@ static popoto_status encode_value(record_write *it, size_t i, failure *why) {
     return status;
 }
 
+bool popoto__write_keep_values(record_write *it) {
+    size_t count = it->of->field_count;
+    if (it->stored == NULL)
+        it->stored =
+            popoto__arena_zeroed(it->memory, count, sizeof *it->stored + sizeof *it->encoded);
+    if (it->stored != NULL)
+        it->encoded = (popoto_text *)(void *)(it->stored + count);
+    return it->stored != NULL;
+}
+
 bool popoto__plan_encode(record_write *it, size_t field_index) {
     failure ignored;
-    return encode_value(it, field_index, &ignored) == POPOTO_OK &&
+    return popoto__write_keep_values(it) && encode_value(it, field_index, &ignored) == POPOTO_OK &&
            it->encoded[field_index].data != NULL;
-}
-
-static popoto_status encode_values(record_write *it, failure *why) {
-    popoto_status status = POPOTO_OK;
-    for (size_t i = 0; i < it->of->field_count && status == POPOTO_OK; i++) {
-        /* Of a record that is not being stored only what tells its partition is of interest. */
-        if ((it->kind == WRITE_DELETE || it->kind == WRITE_TOUCH) &&
-            (!it->of->fields[i].is_partition || it->of->fields[i].is_key) &&
-            (it->pinned == NULL || !it->pinned[i]))
-            continue;
-        size_t room_needed = popoto__codec_scalar_size(&it->values[i]);
-        if (room_needed > 0) {
-            if (!encode_scalar(it, i, room_needed))
-                status = popoto__fail_memory(why);
-            continue;
-        }
-        status = encode_value(it, i, why);
-    }
-    return status;
-}
-
-popoto_status popoto__write_prepare(record_write *it, failure *why) {
-    size_t count = it->of->field_count;
-    it->stored = popoto__arena_zeroed(it->memory, count, sizeof *it->stored + sizeof *it->encoded);
-    if (it->stored == NULL)
-        return popoto__fail_memory(why);
-    it->encoded = (popoto_text *)(void *)(it->stored + count);
-    it->is_encoded = it->kind != WRITE_FRESH;
-    popoto_status status = it->is_encoded ? encode_values(it, why) : POPOTO_OK;
-    /* What an object says of fields that are not being stored is a first guess; it may say nothing. */
-    for (size_t i = 0; i < count; i++)
-        if (it->values[i].type == POPOTO_NULL && !popoto__write_stores(it, i))
-            it->stored[i].known = true;
-    it->place.key = it->old_key;
-    if (status != POPOTO_OK || it->kind == WRITE_DELETE || it->kind == WRITE_TOUCH)
-        return status;
-    const record_write *last = it->last;
-    status = popoto__placement_after(
-        it->of, it->values, it->named, last == NULL ? NULL : last->values,
-        last == NULL ? NULL : last->place.segments, it->memory, &it->place, why);
-    if (status != POPOTO_OK)
-        return status;
-    if (it->kind != WRITE_REPLACE)
-        it->old_key = it->place.key;
-    it->moves_key = it->old_key.size != it->place.key.size ||
-                    memcmp(it->old_key.data, it->place.key.data, it->place.key.size) != 0;
-    return POPOTO_OK;
 }
 
 /* The bytes that the record has in a field, as far as this attempt believes: what was found, else what
@@ -580,6 +535,10 @@ static popoto_status stored_value(const record_write *it, size_t field_index, po
                         reason);
 }
 
+static bool entries_move(const record_write *it) {
+    return it->moves_key || it->of->moves;
+}
+
 /* Whether the plan relies on what a field of the stored record holds: what places the record in an
  * index and is not told by its key; and the score of a sorted field that is not being stored although
  * its entry has to be written anew. */
@@ -593,8 +552,63 @@ static bool relies_on(const record_write *it, const field *about, bool entry_mov
     return about->kind == POPOTO_KIND_SORTED && !is_named(it, about->index) && entry_moves;
 }
 
+/* Encoded is what is stored, and what tells the record's place where it is a first guess. */
+popoto_status popoto__write_encode(record_write *it, failure *why) {
+    if (it->is_encoded)
+        return POPOTO_OK;
+    popoto_status status = popoto__write_keep_values(it) ? POPOTO_OK : popoto__fail_memory(why);
+    bool moves = entries_move(it);
+    for (size_t i = 0; i < it->of->field_count && status == POPOTO_OK; i++) {
+        bool stores = popoto__write_stores(it, i);
+        if (!stores && !relies_on(it, &it->of->fields[i], moves))
+            continue;
+        status = encode_value(it, i, why);
+        /* The object may say nothing of what is not being stored. */
+        if (!stores && it->values[i].type == POPOTO_NULL)
+            it->stored[i].known = true;
+    }
+    it->is_encoded = status == POPOTO_OK;
+    return status;
+}
+
+static bool same(popoto_text a, popoto_text b) {
+    return a.size == b.size && (a.data == b.data || (a.data != NULL && b.data != NULL &&
+                                                     memcmp(a.data, b.data, a.size) == 0));
+}
+
+popoto_status popoto__write_place(record_write *it, failure *why) {
+    neighbour last = { NULL, NULL };
+    if (it->last != NULL)
+        last = (neighbour){ it->last->values, it->last->place.segments };
+    return popoto__place_key(it->of, it->values, last, it->memory, &it->place, why);
+}
+
+popoto_status popoto__write_prepare(record_write *it, failure *why) {
+    popoto_status status = POPOTO_OK;
+    if (it->kind == WRITE_DELETE || it->kind == WRITE_TOUCH) {
+        if (!same(it->place.key, it->old_key))
+            it->place = (placement){ it->old_key, NULL };
+        return popoto__write_encode(it, why);
+    }
+    if (it->place.key.data == NULL)
+        status = popoto__write_place(it, why);
+    if (status == POPOTO_OK && (it->of->moves || it->of->raw_partitions))
+        status =
+            popoto__place_partitions(it->of, it->values, it->named, it->memory, &it->place, why);
+    if (status != POPOTO_OK)
+        return status;
+    if (it->kind != WRITE_REPLACE)
+        it->old_key = it->place.key;
+    it->moves_key = !same(it->old_key, it->place.key);
+    return it->encodes_late ? POPOTO_OK : popoto__write_encode(it, why);
+}
+
 /* What the record's place was before this write: by its old key, and by what is stored. */
 static popoto_status place_before(record_write *it, placement *before, failure *why) {
+    if (!it->of->moves && it->place.segments != NULL && same(it->old_key, it->place.key)) {
+        *before = it->place;
+        return POPOTO_OK;
+    }
     if (!popoto__placement_of_key(it->of, it->old_key, it->memory, before)) {
         shown room;
         if (before->segments == NULL)
@@ -621,7 +635,7 @@ static popoto_status place_before(record_write *it, placement *before, failure *
 static popoto_status place_after(record_write *it, const placement *before, placement *after,
                                  failure *why) {
     *after = it->place;
-    if (it->named == NULL)
+    if (it->named == NULL || !it->of->moves)
         return POPOTO_OK;
     after->segments = popoto__arena_zeroed(it->memory, it->of->field_count, sizeof(popoto_text));
     if (after->segments == NULL)
@@ -650,11 +664,6 @@ static popoto_text index_of(plan *out, const record_write *it, const field *abou
     popoto_text key = popoto__index_key(it->of, about, place->segments, out->memory);
     out->failed = out->failed || key.data == NULL;
     return key;
-}
-
-static bool same(popoto_text a, popoto_text b) {
-    return a.size == b.size && (a.data == b.data || (a.data != NULL && b.data != NULL &&
-                                                     memcmp(a.data, b.data, a.size) == 0));
 }
 
 /* ----- Writes of records: the commands -------------------------------------------------------- */
@@ -764,10 +773,13 @@ static void plan_confidence(const record_write *it, const field *about, popoto_t
 static popoto_status plan_field_index(const record_write *it, const field *about,
                                       const placement *before, const placement *after, plan *out,
                                       failure *why) {
-    if (about->prefix.data == NULL)
-        return POPOTO_OK;
-    popoto_text from = index_of(out, it, about, before);
+    bool stays = before->segments == after->segments && !it->moves_key;
+    if (about->prefix.data == NULL ||
+        (stays && it->kind == WRITE_REPLACE &&
+         (about->is_key || (about->kind == POPOTO_KIND_SORTED && !is_named(it, about->index)))))
+        return POPOTO_OK; /* its entries are there already, or the record would not be */
     popoto_text to = index_of(out, it, about, after);
+    popoto_text from = stays ? to : index_of(out, it, about, before);
     if (about->kind == POPOTO_KIND_SORTED)
         return plan_sorted(it, about, from, to, out, why);
     if (about->kind == POPOTO_KIND_CONFIDENCE) {
@@ -884,16 +896,11 @@ static void expect_fields(const record_write *it, bool entries_move, plan *out) 
     }
 }
 
-static bool entries_move(const record_write *it) {
-    return it->moves_key || it->of->moves;
-}
-
 popoto_status popoto__plan_write(record_write *it, plan *out, failure *why) {
     placement before;
     bool was_there =
         it->kind == WRITE_REPLACE || it->kind == WRITE_DELETE || it->kind == WRITE_STORE;
-    popoto_status status = it->is_encoded ? POPOTO_OK : encode_values(it, why);
-    it->is_encoded = true;
+    popoto_status status = popoto__write_encode(it, why);
     popoto__plan_init(out, it->memory);
     if (status == POPOTO_OK && was_there)
         status = place_before(it, &before, why);

@@ -126,7 +126,9 @@ struct record_write {
     const bool *named;          /* by field: store these alone; NULL: all */
     const record_write *last;   /* a write of the same batch that was prepared; NULL: none */
     popoto_text old_key;        /* REPLACE, DELETE, TOUCH: what the record is stored under */
-    bool if_unchanged;          /* every field that is known must still be so */
+    bool
+        encodes_late; /* perhaps the values go straight into the request: until popoto__write_encode, or a plan */
+    bool if_unchanged; /* every field that is known must still be so */
     const bool
         *pinned; /* by field: a scope names it, so that a stored record that has another value is
                            not to be touched (POPOTO_BAD_SCOPE); NULL: none */
@@ -136,17 +138,27 @@ struct record_write {
     size_t stale_room;
     /* Set by popoto__plan_write: */
     placement place;      /* where the record is to be */
-    popoto_text *encoded; /* by field: its MessagePack */
-    bool is_encoded;      /* a new record's values only are when it is planned by itself */
-    bool moves_key;       /* it is stored under another name than before */
+    popoto_text *encoded; /* by field: its MessagePack; data NULL where the plan does without */
+    bool is_encoded;
+    bool moves_key; /* it is stored under another name than before */
 };
 
-/* Encode the values and find the place: once for each write. */
+/* The record's key from its values: for whoever must know it before the kind of write is known. */
+popoto_status popoto__write_place(record_write *it, failure *why);
+/* Encode the values, unless that is to wait, and find the place: once for each write, when all else is set. */
 popoto_status popoto__write_prepare(record_write *it, failure *why);
+/* Encode what is not encoded yet. What cannot be stored is POPOTO_BAD_VALUE. */
+popoto_status popoto__write_encode(record_write *it, failure *why);
+/* Room for the bytes of each field, encoded and found, if there is none yet. False: there is no memory. */
+bool popoto__write_keep_values(record_write *it);
 /* Whether a field's value goes into the record: key fields do whatever was named, unless the record has
  * them already. */
-bool popoto__write_stores(const record_write *it, size_t field_index);
-bool popoto__write_stores_all(const record_write *it);
+static inline bool popoto__write_stores(const record_write *it, size_t field_index) {
+    if (it->kind == WRITE_DELETE || it->kind == WRITE_TOUCH)
+        return false;
+    return it->named == NULL || it->named[field_index] ||
+           (it->of->fields[field_index].is_key && (it->kind != WRITE_REPLACE || it->moves_key));
+}
 /* The plan from what is known so far. */
 popoto_status popoto__plan_write(record_write *it, plan *out, failure *why);
 

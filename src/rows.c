@@ -330,22 +330,19 @@ static popoto_text unescaped(popoto_rows *it, const query *what, const field *ab
     return text;
 }
 
-/* The digest of what is stored of a short text. */
-static bool add_digest(popoto_rows *it, const field *about, const popoto_value *value,
-                       size_t size) {
-    char room[64], *stored = room;
-    if (size > sizeof room)
-        stored = popoto__arena_bytes(&it->memory, size);
-    if (stored == NULL)
-        return false;
-    size = popoto__codec_write_scalar(stored, value);
-    it->now.content += popoto__content_digest(about->index, (popoto_text){ stored, size });
-    return true;
+/* The bytes in which a text is stored. data NULL: no memory; size 0: it is no text. */
+static popoto_text stored_text(popoto_rows *it, const popoto_value *value, char *room,
+                               size_t room_size) {
+    size_t size = popoto__codec_scalar_size(value);
+    char *stored = size <= room_size ? room : popoto__arena_bytes(&it->memory, size);
+    bool is_text = stored != NULL && size > 0 && popoto__codec_write_scalar(stored, value);
+    return (popoto_text){ stored, is_text ? size : 0 };
 }
 
 /* The fields that were not asked for, because the key tells them. */
 static row_outcome take_told(popoto_rows *it, const query *what, popoto_text key) {
     arriving *now = &it->now;
+    char room[64];
     for (size_t i = 0; i < what->told_count; i++) {
         const field *about = what->told[i];
         popoto_text segment = popoto__key_segment(what->of, about, key);
@@ -355,13 +352,14 @@ static row_outcome take_told(popoto_rows *it, const query *what, popoto_text key
         if (text.data == NULL)
             return ROW_NO_MEMORY;
         popoto_value value = popoto_of_sized_text(text);
-        size_t size = popoto__codec_scalar_size(&value);
+        popoto_text stored = stored_text(it, &value, room, sizeof room);
         const char *reason = "what the record's name has for it is no text";
-        if (size == 0 ||
+        if (stored.data == NULL)
+            return ROW_NO_MEMORY;
+        if (stored.size == 0 ||
             !popoto__object_set(what->of, now->object, about, &value, &it->memory, &reason))
             return problem(it, what->of, key, about, reason);
-        if (!what->partial && !add_digest(it, about, &value, size))
-            return ROW_NO_MEMORY;
+        now->content += popoto__content_digest(about->index, stored);
     }
     return ROW_TAKEN;
 }

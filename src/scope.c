@@ -143,7 +143,9 @@ popoto_status popoto__scope_complete(popoto_db *db, const model *of, const field
 popoto_status popoto__db_values(popoto_db *db, const model *of, const void *object,
                                 popoto_value *values) {
     popoto_status status = popoto__object_values(of, object, values, &db->why);
-    for (size_t i = 0; status == POPOTO_OK && db->scopes != NULL && i < of->field_count; i++)
+    if (db->scopes == NULL)
+        return status;
+    for (size_t i = 0; status == POPOTO_OK && i < of->field_count; i++)
         status = popoto__scope_complete(db, of, &of->fields[i], &values[i]);
     return status;
 }

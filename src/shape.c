@@ -1,5 +1,8 @@
 #include "shape.h"
 
+#include "digest.h"
+#include "wire.h"
+
 #include <stdio.h>
 #include <string.h>
 
@@ -33,22 +36,24 @@ static const struct {
     [ZSET] = { "zset", "ZSCORE", ",''" },
 };
 
-#define NO_MEMBER SHAPE_ARGUMENTS
+#define NO_MEMBER  SHAPE_ARGUMENTS
+#define WORD(name) name, sizeof(name) - 1
 static const struct {
     const char *name;
+    size_t size;
     key_type type;
     size_t member; /* which argument behind the keys names a record; NO_MEMBER: none */
 } commands[] = {
-    { "HSET", HASH, 0 },
-    { "HSETNX", HASH, 0 },
-    { "HDEL", HASH, 0 },
-    { "SADD", SET, 0 },
-    { "SREM", SET, 0 },
-    { "ZADD", ZSET, 1 },
-    { "ZREM", ZSET, 0 },
-    { "DEL", HASH, NO_MEMBER },
-    { "RENAME", HASH, NO_MEMBER },
-    { "EXPIRE", NO_TYPE, NO_MEMBER },
+    { WORD("HSET"), HASH, 0 },
+    { WORD("HSETNX"), HASH, 0 },
+    { WORD("HDEL"), HASH, 0 },
+    { WORD("SADD"), SET, 0 },
+    { WORD("SREM"), SET, 0 },
+    { WORD("ZADD"), ZSET, 1 },
+    { WORD("ZREM"), ZSET, 0 },
+    { WORD("DEL"), HASH, NO_MEMBER },
+    { WORD("RENAME"), HASH, NO_MEMBER },
+    { WORD("EXPIRE"), NO_TYPE, NO_MEMBER },
 };
 #define COMMAND_COUNT (sizeof commands / sizeof *commands)
 
@@ -114,7 +119,7 @@ static bool put_expectation(write_shape *it, const expectation *what) {
 static bool put_command(write_shape *it, const command *what) {
     popoto_text name = what->arguments[0];
     size_t index = 0, rest = what->count - 1 - what->key_count;
-    while (index < COMMAND_COUNT && (strlen(commands[index].name) != name.size ||
+    while (index < COMMAND_COUNT && (commands[index].size != name.size ||
                                      memcmp(commands[index].name, name.data, name.size) != 0))
         index++;
     if (index == COMMAND_COUNT || rest > SHAPE_ARGUMENTS)
@@ -132,13 +137,6 @@ static bool put_command(write_shape *it, const command *what) {
     return fits;
 }
 
-static uint64_t digest_of(const unsigned char *bytes, size_t size) {
-    uint64_t hash = 0xCBF29CE484222325U;
-    for (size_t i = 0; i < size; i++)
-        hash = (hash ^ bytes[i]) * 0x100000001B3U;
-    return hash ^ hash >> 32;
-}
-
 bool popoto__shape_of(const plan *it, write_shape *out) {
     out->size = out->key_count = out->argument_count = 0;
     put(out, 0);
@@ -152,7 +150,7 @@ bool popoto__shape_of(const plan *it, write_shape *out) {
     if (out->size > SHAPE_SIZE || it->command_count == 0)
         return false;
     out->bytes[0] = (unsigned char)out->key_count;
-    out->digest = digest_of(out->bytes, out->size);
+    out->digest = popoto__digest(out->bytes, out->size);
     return true;
 }
 
@@ -362,15 +360,38 @@ void popoto__shape_script(const write_shape *it, buffer *out) {
 
 /* ----- Calls ---------------------------------------------------------------------------------- */
 
-void popoto__shape_render(const write_shape *it, popoto_text sha, buffer *out) {
-    popoto__request_begin(out, 3 + it->key_count + it->argument_count);
-    popoto__request_argument(out, "EVALSHA", 7);
-    popoto__request_argument(out, sha.data, sha.size);
-    popoto__request_integer(out, (int64_t)it->key_count);
+#define CALL "$7\r\nEVALSHA\r\n"
+
+size_t popoto__shape_call_size(const shape_script *script) {
+    return 4 * WIRE_HEAD + sizeof CALL + script->sha_size;
+}
+
+char *popoto__shape_begin_call(char *at, const shape_script *script, const popoto_text *keys,
+                               size_t key_count, size_t arguments) {
+    char number[WIRE_HEAD];
+    size_t digits = (size_t)(popoto__wire_number(number, key_count) - number);
+    at = popoto__wire_head(at, '*', 3 + key_count + arguments);
+    at = popoto__wire_put(at, CALL, sizeof CALL - 1);
+    at = popoto__wire_argument(at, (popoto_text){ script->sha, script->sha_size });
+    at = popoto__wire_argument(at, (popoto_text){ number, digits });
+    for (size_t i = 0; i < key_count; i++)
+        at = popoto__wire_argument(at, keys[i]);
+    return at;
+}
+
+void popoto__shape_render(const write_shape *it, const shape_script *script, buffer *out) {
+    size_t start = out->size, size = popoto__shape_call_size(script);
     for (size_t i = 0; i < it->key_count; i++)
-        popoto__request_argument(out, it->keys[i].data, it->keys[i].size);
+        size += WIRE_HEAD + it->keys[i].size;
     for (size_t i = 0; i < it->argument_count; i++)
-        popoto__request_argument(out, it->arguments[i].data, it->arguments[i].size);
+        size += WIRE_HEAD + it->arguments[i].size;
+    char *room = popoto__buffer_grow(out, size), *at = room;
+    if (room == NULL)
+        return;
+    at = popoto__shape_begin_call(at, script, it->keys, it->key_count, it->argument_count);
+    for (size_t i = 0; i < it->argument_count; i++)
+        at = popoto__wire_argument(at, it->arguments[i]);
+    out->size = start + (size_t)(at - room);
 }
 
 shape_script *popoto__shape_find(shape_script *all, const write_shape *it) {

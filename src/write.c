@@ -20,8 +20,11 @@ typedef struct item {
     record_write write;
     void *object;
     popoto_value *values;
-    popoto_id *generated; /* by field; NULL: none */
+    popoto_id *generated; /* by field, set for those of the key; NULL: none */
     size_t place;         /* in the group, where it is grouped */
+    shape_script *kept;   /* what it is sent with, without a plan; NULL: it is planned */
+    bool is_direct;       /* it was sent so */
+    uint64_t content;     /* then: the digest of what the record holds */
 } item;
 
 /* Random bytes of the kernel's, as many at a time as it gives for one call. They live no longer than the
@@ -108,20 +111,28 @@ static void generate_uuid4(batch *it, popoto_id *id) {
     id->text[32] = '\0';
 }
 
+static popoto_id *new_ids(batch *it, const item *one) {
+    popoto_id *ids = it->ids + (size_t)(one - it->items) * it->of->field_count;
+    for (size_t i = 0; i < it->of->key_count; i++)
+        ids[it->of->keys[i]].text[0] = '\0';
+    return ids;
+}
+
 /* An empty AUTO_KEY gets its value here; the object, only when the record is stored. */
 static void generate_keys(batch *it, item *one) {
-    for (size_t i = 0; i < it->of->field_count; i++) {
-        const field *about = &it->of->fields[i];
-        popoto_value *value = &one->values[i];
+    for (size_t i = 0; i < it->of->key_count; i++) {
+        size_t at = it->of->keys[i];
+        const field *about = &it->of->fields[at];
+        popoto_value *value = &one->values[at];
         if (about->kind != POPOTO_KIND_AUTO_KEY ||
             !(value->type == POPOTO_NULL ||
               (value->type == POPOTO_TEXT && value->as.text.size == 0)))
             continue;
         if (one->generated == NULL)
-            one->generated = it->ids + (size_t)(one - it->items) * it->of->field_count;
+            one->generated = new_ids(it, one);
         bool is_ulid = about->declared->generate == POPOTO_ULID;
-        (is_ulid ? generate_ulid : generate_uuid4)(it, &one->generated[i]);
-        *value = popoto_of_sized_text((popoto_text){ one->generated[i].text, is_ulid ? 26 : 32 });
+        (is_ulid ? generate_ulid : generate_uuid4)(it, &one->generated[at]);
+        *value = popoto_of_sized_text((popoto_text){ one->generated[at].text, is_ulid ? 26 : 32 });
     }
 }
 
@@ -131,6 +142,8 @@ static popoto_status accept_values(batch *it, item *one, bool is_new) {
     for (size_t i = 0; i < it->of->field_count; i++) {
         const field *about = &it->of->fields[i];
         popoto_value *value = &one->values[i];
+        if (popoto__field_takes(about, value))
+            continue;
         if (it->named != NULL && !it->named[i] && !about->is_key) {
             popoto__guess_value(it->of, about, value);
             continue;
@@ -170,7 +183,6 @@ static popoto_status check_whole(batch *it, const popoto_object *header) {
 /* Which kind of write this is in truth: what the caller asked, and what the object remembers. */
 static popoto_status choose_kind(batch *it, item *one, write_kind asked) {
     const popoto_object *header = popoto__object_header(it->of, one->object);
-    popoto_text current;
     popoto_status status = POPOTO_OK;
     one->write.kind = asked;
     if (asked != WRITE_DELETE)
@@ -185,10 +197,10 @@ static popoto_status choose_kind(batch *it, item *one, write_kind asked) {
     if (status == POPOTO_OK && asked == WRITE_STORE)
         generate_keys(it, one);
     if (status == POPOTO_OK)
-        status =
-            popoto__key_of_values(it->of, one->values, &it->db->scratch, &current, &it->db->why);
+        status = popoto__write_place(&one->write, &it->db->why);
     if (status == POPOTO_OK)
-        status = popoto__db_old_key(it->db, it->of, header, current, &one->write.old_key);
+        status =
+            popoto__db_old_key(it->db, it->of, header, one->write.place.key, &one->write.old_key);
     if (status != POPOTO_OK)
         return status;
     if (asked == WRITE_STORE && one->write.old_key.data != NULL)
@@ -196,7 +208,7 @@ static popoto_status choose_kind(batch *it, item *one, write_kind asked) {
     else if (asked == WRITE_STORE && one->generated != NULL && !it->of->has_unique_key)
         one->write.kind = WRITE_FRESH;
     if (asked == WRITE_DELETE && one->write.old_key.data == NULL)
-        one->write.old_key = current;
+        one->write.old_key = one->write.place.key;
     return POPOTO_OK;
 }
 
@@ -210,15 +222,27 @@ static size_t tenant_size(popoto_text key) {
  * indexes to the new one's: a cluster, where these may lie on two nodes, has no such step. */
 static popoto_status check_same_node(batch *it, const item *one) {
     popoto_text old = one->write.old_key, new = one->write.place.key;
+    if (!one->write.moves_key || it->of->tenant == NULL || !popoto__db_is_cluster(it->db))
+        return POPOTO_OK;
     size_t size = tenant_size(old);
-    if (old.data == NULL || it->of->tenant == NULL || !popoto__db_is_cluster(it->db) ||
-        (size == tenant_size(new) && memcmp(old.data, new.data, size) == 0))
+    if (size == tenant_size(new) && memcmp(old.data, new.data, size) == 0)
         return POPOTO_OK;
     shown room;
     return popoto__fail(&it->db->why, POPOTO_UNSUPPORTED,
                         "%s: its %s was changed, and on a cluster a record cannot move to another "
                         "tenant in one step; create it there, and delete it here",
                         popoto__show(&room, old.data, old.size), it->of->tenant->name);
+}
+
+/* Values that go straight into the request are encoded there: those of new records, and of records that are kept where
+ * they are if it is known how. */
+static popoto_status encode(batch *it, item *one) {
+    popoto_db *db = it->db;
+    if (one->write.kind == WRITE_FRESH)
+        return POPOTO_OK;
+    if (!it->if_unchanged && db->knows_permissions && (db->permissions & PERMITTED_COMMANDS) != 0)
+        one->kept = popoto__kept_find(db->kept, &one->write);
+    return one->kept != NULL ? POPOTO_OK : popoto__write_encode(&one->write, &db->why);
 }
 
 static popoto_status prepare(batch *it, item *one, write_kind asked) {
@@ -232,6 +256,7 @@ static popoto_status prepare(batch *it, item *one, write_kind asked) {
     one->write.named = it->named;
     one->write.pinned = it->pinned;
     one->write.values = one->values;
+    one->write.encodes_late = true;
     popoto_status status = popoto__db_values(it->db, it->of, one->object, one->values);
     if (status == POPOTO_OK)
         status = choose_kind(it, one, asked);
@@ -246,19 +271,38 @@ static popoto_status prepare(batch *it, item *one, write_kind asked) {
     }
     if (status == POPOTO_OK)
         status = popoto__write_prepare(&one->write, &it->db->why);
-    return status == POPOTO_OK && one->write.kind == WRITE_REPLACE ? check_same_node(it, one)
-                                                                   : status;
+    if (status == POPOTO_OK && one->write.kind == WRITE_REPLACE)
+        status = check_same_node(it, one);
+    return status == POPOTO_OK ? encode(it, one) : status;
 }
 
 /* ----- Plans ---------------------------------------------------------------------------------- */
 
 static popoto_status plan_item(commit_batch *run, commit *one) {
     item *it = (item *)one;
-    popoto_status status = popoto__plan_learn(&it->write, &one->planned, one->refusals,
-                                              one->refusal_count, &run->db->why);
+    popoto_status status = POPOTO_OK;
+    if (it->is_direct) /* what the script refused is found in the plan that it was made from */
+        status = popoto__plan_write(&it->write, &one->planned, &run->db->why);
+    it->is_direct = false;
+    if (status == POPOTO_OK)
+        status = popoto__plan_learn(&it->write, &one->planned, one->refusals, one->refusal_count,
+                                    &run->db->why);
     one->is_transaction = it->write.kind == WRITE_FRESH;
     return status == POPOTO_OK ? popoto__plan_write(&it->write, &one->planned, &run->db->why)
                                : status;
+}
+
+/* Once: what is refused is planned. */
+static bool render_direct(commit_batch *run, commit *one) {
+    item *it = (item *)one;
+    shape_script *kept = it->kept;
+    if (kept == NULL)
+        return false;
+    it->kept = NULL;
+    it->is_direct = kept->sha[0] != '\0' && !run->db->scripts_by_text &&
+                    popoto__kept_render(&it->write, kept, &run->db->request, &it->content);
+    one->shaped = it->is_direct ? kept : NULL;
+    return it->is_direct;
 }
 
 /* A cluster's tenants may be on several nodes, and one alone is not worth telling apart. */
@@ -313,15 +357,19 @@ static size_t render_undo(commit_batch *run, commit *one) {
 
 /* ----- What the object remembers -------------------------------------------------------------- */
 
-static uint64_t content_of(const item *one, const model *of, bool *whole) {
+/* 0: not all that the record holds is known. */
+static uint64_t content_of(const batch *it, const item *one) {
+    const record_write *write = &one->write;
     uint64_t sum = 0;
-    *whole = true;
-    for (size_t i = 0; i < of->field_count; i++) {
-        bool stored_now = popoto__write_stores(&one->write, i);
-        if (!stored_now && !one->write.if_unchanged)
-            *whole = false;
-        sum += popoto__content_digest(i, stored_now ? one->write.encoded[i]
-                                                    : one->write.stored[i].bytes);
+    if (one->done.is_grouped)
+        return popoto__fresh_content(&it->group, one->place);
+    if (one->is_direct)
+        return one->content;
+    for (size_t i = 0; i < it->of->field_count; i++) {
+        bool stored_now = popoto__write_stores(write, i);
+        if (!stored_now && !write->if_unchanged)
+            return 0;
+        sum += popoto__content_digest(i, stored_now ? write->encoded[i] : write->stored[i].bytes);
     }
     return sum;
 }
@@ -329,36 +377,36 @@ static uint64_t content_of(const item *one, const model *of, bool *whole) {
 /* The object learns its generated keys when its record is stored, or may be. */
 static popoto_status set_generated(batch *it, item *one) {
     popoto_status status = POPOTO_OK;
-    for (size_t i = 0; one->generated != NULL && i < it->of->field_count && status == POPOTO_OK;
-         i++)
-        if (one->generated[i].text[0] != '\0')
-            status = popoto__object_set_generated(it->of, one->object, &it->of->fields[i],
-                                                  &one->generated[i], &it->db->why);
+    for (size_t i = 0; one->generated != NULL && i < it->of->key_count && status == POPOTO_OK;
+         i++) {
+        size_t at = it->of->keys[i];
+        if (one->generated[at].text[0] != '\0')
+            status = popoto__object_set_generated(it->of, one->object, &it->of->fields[at],
+                                                  &one->generated[at], &it->db->why);
+    }
     return status;
 }
 
 static popoto_status remember(batch *it, item *one) {
     popoto_object *header = popoto__object_header(it->of, one->object);
-    bool whole;
     if (one->write.kind == WRITE_DELETE) {
         *header = (popoto_object){ 0 };
         return POPOTO_OK;
     }
     popoto_text key = one->write.place.key;
-    uint64_t content = 0;
-    if (one->done.is_grouped)
-        content = popoto__fresh_content(&it->group, one->place), whole = true;
-    else
-        content = content_of(one, it->of, &whole);
-    uint64_t digest = popoto__digest(key.data, key.size);
     popoto_status status = set_generated(it, one);
     if (status != POPOTO_OK)
         return status;
+    bool stays = one->write.kind == WRITE_REPLACE && !one->write.moves_key;
+    if (!stays)
+        header->key = popoto__digest(key.data, key.size);
     /* A row stays known by its rows as long as its key is the one they hold. */
-    if (header->key != digest || !popoto__db_recalls(it->db, header))
+    if (!stays || !popoto__db_recalls(it->db, header, key))
         header->origin = popoto__db_remember(it->db, key);
-    header->key = digest;
-    header->content = whole ? content : 0;
+    header->content = content_of(it, one);
+    /* The next one like it needs no plan. */
+    if (one->done.shaped != NULL && !one->is_direct)
+        popoto__kept_note(it->db->kept, &one->write, &one->done.planned, one->done.shaped);
     return POPOTO_OK;
 }
 
@@ -437,6 +485,15 @@ static void note_tenants(batch *it, size_t count) {
 
 /* ----- The calls ------------------------------------------------------------------------------ */
 
+/* What it holds of a part of the work is set when that begins. */
+static void open_batch(batch *it, popoto_db *db, const model *of) {
+    it->db = db;
+    it->of = of;
+    it->named = it->pinned = NULL;
+    it->if_unchanged = false;
+    it->random.left = 0;
+}
+
 /* Plan and send the writes of some objects. The scratch memory is theirs until they are finished. */
 static popoto_status begin_batch(batch *it, void *const *objects, size_t count, write_kind asked) {
     popoto_db *db = it->db;
@@ -445,32 +502,28 @@ static popoto_status begin_batch(batch *it, void *const *objects, size_t count, 
     size_t fields = it->of->field_count;
     it->items = popoto__arena_allocate(&db->scratch, count * sizeof *it->items);
     popoto_value *values = popoto__arena_allocate(&db->scratch, count * fields * sizeof *values);
+    popoto_text *segments = popoto__arena_zeroed(&db->scratch, count * fields, sizeof *segments);
     it->ids = NULL;
     if (it->of->has_auto_key)
         it->ids = popoto__arena_allocate(&db->scratch, count * fields * sizeof *it->ids);
-    it->has_memory = it->items != NULL && values != NULL &&
+    it->has_memory = it->items != NULL && values != NULL && segments != NULL &&
                      (it->ids != NULL || !it->of->has_auto_key) &&
                      popoto__scope_pins(db, it->of, &it->pinned);
-    it->run = (commit_batch){
-        .db = db,
-        .items = it->items,
-        .count = count,
-        .stride = sizeof *it->items,
-        .script = SCRIPT_COMMIT,
-        .doing = asked == WRITE_DELETE ? "deleting a record" : "storing a record",
-        .plan = plan_item,
-        .undo = render_undo,
-        .render_group = asked == WRITE_DELETE ? NULL : render_group,
-        .concerns = concerns,
-    };
+    commit_batch *run = &it->run;
+    popoto__commit_init(run, db, it->items, count, sizeof *it->items);
+    run->doing = asked == WRITE_DELETE ? "deleting a record" : "storing a record";
+    run->plan = plan_item;
+    run->render_direct = render_direct;
+    run->undo = render_undo;
+    run->render_group = asked == WRITE_DELETE ? NULL : render_group;
+    run->concerns = concerns;
     const record_write *last = NULL;
     for (size_t i = 0; it->has_memory && i < count; i++) {
         item *one = &it->items[i];
         memset(one, 0, it->run.stride); /* by the library's function, whose steps are larger */
         one->object = objects[i];
         one->values = values + i * fields;
-        for (size_t k = 0; it->ids != NULL && k < fields; k++)
-            it->ids[i * fields + k].text[0] = '\0';
+        one->write.place.segments = segments + i * fields;
         one->write.last = last;
         popoto_status status = prepare(it, one, asked);
         if (status == POPOTO_OK && it->if_unchanged)
@@ -504,12 +557,6 @@ static popoto_status finish_batch(batch *it, write_kind asked, popoto_status *st
     if (it->run.first.status != POPOTO_OK)
         db->why = it->run.first;
     return it->run.first.status;
-}
-
-static popoto_status write_batch(batch *it, void *const *objects, size_t count, write_kind asked,
-                                 popoto_status *statuses) {
-    (void)begin_batch(it, objects, count, asked);
-    return finish_batch(it, asked, statuses);
 }
 
 /* Whether an object is among those of the batch that is under way: what becomes of it there decides what is
@@ -560,22 +607,20 @@ static bool part_waits(void *context, size_t turn, size_t start, size_t count) {
            shares_objects(&it->parts[turn], it->objects + start, count);
 }
 
-/* How many of the objects come before one that was given in the same part of the work already: it is not planned
- * before it is known what became of it there. */
-static size_t count_distinct(void *const *objects, size_t count) {
-    for (size_t start = 0; start < count; start += COMMIT_PIPELINE) {
-        size_t end = count - start < COMMIT_PIPELINE ? count : start + COMMIT_PIPELINE;
-        const char *highest = NULL;
-        for (size_t i = start; i < end; i++) {
-            const char *one = objects[i];
-            bool rises = one > highest; /* as in most arrays: it cannot have been there */
-            for (size_t k = start; !rises && one != NULL && k < i; k++)
-                if (objects[k] == one)
-                    return i;
-            highest = rises ? one : highest;
-        }
+/* A part ends before an object that it has already: that is not planned before it is known what became of it. */
+static size_t part_length(void *context, size_t start, size_t most) {
+    const course *it = context;
+    void *const *objects = it->objects + start;
+    const char *highest = NULL;
+    for (size_t i = 0; i < most; i++) {
+        const char *one = objects[i];
+        bool rises = one > highest; /* as in most arrays: it cannot have been there */
+        for (size_t k = 0; !rises && one != NULL && k < i; k++)
+            if (objects[k] == one)
+                return i;
+        highest = rises ? one : highest;
     }
-    return count;
+    return most;
 }
 
 static popoto_status write_many(popoto_db *db, const popoto_model *declared, void *const *objects,
@@ -589,27 +634,22 @@ static popoto_status write_many(popoto_db *db, const popoto_model *declared, voi
         statuses[i] = status;
     if (status != POPOTO_OK)
         return status;
-    failure first = { .status = POPOTO_OK };
-    popoto_status lost = POPOTO_OK;
-    for (size_t at = 0; at < count && lost == POPOTO_OK;) {
-        size_t size = count_distinct(objects + at, count - at);
-        course it = { .objects = objects + at,
-                      .asked = asked,
-                      .statuses = statuses == NULL ? NULL : statuses + at };
-        it.parts[0].db = it.parts[1].db = db;
-        it.parts[0].of = it.parts[1].of = of;
-        commit_parts all = { db, size, &it, begin_part, finish_part, part_waits, { 0 }, POPOTO_OK };
-        size_t done = popoto__commit_all(&all);
-        lost = all.lost;
-        if (first.status == POPOTO_OK)
-            first = all.first;
-        for (size_t i = at + done; lost != POPOTO_OK && statuses != NULL && i < count; i++)
-            statuses[i] = popoto__commit_not_sent(lost);
-        at += size;
-    }
-    if (first.status != POPOTO_OK)
-        db->why = first;
-    return first.status;
+    course it;
+    it.objects = objects;
+    it.asked = asked;
+    it.statuses = statuses;
+    open_batch(&it.parts[0], db, of);
+    open_batch(&it.parts[1], db, of);
+    commit_parts all = { .db = db,
+                         .count = count,
+                         .context = &it,
+                         .length = part_length,
+                         .begin = begin_part,
+                         .finish = finish_part,
+                         .waits = part_waits };
+    for (size_t i = popoto__commit_all(&all); statuses != NULL && i < count; i++)
+        statuses[i] = popoto__commit_not_sent(all.lost);
+    return all.first.status;
 }
 
 popoto_status popoto_create_many(popoto_db *db, const popoto_model *declared, void *const *objects,
@@ -627,28 +667,39 @@ popoto_status popoto_delete_many(popoto_db *db, const popoto_model *declared, vo
     return write_many(db, declared, objects, count, WRITE_DELETE, statuses);
 }
 
+static popoto_status write_one(popoto_db *db, const popoto_model *declared, void *object,
+                               write_kind asked, const popoto_save_desc *desc) {
+    bool named[MODEL_MAX_FIELDS];
+    batch it;
+    const model *of;
+    popoto_status status = popoto__db_begin(db, declared, &of);
+    open_batch(&it, db, of);
+    if (status == POPOTO_OK && desc != NULL && desc->only != NULL) {
+        status = popoto__model_choose(of, desc->only, named, POPOTO_BAD_ARGUMENT, &db->why);
+        it.named = named;
+    }
+    it.if_unchanged = desc != NULL && desc->if_unchanged;
+    if (status != POPOTO_OK)
+        return status;
+    (void)begin_batch(&it, &object, 1, asked);
+    return finish_batch(&it, asked, NULL);
+}
+
 popoto_status popoto_create(popoto_db *db, const popoto_model *declared, void *object) {
-    return write_many(db, declared, &object, 1, WRITE_CREATE, NULL);
+    return write_one(db, declared, object, WRITE_CREATE, NULL);
 }
 
 popoto_status popoto_save(popoto_db *db, const popoto_model *declared, void *object) {
-    return write_many(db, declared, &object, 1, WRITE_STORE, NULL);
+    return write_one(db, declared, object, WRITE_STORE, NULL);
 }
 
 popoto_status popoto_delete(popoto_db *db, const popoto_model *declared, void *object) {
-    return write_many(db, declared, &object, 1, WRITE_DELETE, NULL);
+    return write_one(db, declared, object, WRITE_DELETE, NULL);
 }
 
 popoto_status popoto_save_with(popoto_db *db, const popoto_model *declared, void *object,
                                const popoto_save_desc *desc) {
-    bool named[MODEL_MAX_FIELDS];
-    batch it = { .db = db, .if_unchanged = desc != NULL && desc->if_unchanged };
-    popoto_status status = popoto__db_begin(db, declared, &it.of);
-    if (status == POPOTO_OK && desc != NULL && desc->only != NULL) {
-        status = popoto__model_choose(it.of, desc->only, named, POPOTO_BAD_ARGUMENT, &db->why);
-        it.named = named;
-    }
-    return status == POPOTO_OK ? write_batch(&it, &object, 1, WRITE_STORE, NULL) : status;
+    return write_one(db, declared, object, WRITE_STORE, desc);
 }
 
 popoto_status popoto_key(popoto_db *db, const popoto_model *declared, const void *object,

@@ -478,6 +478,76 @@ static void test_each_index_is_cleared_of_the_expired_by_whoever_reads_it(void *
     popoto_close(db);
 }
 
+/* ----- saves that are known ------------------------------------------------------------------- */
+
+/* From the third on a save of a loaded record needs no plan: what can be wrong is told as it was the first time. */
+static void save_thrice(popoto_db *db, episode *it, const popoto_save_desc *desc) {
+    for (int i = 1; i <= 3; i++) {
+        it->score += i;
+        assert_ok(db, popoto_save_with(db, &Episode, it, desc));
+    }
+}
+
+static void test_saves_after_the_first_ones_store_the_same(void **state) {
+    static const popoto_save_desc score = { .only = "score" };
+    server *s = *state;
+    popoto_db *db = popoto_open(server_url(s), NULL);
+    episode it = { .project_id = "a:b", .episode_id = { "x" }, .title = "T" };
+    assert_ok(db, popoto_create(db, &Episode, &it));
+    save_thrice(db, &it, &score);
+    assert_string_equal("6", server_command(s, "ZSCORE $SortedF:Episode:score:a{&#58;}b "
+                                               "Episode:a{&#58;}b:x"));
+    it.title = "not named";
+    save_thrice(db, &it, &score);
+    assert_string_equal("\\xa1T", server_command(s, "HGET Episode:a{&#58;}b:x title"));
+    it.title = NULL;
+    save_thrice(db, &it, NULL);
+    assert_string_equal("\\xc0", server_command(s, "HGET Episode:a{&#58;}b:x title"));
+    assert_string_equal("18", server_command(s, "ZSCORE $SortedF:Episode:score:a{&#58;}b "
+                                                "Episode:a{&#58;}b:x"));
+    assert_indexes_match(s, &Episode);
+    /* What is remembered of such a save is what is stored. */
+    assert_ok(db, popoto_save_with(db, &Episode, &it, &(popoto_save_desc){ .if_unchanged = true }));
+    save_thrice(db, &it, NULL);
+    server_command(s, "HSET Episode:a{&#58;}b:x title %s", "\xa1U");
+    assert_fails(POPOTO_CHANGED, "somebody changed it", db,
+                 popoto_save_with(db, &Episode, &it, &(popoto_save_desc){ .if_unchanged = true }));
+    popoto_close(db);
+    server_flush(s);
+}
+
+static void test_what_is_wrong_with_later_saves_is_told_as_at_first(void **state) {
+    server *s = *state;
+    popoto_db *db = popoto_open(server_url(s), NULL);
+    episode it = { .project_id = "a", .episode_id = { "x" }, .title = "T" };
+    assert_ok(db, popoto_create(db, &Episode, &it));
+    save_thrice(db, &it, NULL);
+    char *before = strdup(server_dump(s));
+    episode bad = it;
+    bad.title = "\xff";
+    assert_fails(POPOTO_BAD_VALUE,
+                 "Episode.title = '\\xff' cannot be stored: its text is not valid UTF-8", db,
+                 popoto_save(db, &Episode, &bad));
+    assert_string_equal(before, server_dump(s));
+    free(before);
+    server_command(s, "SCRIPT FLUSH");
+    save_thrice(db, &it, NULL);
+    server_command(s, "DEL $SortedF:Episode:score:a");
+    server_command(s, "SET $SortedF:Episode:score:a foreign");
+    before = strdup(server_dump(s));
+    assert_fails(POPOTO_CORRUPT, "WRONGTYPE $SortedF:Episode:score:a holds a string, not a zset",
+                 db, popoto_save(db, &Episode, &it));
+    assert_string_equal(before, server_dump(s));
+    free(before);
+    server_command(s, "DEL $SortedF:Episode:score:a");
+    save_thrice(db, &it, NULL);
+    server_command(s, "DEL Episode:a:x");
+    assert_fails(POPOTO_NOT_FOUND, "'Episode:a:x' is not there: it was deleted, or expired", db,
+                 popoto_save(db, &Episode, &it));
+    popoto_close(db);
+    server_flush(s);
+}
+
 /* ----- foreign keys in the way ---------------------------------------------------------------- */
 
 /* Where the record or one of its indexes should be there is a key of another type: whatever is
@@ -686,6 +756,8 @@ int main(void) {
         server_test(test_a_null_may_be_kept_beside_a_default),
         server_test(test_save_creates_then_replaces),
         server_test(test_save_of_a_deleted_record_is_refused),
+        server_test(test_saves_after_the_first_ones_store_the_same),
+        server_test(test_what_is_wrong_with_later_saves_is_told_as_at_first),
         server_test(test_a_partial_save_stores_only_what_it_names),
         server_test(test_a_new_record_saved_in_part_has_no_entries_of_what_it_lacks),
         server_test(test_a_partial_save_of_another_key_moves_the_whole_record),

@@ -67,6 +67,30 @@ static void test_documented_dialect_leaves_dashes(void **state) {
     popoto__buffer_free(&it);
 }
 
+/* Each byte at each place of texts of many sizes: what is called plain is escaped to itself. */
+static void test_what_is_plain_needs_no_escape(void **state) {
+    static const char *const dialects[] = { KEY_ESCAPES_DOCUMENTED, KEY_ESCAPES_POPOTO };
+    popoto_allocator allocator = popoto__allocator_or_default((popoto_allocator){ 0 });
+    buffer out;
+    char text[40];
+    (void)state;
+    popoto__buffer_init(&out, &allocator);
+    for (size_t d = 0; d < 2; d++)
+        for (size_t size = 1; size <= sizeof text; size++)
+            for (size_t at = 0; at < size; at++)
+                for (int byte = 0; byte < 256; byte++) {
+                    memset(text, byte & 1 ? 'a' : '0', sizeof text);
+                    text[at] = (char)byte;
+                    popoto__buffer_clear(&out);
+                    popoto__key_escape(&out, dialects[d], text, size);
+                    bool same = out.size == size && memcmp(out.data, text, size) == 0;
+                    /* A { alone is nothing, but taken for what may be something. */
+                    if (popoto__key_is_plain(dialects[d], text, size) != (same && byte != '{'))
+                        fail_msg("byte %d at %zu of %zu", byte, at, size);
+                }
+    popoto__buffer_free(&out);
+}
+
 static void test_nothing_is_an_empty_segment(void **state) {
     failing_allocator *memory = *state;
     buffer it;
