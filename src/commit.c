@@ -343,7 +343,7 @@ static size_t render_group(commit_batch *it) {
 static size_t render_round(commit_batch *it) {
     popoto_db *db = it->db;
     size_t replies = 0;
-    bool forgotten = false;
+    bool forgotten = false, any_open = false;
     for (size_t i = 0; i < it->count; i++) {
         const commit *one = item_at(it, i);
         if (one->loads != NULL)
@@ -357,7 +357,7 @@ static size_t render_round(commit_batch *it) {
     db->scripts_by_text = it->forgotten > FORGETFUL;
     for (size_t i = 0; i < it->count; i++) {
         commit *one = item_at(it, i);
-        if (!is_open(one) || one->is_grouped)
+        if (!is_open(one) || one->is_grouped || (one->waits && any_open))
             continue;
         size_t size = db->request.size;
         popoto_status status = render_item(it, one);
@@ -368,6 +368,7 @@ static size_t render_round(commit_batch *it) {
         one->refusal_count = 0;
         if (status == POPOTO_OK) {
             one->state = COMMIT_SENT;
+            any_open = true;
             replies += one->replies;
         } else {
             db->request.size = size;

@@ -30,9 +30,11 @@ typedef struct commit {
     shape_script *shaped; /* that it was sent with; NULL: by the batch's script */
     shape_script *loads;  /* that is loaded behind it, for the next of its shape; NULL: none */
     bool is_grouped;      /* it went with others in one transaction */
-    bool is_transaction;  /* MULTI and EXEC instead of the script: set by the caller's planning */
-    size_t replies;       /* of its part of the pipeline */
-    refusal *refusals;    /* COMMIT_REFUSED; until the next plan */
+    bool
+        waits; /* it is about the record of one before it: it is sent when all before it are settled */
+    bool is_transaction; /* MULTI and EXEC instead of the script: set by the caller's planning */
+    size_t replies;      /* of its part of the pipeline */
+    refusal *refusals;   /* COMMIT_REFUSED; until the next plan */
     size_t refusal_count;
 } commit;
 

@@ -646,6 +646,8 @@ static void clear_gone(reading *it, size_t range) {
     }
     (void)popoto__db_exchange(db, count, true, NULL, take_cleared, db);
     db->why = kept;
+    /* The next page is counted from the entries that are left. */
+    it->ties = it->ties > count ? it->ties - count : 0;
 }
 
 /* Fetch candidates first..first + count. */

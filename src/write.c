@@ -483,6 +483,28 @@ static void note_tenants(batch *it, size_t count) {
     popoto__tenants_note(it->db, it->of, segments, count);
 }
 
+/* The keys that the batch is about so far, as digests, each at its own place or the next free one. Of two writes
+ * of one record the later waits: what was before it may have to be sent twice. */
+#define MET_KEYS ((size_t)4 * COMMIT_PIPELINE)
+
+static bool is_met(uint64_t *met, popoto_text key) {
+    uint64_t digest = popoto__digest(key.data, key.size);
+    size_t at = (size_t)(digest % MET_KEYS);
+    while (met[at] != 0 && met[at] != digest)
+        at = (at + 1) % MET_KEYS;
+    bool found = met[at] == digest;
+    met[at] = digest;
+    return found;
+}
+
+/* (A key that was generated just now is nobody else's.) */
+static bool meets_another(uint64_t *met, const record_write *write) {
+    if (met == NULL || write->kind == WRITE_FRESH)
+        return false;
+    bool found = is_met(met, write->old_key);
+    return (write->moves_key && is_met(met, write->place.key)) || found;
+}
+
 /* ----- The calls ------------------------------------------------------------------------------ */
 
 /* What it holds of a part of the work is set when that begins. */
@@ -506,8 +528,11 @@ static popoto_status begin_batch(batch *it, void *const *objects, size_t count, 
     it->ids = NULL;
     if (it->of->has_auto_key)
         it->ids = popoto__arena_allocate(&db->scratch, count * fields * sizeof *it->ids);
+    uint64_t *met = NULL;
+    if (count > 1)
+        met = popoto__arena_zeroed(&db->scratch, MET_KEYS, sizeof *met);
     it->has_memory = it->items != NULL && values != NULL && segments != NULL &&
-                     (it->ids != NULL || !it->of->has_auto_key) &&
+                     (met != NULL || count <= 1) && (it->ids != NULL || !it->of->has_auto_key) &&
                      popoto__scope_pins(db, it->of, &it->pinned);
     commit_batch *run = &it->run;
     popoto__commit_init(run, db, it->items, count, sizeof *it->items);
@@ -532,6 +557,7 @@ static popoto_status begin_batch(batch *it, void *const *objects, size_t count, 
             popoto__commit_settle(&it->run, &one->done, status);
         else
             last = &one->write;
+        one->done.waits = status == POPOTO_OK && meets_another(met, &one->write);
     }
     return it->has_memory ? popoto__commit_begin(&it->run) : POPOTO_OK;
 }

@@ -166,6 +166,24 @@ static void test_an_object_given_again_is_not_stored_twice(void **state) {
     server_flush(s);
 }
 
+/* The first has to be sent twice, because the record is not in the partition that it says. */
+static void test_of_two_saves_of_one_record_the_later_counts(void **state) {
+    server *s = *state;
+    popoto_db *db = popoto_open(server_url(s), NULL);
+    for (int i = 0; i < 2; i++) { /* the second time by the script of their shape */
+        trade there = { .number = 1, .exchange = "lse", .symbol = "ibm" };
+        trade first = { .number = 1, .exchange = "nyse", .symbol = "ibm", .note = "first" };
+        trade second = { .number = 1, .exchange = "lse", .symbol = "ibm", .note = "second" };
+        void *each[] = { &first, &second };
+        assert_ok(db, popoto_save(db, &Trade, &there));
+        assert_ok(db, popoto_save_many(db, &Trade, each, 2, statuses));
+        assert_string_equal("\\xa6second", server_command(s, "HGET Trade:1 note"));
+        assert_indexes_match(s, &Trade);
+    }
+    popoto_close(db);
+    server_flush(s);
+}
+
 static double now(void) {
     struct timespec time;
     clock_gettime(CLOCK_MONOTONIC, &time);
@@ -223,6 +241,7 @@ int main(void) {
         server_test(test_fresh_records_and_chosen_keys_mix),
         server_test(test_a_foreign_index_concerns_its_records_alone),
         server_test(test_an_object_given_again_is_not_stored_twice),
+        server_test(test_of_two_saves_of_one_record_the_later_counts),
         server_test(test_a_stopped_server_costs_one_deadline),
         server_test(test_bulk_calls_without_a_model_or_objects_say_so),
     };

@@ -438,6 +438,44 @@ static void test_every_query_answers_what_a_loop_over_the_records_does(void **st
     server_flush(s);
 }
 
+/* Those are cleared away between the pages of a query, which must not move the others out of its sight. */
+static void test_expired_records_among_ties_hide_no_other(void **state) {
+    server *s = *state;
+    enum {
+        ALL = 200,
+        LIVING = 20
+    };
+    static const popoto_model Lasting =
+        POPOTO_MODEL("Session", session, session_fields, .time_to_live = 1000);
+    static const char *const orders[] = { "seen", "-seen" };
+    popoto_db *db = popoto_open(server_url(s), NULL);
+    for (int turn = 0; turn < 4; turn++) {
+        char users[ALL][8];
+        for (int i = 0; i < ALL; i++) {
+            snprintf(users[i], sizeof users[i], "u%03d", i);
+            session it = { .site = "x", .user = users[i], .seen = 1 };
+            assert_int_equal(POPOTO_OK, popoto_create(db, &Lasting, &it));
+            if (i % 10 != 9)
+                assert_string_equal("1", server_command(s, "DEL Session:x:%s", users[i]));
+        }
+        popoto_query_desc desc = { .model = &Lasting,
+                                   .where = { POPOTO_IS("site", "x") },
+                                   .order_by = orders[turn % 2],
+                                   .limit = turn < 2 ? 5 : LIVING };
+        popoto_rows *rows;
+        assert_int_equal(POPOTO_OK, popoto_query(db, &desc, &rows));
+        assert_int_equal(desc.limit, popoto_rows_count(rows));
+        for (size_t i = 0; i < popoto_rows_count(rows); i++) {
+            const session *row = popoto_rows_at(rows, i);
+            size_t place = turn % 2 == 0 ? i : LIVING - 1 - i;
+            assert_string_equal(users[10 * place + 9], row->user);
+        }
+        popoto_rows_free(rows);
+        server_flush(s);
+    }
+    popoto_close(db);
+}
+
 /* An offset that the server counts, then a record that does not fit: the page after it must get on. */
 static void test_ties_behind_an_offset_do_not_stop_a_query(void **state) {
     server *s = *state;
@@ -653,6 +691,7 @@ int main(void) {
         server_test(test_what_comes_with_the_sizes_is_as_good),
         server_test(test_a_range_of_about_a_page_comes_whole_and_in_order),
         server_test(test_a_limit_asks_for_no_scores_that_nobody_needs),
+        server_test(test_expired_records_among_ties_hide_no_other),
         server_test(test_ties_behind_an_offset_do_not_stop_a_query),
         server_test(test_every_query_answers_what_a_loop_over_the_records_does),
     };
