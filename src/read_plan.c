@@ -378,6 +378,8 @@ static popoto_status plan_ranges(query *it, read_plan *out, const field *sorted,
                 return popoto__fail_memory(why);
         }
     out->sorted = sorted;
+    for (size_t i = 0; key_count > 1 && i < sorted->partition_count; i++)
+        out->names_repeat = out->names_repeat || !it->of->fields[sorted->partition[i]].is_key;
     *exact = within.exact;
     return POPOTO_OK;
 }

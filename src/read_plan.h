@@ -33,6 +33,9 @@ typedef struct read_plan {
     const field *sorted; /* the field of ranges */
     /* A sorted index whose scores the candidates of sets must have: ranges, asked by ZMSCORE. */
     bool check_scores;
+    /* Ranges of several partitions between which a record moves without changing its name: it may be met in two,
+     * having moved meanwhile, or expired in one and come again in another. */
+    bool names_repeat;
     bool sort_here; /* the order is not the source's: sort the rows after reading them all */
     bool exact; /* the candidates, narrowed down by their names, are the answer: counting needs no
                        record */

@@ -476,6 +476,53 @@ static void test_expired_records_among_ties_hide_no_other(void **state) {
     popoto_close(db);
 }
 
+/* Its entry in the partition that it expired in is still there when it comes again in another. */
+static void test_a_record_that_is_met_in_two_partitions_comes_once(void **state) {
+    server *s = *state;
+    static const popoto_field fields[] = {
+        POPOTO_KEY(session, user),
+        POPOTO_FIELD(session, site),
+        POPOTO_SORTED(session, seen, .partition_by = "site"),
+    };
+    static const popoto_model Moving =
+        POPOTO_MODEL("Moving", session, fields, .time_to_live = 1000);
+    enum {
+        ALL = 300
+    };
+    popoto_db *db = popoto_open(server_url(s), NULL);
+    char users[ALL][8];
+    for (int i = 0; i < ALL; i++) {
+        snprintf(users[i], sizeof users[i], "u%03d", i);
+        session first = { .site = "a", .user = users[i], .seen = i };
+        session again = { .site = "b", .user = users[i], .seen = i };
+        assert_int_equal(POPOTO_OK, popoto_create(db, &Moving, &first));
+        assert_string_equal("1", server_command(s, "DEL Moving:%s", users[i]));
+        assert_int_equal(POPOTO_OK, popoto_create(db, &Moving, &again));
+    }
+    popoto_query_desc desc = { .model = &Moving,
+                               .where = { POPOTO_IS("site__in", POPOTO_LIST("a", "b")),
+                                          POPOTO_IS("seen__gte", 0) } };
+    for (size_t limit = 0; limit <= 2 * ALL; limit += ALL / 2) {
+        popoto_rows *rows;
+        size_t count = 0;
+        bool seen[ALL] = { false };
+        desc.limit = limit;
+        desc.order_by = limit == ALL ? "seen" : NULL;
+        assert_int_equal(POPOTO_OK, popoto_query(db, &desc, &rows));
+        assert_int_equal(limit == 0 || limit > ALL ? ALL : limit, popoto_rows_count(rows));
+        for (size_t i = 0; i < popoto_rows_count(rows); i++) {
+            const session *row = popoto_rows_at(rows, i);
+            assert_false(seen[row->seen]);
+            seen[row->seen] = true;
+        }
+        popoto_rows_free(rows);
+        assert_int_equal(POPOTO_OK, popoto_count(db, &desc, &count));
+        assert_int_equal(ALL, count);
+    }
+    popoto_close(db);
+    server_flush(s);
+}
+
 /* An offset that the server counts, then a record that does not fit: the page after it must get on. */
 static void test_ties_behind_an_offset_do_not_stop_a_query(void **state) {
     server *s = *state;
@@ -692,6 +739,7 @@ int main(void) {
         server_test(test_a_range_of_about_a_page_comes_whole_and_in_order),
         server_test(test_a_limit_asks_for_no_scores_that_nobody_needs),
         server_test(test_expired_records_among_ties_hide_no_other),
+        server_test(test_a_record_that_is_met_in_two_partitions_comes_once),
         server_test(test_ties_behind_an_offset_do_not_stop_a_query),
         server_test(test_every_query_answers_what_a_loop_over_the_records_does),
     };
