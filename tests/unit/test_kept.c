@@ -1,7 +1,7 @@
 /* Records that are kept where they are: what goes straight into the request is, byte for byte, what the plan's shape
  * makes of it; and whatever else a save is, it is planned. No server. */
-#include "kept.h"
 #include "failing_allocator.h"
+#include "kept.h"
 #include "test_models.h"
 
 #include <string.h>
@@ -24,8 +24,11 @@ typedef struct visit {
 } visit;
 
 static const popoto_field visit_fields[] = {
-    POPOTO_KEY(visit, place), POPOTO_SORTED(visit, day), POPOTO_FIELD(visit, tags),
-    POPOTO_FIELD(visit, note), POPOTO_SORTED(visit, count, .partition_by = "place"),
+    POPOTO_KEY(visit, place),
+    POPOTO_SORTED(visit, day),
+    POPOTO_FIELD(visit, tags),
+    POPOTO_FIELD(visit, note),
+    POPOTO_SORTED(visit, count, .partition_by = "place"),
     POPOTO_FIELD(visit, open),
 };
 static const popoto_model Visit =
@@ -124,8 +127,7 @@ static void test_what_is_sent_is_what_a_plan_would_send(void **state) {
             assert_null(popoto__kept_find(it.known, &it.write));
             note(&it);
             assert_ptr_equal(&it.script, popoto__kept_find(it.known, &it.write));
-            assert_rendered_as_planned(&it, mask == 0 ||
-                                                mask + 1 == 1U << models[m]->field_count);
+            assert_rendered_as_planned(&it, mask == 0 || mask + 1 == 1U << models[m]->field_count);
             popoto__arena_free(&it.memory);
         }
 }
