@@ -256,10 +256,12 @@ static void case_instructions(bench *it) {
     count_instructions(it, "instructions_create", "create_one", "hiredis, MULTI and EXEC", 500,
                        1500, 1, "a record", false);
     make_rows(it, ROWS);
-    count_instructions(it, "instructions_save", "save_one", "hiredis, a script for this model", 500,
-                       1500, 1, "a record", false);
+    count_instructions(it, "instructions_save", "save_one",
+                       "hiredis, a script for this model: one field", 500, 1500, 1, "a record",
+                       false);
     count_instructions(it, "instructions_save", "save_one_all_fields",
-                       "hiredis, a script for this model", 500, 1500, 1, "a record", false);
+                       "hiredis, a script for this model: all fields", 500, 1500, 1, "a record",
+                       false);
     count_instructions(it, "instructions_decode", "query", "hiredis, HGETALL into structs", 4, 16,
                        ROWS, "a row", true);
 }

@@ -18,23 +18,18 @@ struct fresh_record {
 
 struct fresh_stretch {
     size_t first, count; /* of its records */
-    size_t size; /* of their keys, and of their scores for all slots, as arguments at most */
+    size_t size; /* of their keys, and of their scores for all indexes, as arguments at most */
     const popoto_text *segments;
-};
-
-struct fresh_slot {
-    popoto_text entry; /* CONFIDENCE: what a new record has */
-    size_t newest;     /* its latest run, plus one; 0: none */
 };
 
 /* One command on one key of an index, with its members. */
 struct fresh_run {
-    size_t slot;
+    size_t slot; /* which of the model's indexes */
     popoto_text key;
     const popoto_text *segments; /* of its first record */
     size_t first, last;          /* of its stretches */
     size_t count;                /* of its records */
-    size_t older;                /* the one before it of its slot, plus one */
+    size_t older;                /* the one before it of its index, plus one */
     bool is_begun;
 };
 
@@ -47,20 +42,6 @@ struct fresh_link {
  * perhaps. */
 #define LOOK_BACK 4
 
-/* False: no memory. */
-static bool make_slots(fresh_group *it) {
-    it->slots = popoto__arena_zeroed(it->memory, it->of->index_count, sizeof *it->slots);
-    for (size_t i = 1; it->slots != NULL && i < it->of->index_count; i++) {
-        const field *about = it->of->indexes[i].about;
-        if (about->kind != POPOTO_KIND_CONFIDENCE)
-            continue;
-        it->slots[i].entry = popoto__plan_entry(about, it->memory);
-        if (it->slots[i].entry.data == NULL)
-            return false;
-    }
-    return it->slots != NULL;
-}
-
 bool popoto__fresh_begin(fresh_group *it, const model *of, size_t room, arena *memory,
                          buffer *out) {
     *it = (fresh_group){ .of = of, .memory = memory, .out = out, .start = out->size, .room = room };
@@ -70,12 +51,10 @@ bool popoto__fresh_begin(fresh_group *it, const model *of, size_t room, arena *m
     it->stretches = popoto__arena_allocate(memory, room * sizeof *it->stretches);
     it->links = popoto__arena_allocate(memory, links * sizeof *it->links);
     it->runs = popoto__arena_allocate(memory, links * sizeof *it->runs);
-    if (of->declared->time_to_live != 0)
-        it->expiry = popoto__plan_expiry(of, memory);
+    it->newest = popoto__arena_zeroed(memory, of->index_count, sizeof *it->newest);
     popoto__buffer_append(out, "*1\r\n$5\r\nMULTI\r\n", 15);
-    return make_slots(it) && it->records != NULL && it->scores != NULL && it->stretches != NULL &&
-           it->links != NULL && it->runs != NULL && !out->failed &&
-           (it->expiry.data != NULL || of->declared->time_to_live == 0);
+    return it->records != NULL && it->scores != NULL && it->stretches != NULL &&
+           it->links != NULL && it->runs != NULL && it->newest != NULL && !out->failed;
 }
 
 /* ----- One record ----------------------------------------------------------------------------- */
@@ -96,17 +75,15 @@ static bool is_of_run(const fresh_group *it, const fresh_run *run, const popoto_
 }
 
 /* The run that a record belongs to, or the next free one made into it. NULL: no memory. */
-static fresh_run *find_run(fresh_group *it, size_t slot_index, const popoto_text *segments,
+static fresh_run *find_run(fresh_group *it, size_t slot, const popoto_text *segments,
                            size_t *free_run) {
-    const field *about = it->of->indexes[slot_index].about;
-    size_t at = it->slots[slot_index].newest;
+    const field *about = it->of->indexes[slot].about;
+    size_t at = it->newest[slot];
     for (size_t i = 0; i < LOOK_BACK && at != 0; i++, at = it->runs[at - 1].older)
         if (is_of_run(it, &it->runs[at - 1], segments))
             return &it->runs[at - 1];
     fresh_run *run = &it->runs[(*free_run)++];
-    *run = (fresh_run){ .slot = slot_index,
-                        .segments = segments,
-                        .older = it->slots[slot_index].newest };
+    *run = (fresh_run){ .slot = slot, .segments = segments, .older = it->newest[slot] };
     run->key = about == NULL ? popoto__class_key(it->of, segments, it->memory)
                              : popoto__index_key(it->of, about, segments, it->memory);
     return run->key.data == NULL ? NULL : run;
@@ -171,7 +148,7 @@ static void begin_stretch(fresh_group *it, const record_write *write) {
             it->links[run->last * it->of->index_count + i].next = stretch + 1;
         } else {
             it->run_count++;
-            it->slots[i].newest = index + 1;
+            it->newest[i] = index + 1;
             run->first = stretch;
             run->is_begun = true;
         }
@@ -187,8 +164,9 @@ static bool render_record(fresh_group *it, record_write *write, fresh_record *re
     if (!popoto__fields_measure(write, &fields))
         return false;
     size_t start = out->size;
-    char *room = popoto__buffer_grow(out, 4 * WIRE_HEAD + 2 * write->place.key.size + sizeof hset +
-                                              sizeof expire + it->expiry.size + fields.room);
+    char *room =
+        popoto__buffer_grow(out, 4 * WIRE_HEAD + 2 * write->place.key.size + sizeof hset +
+                                     sizeof expire + it->of->time_to_live.size + fields.room);
     char *at = room;
     if (room == NULL)
         return false;
@@ -202,9 +180,10 @@ static bool render_record(fresh_group *it, record_write *write, fresh_record *re
         return false;
     record->fields = fields.count;
     record->content = fields.content;
-    if (it->expiry.data != NULL) {
+    if (it->of->time_to_live.data != NULL) {
         at = popoto__wire_put(at, expire, sizeof expire - 1);
-        at = popoto__wire_argument(popoto__wire_argument(at, write->place.key), it->expiry);
+        at = popoto__wire_argument(popoto__wire_argument(at, write->place.key),
+                                   it->of->time_to_live);
     }
     out->size = start + (size_t)(at - room);
     return true;
@@ -244,9 +223,14 @@ static const fresh_stretch *next_stretch(const fresh_group *it, const fresh_run 
     return next == 0 ? NULL : &it->stretches[next - 1];
 }
 
+/* What stands behind each member; data NULL: nothing. */
+static popoto_text of_new_record(const model_index *index) {
+    return index->about != NULL ? index->about->entry : (popoto_text){ NULL, 0 };
+}
+
 static char *put_members(const fresh_group *it, size_t slot, const fresh_stretch *which, char *at) {
     const model_index *index = &it->of->indexes[slot];
-    popoto_text entry = it->slots[slot].entry;
+    popoto_text entry = of_new_record(index);
     for (size_t i = which->first; i < which->first + which->count; i++) {
         const fresh_record *record = &it->records[i];
         if (index->is_sorted)
@@ -259,8 +243,9 @@ static char *put_members(const fresh_group *it, size_t slot, const fresh_stretch
 }
 
 static void render_run(const fresh_group *it, fresh_run *run) {
-    popoto_text entry = it->slots[run->slot].entry;
-    bool is_sorted = it->of->indexes[run->slot].is_sorted;
+    const model_index *index = &it->of->indexes[run->slot];
+    popoto_text entry = of_new_record(index);
+    bool is_sorted = index->is_sorted;
     popoto_text name = is_sorted ? TEXT("ZADD") : entry.data != NULL ? TEXT("HSET") : TEXT("SADD");
     const fresh_stretch *part = NULL;
     buffer *out = it->out;
@@ -296,7 +281,7 @@ static popoto_text expect(const fresh_group *it, size_t commands) {
     at = popoto__wire_head(at, '*', commands);
     for (size_t i = 0; i < it->count; i++) {
         at = popoto__wire_head(at, ':', it->records[i].fields);
-        if (it->expiry.data != NULL)
+        if (it->of->time_to_live.data != NULL)
             at = popoto__wire_put(at, expires, sizeof expires - 1);
     }
     for (size_t i = 0; i < it->run_count; i++)
@@ -305,7 +290,7 @@ static popoto_text expect(const fresh_group *it, size_t commands) {
 }
 
 static size_t commands_of_records(const fresh_group *it) {
-    return it->expiry.data != NULL ? 2 * it->count : it->count;
+    return it->of->time_to_live.data != NULL ? 2 * it->count : it->count;
 }
 
 size_t popoto__fresh_end(fresh_group *it, popoto_text *expected) {

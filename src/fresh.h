@@ -10,7 +10,6 @@ typedef struct fresh_record fresh_record;
 typedef struct fresh_stretch fresh_stretch;
 typedef struct fresh_run fresh_run;
 typedef struct fresh_link fresh_link;
-typedef struct fresh_slot fresh_slot;
 
 typedef struct fresh_group {
     const model *of;
@@ -20,14 +19,13 @@ typedef struct fresh_group {
     fresh_record *records;
     size_t count;
     size_t room;
-    fresh_slot *slots;        /* of each of the model's indexes */
     popoto_text *scores;      /* of each record, for those that are sorted */
     fresh_stretch *stretches; /* of records that follow each other and stand at the same places */
     size_t stretch_count;
     fresh_link *links; /* of each stretch and index */
     fresh_run *runs;   /* the index commands */
     size_t run_count;
-    popoto_text expiry; /* an argument; data NULL: none */
+    size_t *newest; /* of each index: its latest run, plus one; 0: none */
 } fresh_group;
 
 /* For `room` records at most. False: no memory. */

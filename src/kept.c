@@ -46,13 +46,13 @@ static bool add_index(const record_write *it, const model_index *index, kept_cal
     if (out->argument_count == SHAPE_KEYS || out->key_count == SHAPE_KEYS)
         return false;
     if (!index->is_sorted)
-        *last = popoto__plan_entry(index->about, it->memory);
+        *last = index->about->entry;
     else if (!popoto__plan_score(&it->values[index->about->index], it->memory, last))
         return false;
     popoto_text key = popoto__index_key(it->of, index->about, it->place.segments, it->memory);
     out->keys[out->key_count++] = key;
     out->argument_count++;
-    return key.data != NULL && last->data != NULL;
+    return key.data != NULL;
 }
 
 /* Sets have the record already; a sorted index, its score unless that is not stored. */
@@ -60,9 +60,9 @@ static bool make_call(const record_write *it, kept_call *out) {
     out->keys[0] = it->place.key;
     out->key_count = 1;
     out->argument_count = 0;
-    if (it->of->declared->time_to_live != 0)
-        out->arguments[out->argument_count++] = popoto__plan_expiry(it->of, it->memory);
-    bool is_made = out->argument_count == 0 || out->arguments[0].data != NULL;
+    if (it->of->time_to_live.data != NULL)
+        out->arguments[out->argument_count++] = it->of->time_to_live;
+    bool is_made = true;
     for (size_t i = 1; i < it->of->index_count && is_made; i++) {
         const model_index *index = &it->of->indexes[i];
         if (index->about->kind == POPOTO_KIND_CONFIDENCE ||

@@ -396,6 +396,28 @@ static popoto_status set_default(model *of, field *it, failure *why) {
     return POPOTO_OK;
 }
 
+/* What is the same for every record. False: no memory. */
+static bool set_entry(field *it, arena *memory) {
+    popoto_confidence initial = { .confidence = it->initial_confidence };
+    buffer bytes;
+    if (it->kind != POPOTO_KIND_CONFIDENCE)
+        return true;
+    popoto__buffer_init(&bytes, memory->allocator);
+    popoto__codec_write_confidence(&bytes, &initial);
+    if (!bytes.failed)
+        it->entry = (popoto_text){ popoto__arena_copy(memory, bytes.data, bytes.size), bytes.size };
+    popoto__buffer_free(&bytes);
+    return it->entry.data != NULL;
+}
+
+static bool set_time_to_live(model *of, arena *memory) {
+    char digits[24];
+    snprintf(digits, sizeof digits, "%lu", (unsigned long)of->declared->time_to_live);
+    if (of->declared->time_to_live != 0)
+        of->time_to_live = joined(memory, (const char *[]){ digits }, 1);
+    return of->time_to_live.data != NULL || of->declared->time_to_live == 0;
+}
+
 /* Give the key's fields their places, in the order in which they were declared or by name. */
 static void place_keys(const model *of, size_t *keys, bool by_name) {
     for (size_t i = 1; by_name && i < of->key_count; i++) {
@@ -450,7 +472,7 @@ static popoto_status compile_fields(model *of, const dialect *how, arena *memory
         char digits[24];
         snprintf(digits, sizeof digits, "%zu", it->name_size);
         it->argument = joined(memory, (const char *[]){ "$", digits, "\r\n", it->name, "\r\n" }, 5);
-        if (it->argument.data == NULL || !set_prefix(how, of, it, memory))
+        if (it->argument.data == NULL || !set_prefix(how, of, it, memory) || !set_entry(it, memory))
             return popoto__fail_memory(why);
     }
     place_keys(of, keys, how->keys_by_name);
@@ -507,7 +529,7 @@ popoto_status popoto__model_compile(const popoto_model *declared, popoto_dialect
     set_kind_prefixes(how, it);
     it->null_segment = how->null_segment;
     it->field_count = declared->field_count;
-    if (it->class_prefix.data == NULL)
+    if (it->class_prefix.data == NULL || !set_time_to_live(it, memory))
         return popoto__fail_memory(why);
     status = compile_fields(it, how, memory, why);
     if (status == POPOTO_OK)

@@ -36,6 +36,7 @@ typedef struct field {
     bool raw_partition; /* the partition's values stand in its key as they are, not escaped */
     double initial_confidence;
     int64_t evidence_cap;
+    popoto_text entry;          /* CONFIDENCE: what a new record has in the companion hash */
     popoto_value default_value; /* in the field's type */
 } field;
 
@@ -52,6 +53,7 @@ struct model {
     const popoto_model *declared;
     popoto_text name;
     popoto_text class_prefix;                          /* "$Class:Episode" */
+    popoto_text time_to_live;                          /* as a number; data NULL: there is none */
     popoto_text kind_prefixes[POPOTO_KIND_TENANT + 1]; /* "$KeyF"; empty: no index */
     const field *tenant;      /* the TENANT; NULL: the model is not strict */
     const char *escapes;      /* of key segments */

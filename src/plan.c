@@ -688,12 +688,6 @@ static void plan_hash(const record_write *it, plan *out) {
         popoto__plan_command(out, arguments, count, 1);
 }
 
-popoto_text popoto__plan_expiry(const model *of, arena *memory) {
-    char text[16];
-    int size = snprintf(text, sizeof text, "%lu", (unsigned long)of->declared->time_to_live);
-    return (popoto_text){ popoto__arena_copy(memory, text, (size_t)size), (size_t)size };
-}
-
 bool popoto__plan_score(const popoto_value *value, arena *memory, popoto_text *score) {
     const char *reason;
     double number;
@@ -703,18 +697,6 @@ bool popoto__plan_score(const popoto_value *value, arena *memory, popoto_text *s
     char *text = popoto__arena_bytes(memory, CODEC_DOUBLE_SIZE);
     *score = (popoto_text){ text, text == NULL ? 0 : popoto__codec_double_text(number, text) };
     return text != NULL;
-}
-
-popoto_text popoto__plan_entry(const field *about, arena *memory) {
-    popoto_confidence initial = { .confidence = about->initial_confidence };
-    buffer bytes;
-    popoto__buffer_init(&bytes, memory->allocator);
-    popoto__codec_write_confidence(&bytes, &initial);
-    popoto_text entry = { NULL, 0 };
-    if (!bytes.failed)
-        entry = copied(memory, &bytes, 0, bytes.size);
-    popoto__buffer_free(&bytes);
-    return entry;
 }
 
 static popoto_status score_of(const record_write *it, const field *about, plan *out,
@@ -759,15 +741,14 @@ static void plan_confidence(const record_write *it, const field *about, popoto_t
                             popoto_text to, plan *out) {
     if (to.data == NULL)
         return;
-    popoto_text entry = popoto__plan_entry(about, out->memory);
     if (from.data != NULL && (it->moves_key || !same(from, to)))
         popoto__plan_command(
             out, (const popoto_text[]){ TEXT("MOVE"), from, to, it->old_key, it->place.key }, 5, 2);
     /* A created record starts anew, even if an expired one of its name left figures behind. */
     if (it->kind == WRITE_CREATE)
-        PLAN(out, "HSET", to, it->place.key, entry);
+        PLAN(out, "HSET", to, it->place.key, about->entry);
     else
-        PLAN(out, "HSETNX", to, it->place.key, entry);
+        PLAN(out, "HSETNX", to, it->place.key, about->entry);
 }
 
 static popoto_status plan_field_index(const record_write *it, const field *about,
@@ -803,8 +784,8 @@ static popoto_status plan_store(record_write *it, const placement *before, plan 
         popoto__plan_command(
             out, (const popoto_text[]){ TEXT("RENAME"), it->old_key, it->place.key }, 3, 2);
     plan_hash(it, out);
-    if (it->of->declared->time_to_live != 0)
-        PLAN(out, "EXPIRE", it->place.key, popoto__plan_expiry(it->of, out->memory));
+    if (it->of->time_to_live.data != NULL)
+        PLAN(out, "EXPIRE", it->place.key, it->of->time_to_live);
     if (it->moves_key)
         PLAN(out, "SREM", popoto__class_key(it->of, before->segments, out->memory), it->old_key);
     /* A record that is replaced under its own name is in the sets already, or would not be there. */

@@ -162,11 +162,8 @@ static inline bool popoto__write_stores(const record_write *it, size_t field_ind
 /* The plan from what is known so far. */
 popoto_status popoto__plan_write(record_write *it, plan *out, failure *why);
 
-/* The parts that fresh puts together, too: a value's MessagePack, what a new record has in a companion hash, EXPIRE's argument, the
- * score of a value. data NULL, or false: no memory; false: there is none. */
+/* What fresh and kept need of it, too: a value's MessagePack, and its score. False: there is none, or no memory. */
 bool popoto__plan_encode(record_write *it, size_t field_index);
-popoto_text popoto__plan_entry(const field *about, arena *memory);
-popoto_text popoto__plan_expiry(const model *of, arena *memory);
 bool popoto__plan_score(const popoto_value *value, arena *memory, popoto_text *score);
 
 /* WRITE_TOUCH: expectations alone, and where the record stands if they hold. What the object does not

@@ -255,6 +255,66 @@ static void stop(reading *it) {
     popoto__release(&it->db->allocator, it->met.names);
 }
 
+/* ----- Names that were met --------------------------------------------------------------------- */
+
+/* Where a name is in the set, or is to be put. */
+static popoto_text *place_of(const name_set *it, popoto_text name) {
+    size_t at = (size_t)(popoto__digest(name.data, name.size) % it->room);
+    while (it->names[at].data != NULL && (it->names[at].size != name.size ||
+                                          memcmp(it->names[at].data, name.data, name.size) != 0))
+        at = (at + 1) % it->room;
+    return &it->names[at];
+}
+
+/* Room for so many more, of which at most half is in use. */
+static bool room_to_meet(reading *it, size_t count) {
+    name_set *set = &it->met;
+    size_t room = set->room != 0 ? set->room : 128;
+    while (room / 2 < set->count + count)
+        room *= 2;
+    if (room == set->room)
+        return true;
+    name_set bigger = { .names =
+                            popoto__allocate_zeroed(&it->db->allocator, room, sizeof *bigger.names),
+                        .room = room };
+    if (bigger.names == NULL)
+        return false;
+    for (size_t i = 0; i < set->room; i++)
+        if (set->names[i].data != NULL)
+            *place_of(&bigger, set->names[i]) = set->names[i];
+    popoto__release(&it->db->allocator, set->names);
+    set->names = bigger.names;
+    set->room = room;
+    return true;
+}
+
+static void forget_met(name_set *it) {
+    if (it->count > 0)
+        memset(it->names, 0, it->room * sizeof *it->names);
+    it->count = 0;
+    popoto__arena_reset(&it->memory);
+}
+
+/* Leave out of the page what came before. */
+static popoto_status drop_met(reading *it) {
+    size_t kept = 0;
+    if (!room_to_meet(it, it->name_count))
+        return popoto__fail_memory(&it->db->why);
+    for (size_t i = 0; i < it->name_count; i++) {
+        popoto_text name = it->names[i], *place = place_of(&it->met, name);
+        if (place->data != NULL)
+            continue;
+        const char *copy = popoto__arena_copy(&it->met.memory, name.data, name.size);
+        if (copy == NULL)
+            return popoto__fail_memory(&it->db->why);
+        *place = (popoto_text){ copy, name.size };
+        it->met.count++;
+        it->names[kept++] = name;
+    }
+    it->name_count = kept;
+    return POPOTO_OK;
+}
+
 /* ----- Candidates ----------------------------------------------------------------------------- */
 
 static bool room_for_names(reading *it, size_t count) {
@@ -482,6 +542,7 @@ static popoto_status read_bare_range(reading *it, size_t wanted, bool *done) {
 /* Some of a bare range's names became no rows, and there is no score to go on from: once more, with scores. */
 static void start_again(reading *it) {
     popoto__rows_reset(it->rows);
+    forget_met(&it->met);
     it->is_bare = false;
     it->needs_scores = true;
     it->index = 0;
@@ -559,57 +620,6 @@ static popoto_status take_ready(reading *it) {
             return popoto__fail_memory(&it->db->why);
         it->names[it->name_count++] = name;
     }
-    return POPOTO_OK;
-}
-
-/* Where a name is in the set, or is to be put. */
-static popoto_text *place_of(const name_set *it, popoto_text name) {
-    size_t at = (size_t)(popoto__digest(name.data, name.size) % it->room);
-    while (it->names[at].data != NULL && (it->names[at].size != name.size ||
-                                          memcmp(it->names[at].data, name.data, name.size) != 0))
-        at = (at + 1) % it->room;
-    return &it->names[at];
-}
-
-/* Room for so many more, of which at most half is in use. */
-static bool room_to_meet(reading *it, size_t count) {
-    name_set *set = &it->met;
-    size_t room = set->room != 0 ? set->room : 128;
-    while (room / 2 < set->count + count)
-        room *= 2;
-    if (room == set->room)
-        return true;
-    name_set bigger = { .names =
-                            popoto__allocate_zeroed(&it->db->allocator, room, sizeof *bigger.names),
-                        .room = room };
-    if (bigger.names == NULL)
-        return false;
-    for (size_t i = 0; i < set->room; i++)
-        if (set->names[i].data != NULL)
-            *place_of(&bigger, set->names[i]) = set->names[i];
-    popoto__release(&it->db->allocator, set->names);
-    set->names = bigger.names;
-    set->room = room;
-    return true;
-}
-
-/* Leave out of the page what came before. */
-static popoto_status drop_met(reading *it) {
-    size_t kept = 0;
-    if (!room_to_meet(it, it->name_count))
-        return popoto__fail_memory(&it->db->why);
-    for (size_t i = 0; i < it->name_count; i++) {
-        popoto_text name = it->names[i], *place = place_of(&it->met, name);
-        if (place->data != NULL)
-            continue;
-        const char *copy = popoto__arena_copy(&it->met.memory, name.data, name.size);
-        if (copy == NULL)
-            return popoto__fail_memory(&it->db->why);
-        *place = (popoto_text){ copy, name.size };
-        it->met.count++;
-        it->names[kept++] = name;
-    }
-    it->name_count = kept;
     return POPOTO_OK;
 }
 

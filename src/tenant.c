@@ -155,7 +155,7 @@ popoto_status popoto__tenants_read(popoto_db *db, const model *of, arena *memory
 void popoto__tenants_note(popoto_db *db, const model *of, const popoto_text *segments,
                           size_t count) {
     size_t commands = 0;
-    if (popoto__clock_left(db->note_after) > 0)
+    if (db->note_after != 0 && popoto__clock_left(db->note_after) > 0)
         return;
     popoto__buffer_clear(&db->request);
     for (size_t i = 0; i < count; i++) {

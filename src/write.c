@@ -476,10 +476,13 @@ static popoto_status check_unchanged(batch *it) {
 
 /* The tenants of what was stored. */
 static void note_tenants(batch *it, size_t count) {
-    popoto_text segments[COMMIT_PIPELINE] = { { NULL, 0 } };
-    for (size_t i = 0; i < count; i++)
-        if (it->items[i].done.status == POPOTO_OK)
-            segments[i] = it->items[i].write.place.segments[it->of->tenant->index];
+    popoto_text segments[COMMIT_PIPELINE];
+    for (size_t i = 0; i < count; i++) {
+        const item *one = &it->items[i];
+        segments[i] = (popoto_text){ NULL, 0 };
+        if (one->done.status == POPOTO_OK)
+            segments[i] = one->write.place.segments[it->of->tenant->index];
+    }
     popoto__tenants_note(it->db, it->of, segments, count);
 }
 
@@ -524,7 +527,7 @@ static popoto_status begin_batch(batch *it, void *const *objects, size_t count, 
     size_t fields = it->of->field_count;
     it->items = popoto__arena_allocate(&db->scratch, count * sizeof *it->items);
     popoto_value *values = popoto__arena_allocate(&db->scratch, count * fields * sizeof *values);
-    popoto_text *segments = popoto__arena_zeroed(&db->scratch, count * fields, sizeof *segments);
+    popoto_text *segments = popoto__arena_allocate(&db->scratch, count * fields * sizeof *segments);
     it->ids = NULL;
     if (it->of->has_auto_key)
         it->ids = popoto__arena_allocate(&db->scratch, count * fields * sizeof *it->ids);
@@ -549,6 +552,7 @@ static popoto_status begin_batch(batch *it, void *const *objects, size_t count, 
         one->object = objects[i];
         one->values = values + i * fields;
         one->write.place.segments = segments + i * fields;
+        memset(one->write.place.segments, 0, fields * sizeof *segments);
         one->write.last = last;
         popoto_status status = prepare(it, one, asked);
         if (status == POPOTO_OK && it->if_unchanged)

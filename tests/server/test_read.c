@@ -586,6 +586,28 @@ static void test_a_limit_asks_for_no_scores_that_nobody_needs(void **state) {
     popoto_close(db);
 }
 
+/* What was read without scores is read again with them, in each of two partitions. */
+static void test_a_limit_over_two_partitions_starts_again(void **state) {
+    static const char *const exchanges[] = { "lse", "nyse" };
+    server *s = *state;
+    popoto_db *db = popoto_open(server_url(s), NULL);
+    popoto_rows *rows;
+    for (int i = 0; i < 20; i++) {
+        trade it = { .number = i, .exchange = exchanges[i % 2], .symbol = "ibm", .price = i };
+        assert_int_equal(POPOTO_OK, popoto_create(db, &Trade, &it));
+    }
+    server_command(s, "HSET Trade:3 note %b", "\xc1", (size_t)1);
+    popoto_query_desc desc = { .model = &Trade,
+                               .where = { POPOTO_IS("exchange__in", POPOTO_LIST("lse", "nyse")),
+                                          POPOTO_IS("symbol", "ibm"), POPOTO_IS("price__gte", 0) },
+                               .limit = 15 };
+    assert_int_equal(POPOTO_CORRUPT, popoto_query(db, &desc, &rows));
+    assert_int_equal(15, popoto_rows_count(rows));
+    popoto_rows_free(rows);
+    popoto_close(db);
+    server_flush(s);
+}
+
 /* Exactly what is in the index, in its order, from both ends. */
 static void assert_all_in_order(popoto_db *db, int count) {
     for (int backwards = 0; backwards < 2; backwards++)
@@ -738,6 +760,7 @@ int main(void) {
         server_test(test_what_comes_with_the_sizes_is_as_good),
         server_test(test_a_range_of_about_a_page_comes_whole_and_in_order),
         server_test(test_a_limit_asks_for_no_scores_that_nobody_needs),
+        server_test(test_a_limit_over_two_partitions_starts_again),
         server_test(test_expired_records_among_ties_hide_no_other),
         server_test(test_a_record_that_is_met_in_two_partitions_comes_once),
         server_test(test_ties_behind_an_offset_do_not_stop_a_query),
