@@ -18,8 +18,10 @@ const command commands[] = {
       run_tenants, true },
     { "audit", "[MODEL]...", "Check every record against every index",
       "The exit status is 1 if anything was found that is not mended. Before --repair\n"
-      "mends, it shows what it would mend, and asks.",
-      " model limit repair yes ", "popoto audit Episode --repair", 0, -1, run_audit, true },
+      "mends, it shows what it would mend, and asks. With --tenant, only what is of the\n"
+      "tenant is read; the names of all keys are still looked through.",
+      " model tenant tenant-field limit repair yes ", "popoto audit Episode --repair", 0, -1,
+      run_audit, true },
     { "show", "KEY", "Show one record, by its key in Redis",
       "popoto query MODEL --keys prints keys.", " model ", "popoto show Episode:project-a:abc123",
       1, 1, run_show, false },

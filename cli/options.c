@@ -34,6 +34,7 @@ static const choice choices[] = {
     { "model", 0, false, NAMES, AT(models), "NAME", "this model alone; may be repeated" },
     { "tenant-field", 't', false, NAMES, AT(tenant_fields), "FIELD",
       "tells ordinary models' tenants; MODEL.FIELD too" },
+    { "tenant", 0, false, TEXT, AT(tenant), "TENANT", "what is of this tenant alone" },
     { "sort", 's', false, TEXT, AT(sort), "COLUMN", "order of the table; -COLUMN: downwards" },
     { "order", 'o', false, TEXT, AT(order), "FIELD", "order of the rows; -FIELD: downwards" },
     { "limit", 'l', false, NUMBER, AT(limit), "N", "at most so many lines; 0: all" },

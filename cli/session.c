@@ -680,7 +680,13 @@ int session_tenant(session *it, const char *tenant, tenancy *out) {
     out->desc.tenant_fields = out->fields;
     if (out->count > 0)
         return EXIT_DONE;
-    complain("none of the models has tenants");
+    char *names = names_of(out->left_out, out->left_count);
+    if (out->left_count > 0)
+        complain("it is not known what tells the tenants of %s: say so with --tenant-field FIELD",
+                 names);
+    else
+        complain("none of the models can have a tenant '%s'", tenant);
+    free(names);
     return EXIT_USAGE;
 }
 

@@ -1041,6 +1041,8 @@ typedef struct popoto_audit_desc {
     popoto_finding_callback *found; /* return false to stop; may be NULL */
     popoto_progress *progress;      /* may be NULL */
     void *context;
+    const popoto_value *tenant; /* this tenant's alone; NULL: all */
+    const char *tenant_field;   /* of an ordinary model, beside .tenant */
 } popoto_audit_desc;
 
 typedef struct popoto_audit_report {
@@ -1052,7 +1054,12 @@ typedef struct popoto_audit_report {
 
 /* Every record of a model is in exactly the indexes that it should be in, every index holds nothing else, and
  * what is stored is what the model says. That a record has no entry in a companion hash is no finding: it has
- * none before the first evidence. POPOTO_OK also where there are findings. */
+ * none before the first evidence. POPOTO_OK also where there are findings.
+ *
+ * With .tenant, of a strict model it is what this tenant's keys hold: only these are read, after one look
+ * through the names of all keys. Of an ordinary one it is the tenant's records, every entry that names one
+ * of them, and the indexes that are this tenant's alone: the server looks through the shared ones, and only
+ * what is the tenant's is read. */
 POPOTO_API popoto_status popoto_audit(popoto_db *db, const popoto_audit_desc *desc,
                                       popoto_audit_report *report);
 

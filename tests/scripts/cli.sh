@@ -234,6 +234,7 @@ check 'completion: orders downwards' completes '-score' 'query Episode -o -sc'
 check 'completion: fields of a list' completes 'name,score' 'query Episode -f name,sc'
 check 'completion: fields that name tenants' completes 'team' 'tenants -t t'
 check 'completion: tenants' completes 'project-a project-b' 'erase pro'
+check 'completion: tenants of an audit' completes 'project-a project-b' 'audit --tenant pro'
 check 'completion: the first field of a move' completes 'certainty' 'migrate confidence Fact ce'
 
 models_travel() {
@@ -493,6 +494,22 @@ check 'audit: findings: 1' prints 1 '^stray .*ghost' audit
 check 'audit: the kinds' holds '{f["kind"] for f in it["findings"]} >= {"stray", "missing", "score", "misplaced", "corrupt"}' audit
 check 'audit: what is shown is limited' prints 1 'more \(--limit 0' audit --limit 1
 check 'audit --repair needs --yes' complains 2 'add --yes' audit --repair
+one_tenant() {
+    holds 'it["tenant"] == "project-a" and {f["kind"] for f in it["findings"]} == {"stray", "corrupt"} and
+        [m["records"] for m in it["models"]] == [5, 0, 0, 2]' audit --tenant project-a || return 1
+    complains 1 'note: left out, .*: Note .see --tenant-field' audit --tenant project-a || return 1
+    holds '[(m["model"], m["records"]) for m in it["models"]] == [("Note", 15)] and len(it["findings"]) == 2' \
+        audit Note --tenant red -t team || return 1
+    holds 'it["findings"] == [] and [m["records"] for m in it["models"]] == [8]' audit Episode --tenant project-b || return 1
+    complains 1 "^popoto: nothing of 'nobody' is in unix:" audit --tenant nobody || return 1
+    [ ! -s "$work/out" ] || return 1
+    complains 2 'what tells the tenants of Note: say so with --tenant-field' audit Note --tenant red || return 1
+    complains 2 "cannot be ''" audit Episode --tenant '' || return 1
+    complains 2 "no key of these models has a field 'rank'" audit Note --tenant 3 -t rank || return 1
+    complains 2 '[-]-tenant TENANT says which' audit -t team || return 1
+    ends 0 audit Memory --tenant borealis --repair --yes
+}
+check 'audit: of one tenant' one_tenant
 check 'audit --repair: what is derivable' ends 1 audit --repair --yes
 check 'audit: the rest stays' holds '{f["kind"] for f in it["findings"]} == {"corrupt"}' audit
 "$shell" -s "$work/a.sock" flushall >/dev/null && "$fill" "$url"
