@@ -28,7 +28,10 @@ const command commands[] = {
     { "query", "MODEL [LOOKUP=VALUE]...", "Find records",
       "A lookup is FIELD or FIELD__in, __gt, __gte, __lt, __lte, __between, __isnull,\n"
       "__startswith, __endswith, __contains. Values are of the field's type; lists have\n"
-      "commas between their items (\\, is a comma within one).",
+      "commas between their items (\\, is a comma within one). Rows are printed as they\n"
+      "come, however many there are, but for an --order that no sorted field's index\n"
+      "gives, as of --all-tenants: then all are held in memory first, whatever --limit\n"
+      "is. On a terminal, all that are shown are laid out together.",
       " order limit offset fields keys count scan all-tenants ",
       "popoto query Episode project_id=project-a score__gte=0.5 --order -score", 1, -1, run_query,
       false },

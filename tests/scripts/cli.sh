@@ -913,6 +913,33 @@ check 'docs/guide.md: what the chapter on the command shows is so' guide_keeps_i
 check 'thousands of tenants' "$fill" "$url" --many 2000
 check 'tenants: limited' prints 0 '^2,0.. tenants, .* the first 10 are shown' tenants Episode --limit 10
 check 'tenants: all where it is piped' prints 0 '^customer-01999 ' tenants Episode
+# Rows of 20,000 bytes, far more than what the command may take.
+bounded_memory() {
+    raw a eval 'local n, long = 0, "\218\78\32" .. string.rep("x", 20000)
+        for i = 0, 1999 do
+            local key = string.format("{customer-%05d}:Episode:e0", i)
+            n = n + redis.call("EXISTS", key)
+            redis.call("HSET", key, "title", long)
+        end
+        return n' 0 | grep -qx 2000 || return 1
+    python3 - "$popoto" "$work/out" <<'PYTHON'
+import resource, subprocess, sys
+for words in ([], ["--json"], ["--limit", "4000"], ["--json", "--limit", "4000", "--offset", "3"]):
+    with open(sys.argv[2], "w") as out:
+        subprocess.run([sys.argv[1], "query", "Episode", "--all-tenants", *words], stdout=out, check=True)
+most = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+print(most, "KiB")
+sys.exit(most > 30000)
+PYTHON
+}
+check 'query: rows are not held in memory' bounded_memory
+# Thousands of lines are laid out in parts, of one width.
+in_parts() {
+    prints 0 '^5[0-9]{3} rows$' query Episode --all-tenants -f name,score || return 1
+    [ "$(grep -c '^name ' "$work/out")" -eq 1 ] || return 1
+    [ "$(sed '$d' "$work/out" | awk '{ print length }' | sort -u | wc -l)" -eq 1 ]
+}
+check 'query: a long table has one header, and columns that stay' in_parts
 # An import that waits for its next line.
 interrupted() {
     local pid writer
