@@ -43,6 +43,7 @@ const command commands[] = {
       " model tenant-field ", "popoto import project-b project-a.jsonl", 1, 2, run_import, false },
     { "erase", "TENANT", "Remove everything of a tenant, and verify it",
       "With --model, only what is of these models; without it, every key of the tenant.\n"
+      "Users who were granted this tenant alone are named, and stay: see popoto revoke.\n"
       "The exit status is 1 if anything is left, or there was nothing.",
       " model tenant-field yes ", "popoto erase project-a --yes", 1, 1, run_erase, true },
     { "migrate", "confidence|strict MODEL FIELD",

@@ -936,6 +936,16 @@ POPOTO_API popoto_status popoto_grant(popoto_db *db, const popoto_grant_desc *de
  * survives a restart. POPOTO_NOT_FOUND: there is none. */
 POPOTO_API popoto_status popoto_revoke(popoto_db *db, const char *user, bool *kept);
 
+/* Called for each user; return false to stop (the call then returns POPOTO_STOPPED). The name holds during the
+ * call, in which db may be used. */
+typedef bool popoto_user_callback(void *context, const char *user);
+
+/* The server's users that reach this tenant's keys and no others, as popoto_grant makes them: those that are
+ * left when the tenant has gone. POPOTO_DENIED: this db's user may not ask. */
+POPOTO_API popoto_status popoto_granted_users(popoto_db *db, const popoto_model *model,
+                                              popoto_value tenant, popoto_user_callback *callback,
+                                              void *context);
+
 /* ===== 12. Memory ============================================================================ */
 
 /* Release what a call returned with "to be released with popoto_free". block may be NULL. */

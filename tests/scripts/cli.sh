@@ -791,6 +791,27 @@ granted_by_file() {
 check 'grant: the password of a file' granted_by_file
 check 'grant: an open default user is said' eval \
     'POPOTO_GRANT_PASSWORD=x complains 0 "default user of this server needs no password" grant project-a carl'
+users_are_named() {
+    local POPOTO_GRANT_PASSWORD=sesame
+    export POPOTO_GRANT_PASSWORD
+    ends 0 grant '{braces}' "o'hara" && ends 0 grant '{braces}' eve && ends 0 grant 'stars*?[x]' dan || return 1
+    raw a acl setuser ops on '>opspw' '~*' '+@all' || return 1
+    # While something of the tenant is left alone, its users have it.
+    raw a set '{%7Bbraces%7D}:other' x && holds 'it["users"] == []' erase '{braces}' --model Sample --yes || return 1
+    raw a del '{%7Bbraces%7D}:other'
+    complains 0 "^popoto: note: user 'eve' was granted this tenant alone, and stays: popoto revoke eve ends it$" \
+        erase '{braces}' -t Note.team --yes || return 1
+    grep -qF "popoto revoke 'o'\''hara' ends it" "$work/err" || return 1
+    [ "$(grep -c 'was granted' "$work/err")" -eq 2 ] || return 1
+    holds 'it["users"] == ["eve", "o\u0027hara"]' erase '{braces}' -t Note.team --yes || return 1
+    holds 'it["users"] == []' erase red --model Note -t team --yes || return 1
+    # Who may erase, and not ask about users.
+    raw a acl setuser cleaner on '>pw' '~*' '+@all' '-acl' || return 1
+    POPOTO_PASSWORD=pw complains 1 'note: whether users were granted this tenant is not known: ' \
+        erase '{braces}' -t Note.team --yes --url "unix://cleaner@$work/a.sock" || return 1
+    raw a acl deluser cleaner ops eve dan "o'hara" && raw a flushall && "$fill" "$url"
+}
+check 'erase: the users that stay are named' users_are_named
 check 'revoke needs --yes' complains 2 'add --yes' revoke alice
 check 'revoke' prints 0 'alice is revoked' revoke alice --yes
 not_others() {
