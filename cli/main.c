@@ -50,7 +50,8 @@ const command commands[] = {
       "Move figures to partitions, or a model to strict",
       "confidence MODEL FIELD: the companion hash of the CONFIDENCE field FIELD, to the\n"
       "partitions that the model declares. strict MODEL FIELD: every record, to the\n"
-      "same model with FIELD as its TENANT.",
+      "same model with FIELD as its TENANT. With --limit N, N are moved, and it is said\n"
+      "how many are still to come: run it again.",
       " dry-run limit yes ", "popoto migrate confidence Memory certainty --dry-run", 3, 3,
       run_migrate, true },
     { "grant", "TENANT USER", "Make a Redis user that reaches one tenant alone",

@@ -45,8 +45,8 @@ static int by_count(const void *a, const void *b) {
 
 static void print_partitions(const session *it, const popoto_migration_report *report,
                              const char *title) {
-    size_t limit = it->set.limit_given ? it->set.limit : PARTITIONS_SHOWN;
-    size_t count = report->partition_count, shown = limit > 0 && limit < count ? limit : count;
+    size_t count = report->partition_count;
+    size_t shown = count < PARTITIONS_SHOWN ? count : PARTITIONS_SHOWN;
     popoto_migration_partition *all = keep((count + 1) * sizeof *all);
     if (count > 0)
         memcpy(all, report->partitions, count * sizeof *all);
@@ -61,7 +61,7 @@ static void print_partitions(const session *it, const popoto_migration_report *r
     }
     table_print(out, NULL);
     if (shown < count)
-        printf("%s... and %zu more (--limit 0 shows all)%s\n", colours.dim, count - shown,
+        printf("%s... and %zu more (--json has all)%s\n", colours.dim, count - shown,
                colours.plain);
 }
 
@@ -187,6 +187,7 @@ typedef struct by_tenant {
     const popoto_field *tenant;
     popoto_value *tenants;
     size_t count;
+    size_t placed; /* moved, or on a dry run with a place */
     popoto_migration_report sum;
     popoto_migration_partition *partitions;
     popoto_migration_error *errors;
@@ -202,6 +203,7 @@ static bool take_tenant(void *context, const popoto_value *tenant) {
 static void add_report(by_tenant *it, const popoto_value *tenant,
                        const popoto_migration_report *more) {
     popoto_migration_report *sum = &it->sum;
+    sum->total += more->total;
     char *shown = shown_value(tenant);
     it->partitions = demand_more(it->partitions, (sum->partition_count + more->partition_count) *
                                                      sizeof *it->partitions);
@@ -213,6 +215,7 @@ static void add_report(by_tenant *it, const popoto_value *tenant,
         it->partitions[sum->partition_count++] =
             (popoto_migration_partition){ keep_text(name, strlen(name)),
                                           more->partitions[i].count };
+        it->placed += more->partitions[i].count;
         free(part), free(name);
     }
     for (size_t i = 0; i < more->error_count; i++)
@@ -220,7 +223,6 @@ static void add_report(by_tenant *it, const popoto_value *tenant,
             keep_text(more->errors[i].member.data, more->errors[i].member.size),
             keep_text(more->errors[i].reason, strlen(more->errors[i].reason)).data
         };
-    sum->total += more->total;
     sum->migrated += more->migrated;
     sum->partitions = it->partitions;
     sum->errors = it->errors;
@@ -231,11 +233,19 @@ static popoto_status migrate_tenant(session *it, by_tenant *all, const popoto_mo
                                     const popoto_field *field, const popoto_value *tenant,
                                     const popoto_migration_desc *desc) {
     popoto_migration_report *report = NULL;
+    popoto_migration_desc part = *desc;
+    bool only_counts = desc->limit > 0 && all->placed >= desc->limit;
+    if (only_counts)
+        part = (popoto_migration_desc){ .dry_run = true, .limit = 1 };
+    else if (desc->limit > 0)
+        part.limit -= all->placed;
     popoto_status status = popoto_scope_enter_value(it->db, all->tenant->name, *tenant);
     if (status != POPOTO_OK)
         return status;
-    status = popoto_confidence_migrate(it->db, model, field->name, desc, &report);
-    if (report != NULL)
+    status = popoto_confidence_migrate(it->db, model, field->name, &part, &report);
+    if (report != NULL && only_counts)
+        all->sum.total += report->total;
+    else if (report != NULL)
         add_report(all, tenant, report);
     popoto_migration_report_free(report);
     (void)popoto_scope_leave(it->db);
@@ -243,13 +253,13 @@ static popoto_status migrate_tenant(session *it, by_tenant *all, const popoto_mo
 }
 
 static int migrate_tenants(session *it, const popoto_model *model, const popoto_field *field,
-                           const popoto_migration_desc *desc, popoto_status *done) {
+                           const popoto_migration_desc *desc, bool *whole) {
     by_tenant all = { .tenant = tenant_of(model) };
     popoto_status status = popoto_tenants(it->db, model, take_tenant, &all);
     for (size_t i = 0; i < all.count && status == POPOTO_OK; i++)
         status = migrate_tenant(it, &all, model, field, &all.tenants[i], desc);
     bar_end(desc->context);
-    *done = status;
+    *whole = status == POPOTO_OK && remaining(it, &all.sum) == 0;
     int said = EXIT_DONE;
     if (status == POPOTO_OK || status == POPOTO_STOPPED)
         said = say_report(it, &all.sum, "PARTITION");
@@ -258,11 +268,12 @@ static int migrate_tenants(session *it, const popoto_model *model, const popoto_
 }
 
 static int migrate_whole(session *it, const popoto_model *model, const popoto_field *field,
-                         const popoto_migration_desc *desc, popoto_status *done) {
+                         const popoto_migration_desc *desc, bool *whole) {
     popoto_migration_report *report;
-    *done = popoto_confidence_migrate(it->db, model, field->name, desc, &report);
+    popoto_status done = popoto_confidence_migrate(it->db, model, field->name, desc, &report);
     bar_end(desc->context);
-    return finish(it, *done, report, "PARTITION");
+    *whole = done == POPOTO_OK && remaining(it, report) == 0;
+    return finish(it, done, report, "PARTITION");
 }
 
 static int migrate_confidence(session *it, const popoto_model *model, const popoto_field *field) {
@@ -283,12 +294,15 @@ static int migrate_confidence(session *it, const popoto_model *model, const popo
     if (status != EXIT_DONE)
         return status;
     bar progress = bar_start("migrate");
-    popoto_migration_desc desc = { it->set.dry_run, bar_step, &progress };
-    popoto_status done;
+    popoto_migration_desc desc = { .dry_run = it->set.dry_run,
+                                   .progress = bar_step,
+                                   .context = &progress,
+                                   .limit = it->set.limit };
+    bool whole;
     status = (tenant_of(model) != NULL ? migrate_tenants : migrate_whole)(it, model, field, &desc,
-                                                                          &done);
+                                                                          &whole);
     char *now = demand_text("has %s by %s", field->name, by);
-    int published = done == POPOTO_OK ? publish(it, model, is_published, now) : EXIT_DONE;
+    int published = whole ? publish(it, model, is_published, now) : EXIT_DONE;
     free(now);
     return status != EXIT_DONE ? status : published;
 }
@@ -316,7 +330,7 @@ static int migrate_strict(session *it, const popoto_model *model, const popoto_f
     int status = look_at_published(it, model, field, &is_published);
     if (status != EXIT_DONE)
         return status;
-    popoto_strict_migration_desc desc = { .dry_run = it->set.dry_run };
+    popoto_strict_migration_desc desc = { .dry_run = it->set.dry_run, .limit = it->set.limit };
     desc.from = strict ? with_kind(model, field, POPOTO_KIND_KEY) : model;
     desc.to = strict ? model : with_kind(model, field, POPOTO_KIND_TENANT);
     char *address = session_address(it), *place = shown_word(address);

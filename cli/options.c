@@ -37,7 +37,7 @@ static const choice choices[] = {
     { "tenant", 0, false, TEXT, AT(tenant), "TENANT", "what is of this tenant alone" },
     { "sort", 's', false, TEXT, AT(sort), "COLUMN", "order of the table; -COLUMN: downwards" },
     { "order", 'o', false, TEXT, AT(order), "FIELD", "order of the rows; -FIELD: downwards" },
-    { "limit", 'l', false, NUMBER, AT(limit), "N", "at most so many lines; 0: all" },
+    { "limit", 'l', false, NUMBER, AT(limit), "N", "at most so many; 0: all" },
     { "offset", 0, false, NUMBER, AT(offset), "N", "leave out so many first" },
     { "fields", 'f', false, TEXT, AT(fields), "A,B", "these fields alone" },
     { "keys", 'k', false, FLAG, AT(keys), NULL, "each record's key in Redis, too" },

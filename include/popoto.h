@@ -832,6 +832,7 @@ typedef struct popoto_migration_desc {
      * hash had at the start; writers that still add to it can make `done` the larger one. */
     bool (*progress)(void *context, size_t done, size_t total);
     void *context;
+    size_t limit; /* move at most so many, and leave the others to the next call; 0: all */
 } popoto_migration_desc;
 
 typedef struct popoto_migration_partition {
@@ -845,7 +846,8 @@ typedef struct popoto_migration_error {
 } popoto_migration_error;
 
 typedef struct popoto_migration_report {
-    size_t total;
+    size_t
+        total; /* there were at the start: of those, what is neither migrated nor an error remains */
     size_t migrated;
     const popoto_migration_error *errors;
     size_t error_count;
@@ -1079,6 +1081,11 @@ POPOTO_API popoto_status popoto_audit(popoto_db *db, const popoto_audit_desc *de
  * the key tells: a model's name, or whatever stands there. Both hold during the call. */
 typedef void popoto_other_key(void *context, popoto_text key, popoto_text kind);
 
+/* A line of an import, counted from 1, that is not stored, or (POPOTO_UNKNOWN_OUTCOME) may not be, with a sentence
+ * that names it. Holds during the call, in which db may not be used. */
+typedef void popoto_refused_line(void *context, size_t line, popoto_status status,
+                                 const char *sentence);
+
 typedef struct popoto_tenant_desc {
     const popoto_model *const *models; /* those whose records of the tenant are meant */
     size_t model_count;
@@ -1090,6 +1097,8 @@ typedef struct popoto_tenant_desc {
     const char *const *tenant_fields;
     bool everything; /* popoto_erase: with all other keys that begin with a strict model's tenant */
     popoto_other_key *other; /* popoto_erase: told of each of those; may be NULL */
+    popoto_refused_line
+        *refused; /* popoto_import: told of each line that is not stored; may be NULL */
 } popoto_tenant_desc;
 
 typedef struct popoto_erase_receipt {
@@ -1133,6 +1142,9 @@ typedef struct popoto_import_report {
     const char *problem; /* its sentence; belongs to the db, until the next call on it */
     bool complete; /* the last line told the end, and all records up to it were there; false where
                       there was no such line, as in what was exported before there were any */
+    size_t
+        tried; /* up to this line all records are stored but those that .refused was told of, and none
+                     behind it is */
 } popoto_import_report;
 
 /* Gives the next line, without its newline: false at the end. */
@@ -1143,7 +1155,9 @@ typedef bool popoto_line_reader(void *context, const char **line, size_t *size);
  *
  * POPOTO_BAD_VALUE: a line is broken, the models have other fields than desc's, the end tells of another number
  * of records than there were, or there is none although the first line told the models; what came before
- * is stored. POPOTO_CORRUPT: the export had left some records out. POPOTO_UNSUPPORTED: this library was built
+ * is stored. Where the server refuses lines (POPOTO_DUPLICATE: a unique value is taken), others that were sent with
+ * them are stored, and then it ends: .refused is told which are not, and report->tried how far it came. Imported
+ * again, when that is mended, what is stored is replaced by the same. POPOTO_CORRUPT: the export had left some records out. POPOTO_UNSUPPORTED: this library was built
  * without jansson, which reads JSON. */
 POPOTO_API popoto_status popoto_import(popoto_db *db, const popoto_tenant_desc *desc,
                                        popoto_line_reader *read, void *context,
@@ -1155,6 +1169,7 @@ typedef struct popoto_strict_migration_desc {
     bool dry_run;
     popoto_progress *progress; /* may be NULL */
     void *context;
+    size_t limit; /* move at most so many, and leave the others to the next call; 0: all */
 } popoto_strict_migration_desc;
 
 /* Move every record of an ordinary model to a strict one, each in one atomic step with its indexes and

@@ -698,13 +698,33 @@ half_migrated() {
 }
 check 'migrate strict: what is half done is named' half_migrated
 many_partitions() {
-    raw a flushall && "$fill" "$url" || return 1
-    for i in $(seq 30); do raw a hset '$ConfidencF:Fact:certainty:data' "Fact:p$i:x" y; done >/dev/null
-    run migrate confidence Fact certainty --yes -l 1
-    cat "$work/out" "$work/err"
-    grep -q '^\.\.\. and 1 more (--limit 0 shows all)$' "$work/out"
+    prints 0 '^\.\.\. and [0-9]+ more \(--json has all\)$' migrate confidence Episode certainty -n --models "$work/parted.json"
 }
+bit_by_bit() {
+    raw a flushall && "$fill" "$url" || return 1
+    prints 0 '^12 of 20 would be moved, 0 stay where they are, 8 are still to come: run it again$' \
+        migrate confidence Fact certainty -n --limit 12 || return 1
+    complains 2 'add --yes' migrate confidence Fact certainty --limit 12 || return 1
+    prints 0 '^12 of 20 moved, .* 8 are still to come: run it again$' migrate confidence Fact certainty --limit 12 --yes || return 1
+    ! grep -q 'published' "$work/err" || return 1
+    holds 'it["migrated"] == 8 and it["remaining"] == 0' migrate confidence Fact certainty --limit 12 --yes || return 1
+    grep -q 'published so' "$work/err" && ends 0 audit Fact || return 1
+    # Of the tenants of a strict model, all together.
+    "$popoto" models Episode --json | sed 's/"name": "certainty"/&, "partition_by": "name"/' >"$work/parted.json"
+    holds 'it["migrated"] == 0 and sum(p["count"] for p in it["partitions"]) == 30 and it["remaining"] == it["total"] - 30 > 20' \
+        migrate confidence Episode certainty --models "$work/parted.json" --limit 30 -n || return 1
+    holds 'it["migrated"] == 30 and it["remaining"] == it["total"] - 30 > 20' \
+        migrate confidence Episode certainty --models "$work/parted.json" --limit 30 --yes || return 1
+    holds 'it["migrated"] == it["total"] and it["remaining"] == 0' \
+        migrate confidence Episode certainty --models "$work/parted.json" --yes || return 1
+    ends 0 audit Episode || return 1
+    prints 0 '^25 of 30 moved, .* 5 are still to come' migrate strict Note team --limit 25 --yes || return 1
+    complains 0 'Note: 5 still in ordinary form' info || return 1
+    prints 0 '^5 of 5 moved, 0 stay where they are$' migrate strict Note team --limit 25 --yes && ends 0 audit Note
+}
+raw a flushall >/dev/null && "$fill" "$url"
 check 'migrate confidence: so many partitions' many_partitions
+check 'migrate: a bit at a time' bit_by_bit
 raw a flushall >/dev/null && "$fill" "$url"
 check 'migrate: a field that is no KEY: 2' complains 2 'no KEY' migrate strict Memory content --yes
 
