@@ -39,7 +39,9 @@ const command commands[] = {
       " model tenant-field output ", "popoto export project-a > project-a.jsonl", 1, 1, run_export,
       false },
     { "import", "TENANT [FILE]", "Store the records of an export, under this tenant",
-      "Without FILE, from stdin. Records that are there already are replaced.",
+      "Without FILE, from stdin. Records that are there already are replaced. It ends\n"
+      "soon after a line that is broken or refused, and names each that is not stored,\n"
+      "and the one behind which none is. Mend what is wrong, and import it all again.",
       " model tenant-field ", "popoto import project-b project-a.jsonl", 1, 2, run_import, false },
     { "erase", "TENANT", "Remove everything of a tenant, and verify it",
       "With --model, only what is of these models; without it, every key of the tenant.\n"

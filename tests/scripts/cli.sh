@@ -558,6 +558,17 @@ broken_line() {
 }
 check 'import: a broken line is named: 1' broken_line
 check 'import, JSON' holds 'it["bad_line"] == 3 and it["records"] == 1 and not it["complete"]' import fresh "$work/broken"
+refused_lines() {
+    "$popoto" export atlas --model Memory -t project >"$work/taken.jsonl" || return 1
+    complains 1 "^popoto: line 2: Memory.key = .* is taken by another record$" import fresh "$work/taken.jsonl" --model Memory || return 1
+    [ "$(grep -c '^popoto: line ' "$work/err")" -eq 14 ] || return 1
+    grep -q '^popoto: up to line 15 all others are stored, and none behind it: mend' "$work/err" || return 1
+    grep -qx '0 records imported' "$work/out" || return 1
+    holds 'len(it["refused"]) == 14 and it["refused"][0]["line"] == 2 and it["tried"] == 15 and it["bad_line"] == 2' \
+        import fresh "$work/taken.jsonl" --model Memory || return 1
+    complains 1 '^popoto: up to line 3 all others are stored' import fresh "$work/broken"
+}
+check 'import: lines that are refused are named: 1' refused_lines
 check 'import: a file that is not there: 2' complains 2 'cannot be read' import fresh "$work/nothing"
 
 # ----- Erasing -------------------------------------------------------------------------------------
@@ -894,6 +905,12 @@ lame_cluster() {
     done
     sleep 1
     "$shell" --cluster create 127.0.0.1:$base 127.0.0.1:$((base + 1)) 127.0.0.1:$((base + 2)) --cluster-yes || return 1
+    for i in 0 1 2; do
+        for _ in $(seq 100); do
+            ! "$shell" -p $((base + i)) cluster info | grep -q cluster_state:ok || break
+            sleep 0.1
+        done
+    done
     complains 2 "is a node of a cluster: redis\\+cluster://127.0.0.1:$((base + 1)) asks" query Episode project_id=b -c \
         --url redis://127.0.0.1:$((base + 1)) -m "$work/models.json" || return 1
     for tenant in a b c d e f g h i j; do
