@@ -239,6 +239,11 @@ static bool has_strict(const tenancy *of) {
 static int refuse_left_out(const erasing *it) {
     const word_list *named = &it->run->set.tenant_fields;
     bool one_for_all = false;
+    if (it->run->set.models.count == 0 && popoto_catalog_problem_count(it->run->catalog) > 0) {
+        complain("what the models that cannot be used have of this tenant would be left: name the "
+                 "models that are meant with --model, or give them all with --models FILE");
+        return EXIT_USAGE;
+    }
     for (size_t i = 0; i < named->count; i++)
         one_for_all = one_for_all || strchr(named->all[i], '.') == NULL;
     if (one_for_all)

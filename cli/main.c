@@ -11,9 +11,10 @@
 const command commands[] = {
     { "tenants", "[MODEL]...", "List tenants with their records, sizes and confidence",
       "Sizes are of the server's memory, indexes included. CONFIDENCE is the mean over\n"
-      "records; IDLE is the time since the last use of a record. Columns to sort by:\n"
-      "tenant, records, entries, size, confidence, idle. Unless said otherwise, the\n"
-      "largest come first.",
+      "records. IDLE is the time since one of the records was read or written, by whom-\n"
+      "ever: audits, exports and queries count, this list does not. When one was last\n"
+      "written, the server does not keep. Columns to sort by: tenant, records, entries,\n"
+      "size, confidence, idle. Unless said otherwise, the largest come first.",
       " model tenant-field sort limit ", "popoto tenants --sort -records --limit 10", 0, -1,
       run_tenants, true },
     { "audit", "[MODEL]...", "Check every record against every index",

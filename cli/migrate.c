@@ -153,10 +153,12 @@ static int look_at_published(session *it, const popoto_model *model, const popot
     popoto_catalog *catalog = NULL;
     int status = EXIT_DONE;
     *is = it->models_from == SOURCE_PUBLISHED;
-    if (*is || popoto_catalog_published(it->db, &catalog) != POPOTO_OK)
+    if (*is)
         return status;
+    (void)popoto_catalog_published(it->db, &catalog);
     const popoto_model *other = published_as(catalog, model->name);
-    *is = other != NULL;
+    /* In place of one that cannot be used, what the model is now. */
+    *is = other != NULL || catalog_has_broken(catalog, model->name);
     if (other != NULL && !same_but(model, other, field)) {
         complain("%s is published here with other fields than '%s' gives it: publish what it is "
                  "now, or correct the file",
@@ -369,12 +371,14 @@ int run_migrate(session *it, int count, char **words) {
         status = session_models(it);
     if (status != EXIT_DONE)
         return status;
-    const popoto_model *model = session_model(it, words[1]);
-    const popoto_field *field =
-        model != NULL ? field_named(model, words[2], strlen(words[2])) : NULL;
-    if (model != NULL && field == NULL)
+    const popoto_model *model;
+    status = session_model(it, words[1], &model);
+    if (status != EXIT_DONE)
+        return status;
+    const popoto_field *field = field_named(model, words[2], strlen(words[2]));
+    if (field == NULL) {
         complain("%s has no field '%s'", model->name, words[2]);
-    if (field == NULL)
         return EXIT_USAGE;
+    }
     return confidence ? migrate_confidence(it, model, field) : migrate_strict(it, model, field);
 }

@@ -369,7 +369,6 @@ static int fill_query(querying *it, int count, char **words) {
     const settings *set = &it->run->set;
     popoto_filter *filters = keep((size_t)(count + 1) * sizeof *filters);
     it->desc = (popoto_query_desc){
-        .model = session_model(it->run, words[0]),
         .filters = filters,
         .filter_count = (size_t)count - 1,
         .order_by = set->order,
@@ -379,8 +378,9 @@ static int fill_query(querying *it, int count, char **words) {
         .all_tenants = set->all_tenants,
         .allow_scan = set->scan,
     };
-    if (it->desc.model == NULL)
-        return EXIT_USAGE;
+    int status = session_model(it->run, words[0], &it->desc.model);
+    if (status != EXIT_DONE)
+        return status;
     for (int i = 1; i < count; i++)
         if (!take_filter(it->desc.model, words[i], &filters[i - 1]))
             return EXIT_USAGE;

@@ -974,7 +974,8 @@ POPOTO_API popoto_status popoto_publish(popoto_db *db, const popoto_model *const
 typedef struct popoto_catalog popoto_catalog;
 
 /* Those that were published in the database. *catalog is to be released with popoto_catalog_free, after
- * every db that was given a model of it is closed. */
+ * every db that was given a model of it is closed. POPOTO_CORRUPT: some cannot be used, popoto_error names the first;
+ * *catalog holds the others, and popoto_catalog_problem names those (NULL: what is there is no list of models). */
 POPOTO_API popoto_status popoto_catalog_published(popoto_db *db, popoto_catalog **catalog);
 /* What can be known of a database that has none: names and keys of models, fields and their types, from
  * the keys and a sample of the records. popoto_catalog_note tells what is guessed. */
@@ -996,6 +997,11 @@ POPOTO_API const char *popoto_catalog_note(const popoto_catalog *catalog, size_t
 /* The dialect that this model was described in, which a db for its records is to be opened with; where the
  * description does not tell, that of the db that read it. */
 POPOTO_API popoto_dialect popoto_catalog_dialect(const popoto_catalog *catalog, size_t index);
+/* The published models that cannot be used: how many, and of each a sentence and (where `name` is not NULL) under
+ * which name it is published; NULL past the end. */
+POPOTO_API size_t popoto_catalog_problem_count(const popoto_catalog *catalog);
+POPOTO_API const char *popoto_catalog_problem(const popoto_catalog *catalog, size_t index,
+                                              popoto_text *name);
 POPOTO_API void popoto_catalog_free(popoto_catalog *catalog);
 
 /* --- tenants --- */
@@ -1009,7 +1015,8 @@ typedef struct popoto_tenant_figures {
     bool bytes_sampled;
     double mean_confidence; /* of all entries of all CONFIDENCE fields; NAN: there is none */
     int64_t idle_seconds; /* since the most recently used record was read or written, as the server
-                                 knows it; -1: it does not */
+                                 knows it, which keeps no time of writes alone: an audit counts, this
+                                 call does not; -1: it does not know */
 } popoto_tenant_figures;
 
 typedef bool popoto_tenant_figures_callback(void *context, const popoto_tenant_figures *figures);

@@ -868,6 +868,34 @@ not_kept() {
 check 'revoke: where no users are kept' not_kept
 check 'revoke: nobody: 1' complains 1 'popoto: .' revoke alice --yes
 
+# ----- A published model that is broken -----------------------------------------------------------------
+
+one_is_broken() {
+    local left="note: left out: the model published as 'Note' cannot be used: "
+    "$popoto" models --json >"$work/models.json" && raw a hset '$Popoto:Models' Note nonsense || return 1
+    complains 0 "$left" models || return 1
+    holds '[m["model"] for m in it["models"]] == ["Episode", "Fact", "Memory", "Sample"]' info || return 1
+    complains 0 "$left" query Episode project_id=project-a || return 1
+    [ "$(grep -c 'left out: ' "$work/err")" -eq 1 ] || return 1
+    complains 1 "$left" audit && complains 0 "$left" export project-a || return 1
+    complains 1 '^popoto: Note is published here, and cannot be used: publish it anew, or give it with --models' \
+        query Note team=red || return 1
+    complains 1 '^popoto: Note is published here' audit Note || return 1
+    complains 1 '^popoto: Note is published here' migrate strict Note team --yes || return 1
+    complains 2 'models that cannot be used have of this tenant would be left' erase project-b --yes || return 1
+    holds 'it["records"] == 2' erase project-a --model Sample --yes || return 1
+    holds 'len(it) == 15' query Note team=red -m "$work/models.json" || return 1
+    # A migration with a file mends it.
+    complains 0 'Note is strict by team now, and published so' migrate strict Note team --yes -m "$work/models.json" || return 1
+    prints 0 'Note +strict, by team' models || return 1
+    ! grep -q 'left out' "$work/err" || return 1
+    # Where all are broken nothing is guessed.
+    raw a del '$Popoto:Models' && raw a hset '$Popoto:Models' Note nonsense || return 1
+    complains 1 "^popoto: the model published as 'Note' cannot be used" tenants || return 1
+    raw a flushall && "$fill" "$url"
+}
+check 'a published model that cannot be used is left out, and named' one_is_broken
+
 # ----- Without published models --------------------------------------------------------------------
 
 "$shell" -s "$work/b.sock" flushall >/dev/null && "$fill" "unix:$work/b.sock" --silent
