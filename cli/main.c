@@ -11,9 +11,9 @@
 const command commands[] = {
     { "tenants", "[MODEL]...", "List tenants with their records, sizes and confidence",
       "Sizes are of the server's memory, indexes included. CONFIDENCE is the mean over\n"
-      "records. IDLE is the time since one of the records was read or written, by whom-\n"
-      "ever: audits, exports and queries count, this list does not. When one was last\n"
-      "written, the server does not keep. Columns to sort by: tenant, records, entries,\n"
+      "records. IDLE is the time since one of the records was read or written, by\n"
+      "anyone: queries, audits and exports count, this list does not. When one was last\n"
+      "written, the server does not know. Columns to sort by: tenant, records, entries,\n"
       "size, confidence, idle. Unless said otherwise, the largest come first.",
       " model tenant-field sort limit ", "popoto tenants --sort -records --limit 10", 0, -1,
       run_tenants, true },
@@ -30,9 +30,8 @@ const command commands[] = {
       "A lookup is FIELD or FIELD__in, __gt, __gte, __lt, __lte, __between, __isnull,\n"
       "__startswith, __endswith, __contains. Values are of the field's type; lists have\n"
       "commas between their items (\\, is a comma within one). Rows are printed as they\n"
-      "come, however many there are, but for an --order that no sorted field's index\n"
-      "gives, as of --all-tenants: then all are held in memory first, whatever --limit\n"
-      "is. On a terminal, all that are shown are laid out together.",
+      "come, however many there are; but an --order that no sorted field's index gives,\n"
+      "and any with --all-tenants, has all in memory first, whatever --limit is.",
       " order limit offset fields keys count scan all-tenants ",
       "popoto query Episode project_id=project-a score__gte=0.5 --order -score", 1, -1, run_query,
       false },
@@ -81,7 +80,7 @@ static int run_command(session *it, const command *of, int count, char **words) 
     }
     int operands = count - rest;
     if (operands < of->least || (of->most >= 0 && operands > of->most)) {
-        complain("it is: popoto %s%s%s; see popoto %s --help", of->name,
+        complain("usage: popoto %s%s%s; see popoto %s --help", of->name,
                  of->operands[0] != '\0' ? " " : "", of->operands, of->name);
         return EXIT_USAGE;
     }

@@ -181,6 +181,11 @@ static int publish(session *it, const popoto_model *model, bool is_published, co
     return EXIT_DONE;
 }
 
+/* For the question; to be freed. */
+static char *how_many(const session *it, const char *all) {
+    return it->set.limit > 0 ? demand_text("at most %zu", it->set.limit) : demand_text("%s", all);
+}
+
 /* ----- To partitions -------------------------------------------------------------------------- */
 
 /* Of a strict model each tenant has companion hashes of its own: they are migrated one after the other, and
@@ -289,9 +294,10 @@ static int migrate_confidence(session *it, const popoto_model *model, const popo
         return status;
     const char *by = field->partition_by != NULL ? field->partition_by : "(none)";
     char *address = session_address(it), *place = shown_word(address);
-    status = confirm(it->set.yes || it->set.dry_run,
-                     "Move the figures of %s.%s in %s\nto partitions by %s?", model->name,
-                     field->name, place, by);
+    char *some = how_many(it, "the figures");
+    status = confirm(it->set.yes || it->set.dry_run, "Move %s of %s.%s in %s\nto partitions by %s?",
+                     some, model->name, field->name, place, by);
+    free(some);
     free(address), free(place);
     if (status != EXIT_DONE)
         return status;
@@ -336,11 +342,13 @@ static int migrate_strict(session *it, const popoto_model *model, const popoto_f
     desc.from = strict ? with_kind(model, field, POPOTO_KIND_KEY) : model;
     desc.to = strict ? model : with_kind(model, field, POPOTO_KIND_TENANT);
     char *address = session_address(it), *place = shown_word(address);
+    char *some = how_many(it, "every record");
     status = confirm(it->set.yes || it->set.dry_run,
-                     "Move every record of %s in %s\nbelow its tenant, %s? There is no way back: "
+                     "Move %s of %s in %s\nbelow its tenant, %s? There is no way back: "
                      "programs that do not\ndeclare %s strict, Popoto (Python) among them, find "
                      "none of them then.\nGo on?",
-                     model->name, place, field->name, model->name);
+                     some, model->name, place, field->name, model->name);
+    free(some);
     free(address), free(place);
     if (status != EXIT_DONE)
         return status;

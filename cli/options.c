@@ -198,6 +198,9 @@ const command *command_named(const char *name) {
     return NULL;
 }
 
+/* Columns of an option's name; one that fills them has a line of its own. */
+#define LEFT_WIDTH 30
+
 static void list_options(const command *of, bool common) {
     for (size_t i = 0; i < CHOICES; i++) {
         const choice *one = &choices[i];
@@ -208,7 +211,11 @@ static void list_options(const command *of, bool common) {
             snprintf(letter, sizeof letter, "-%c, ", one->letter);
         snprintf(left, sizeof left, "%s--%s%s%s", letter, one->name,
                  one->argument != NULL ? " " : "", one->argument != NULL ? one->argument : "");
-        printf("  %-30s %s\n", left, one->help);
+        if (strlen(left) >= LEFT_WIDTH)
+            printf("  %s\n%*s", left, LEFT_WIDTH + 3, "");
+        else
+            printf("  %-*s ", LEFT_WIDTH, left);
+        printf("%s\n", one->help);
     }
 }
 

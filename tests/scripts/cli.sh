@@ -129,6 +129,7 @@ each_command_helps() {
         prints 0 "^Usage: popoto $command" "$command" --help || return 1
         prints 0 '^Example: popoto ' help "$command" || return 1
         [ "$(wc -L <"$work/out")" -le 80 ] || { echo "$command: lines of more than 80"; return 1; }
+        ! grep -qE -e '--[a-z-]+( [A-Z,]+)? [a-z]' <(grep '^  .*  --' "$work/out") || { echo "$command: no gap"; return 1; }
     done
 }
 
@@ -190,8 +191,8 @@ check 'an unknown option: 2' complains 2 "no option '--frobnicate'" tenants --fr
 check 'an option without its value: 2' complains 2 "'--limit' needs a value" tenants --limit
 check 'a number that is none: 2' complains 2 'takes a number' query Episode --limit -3
 check 'a dialect that is none: 2' complains 2 'documented, popoto' info --dialect klingon
-check 'too few words: 2' complains 2 'it is: popoto show KEY' show
-check 'too many words: 2' complains 2 'it is: popoto revoke USER' revoke a b
+check 'too few words: 2' complains 2 'usage: popoto show KEY' show
+check 'too many words: 2' complains 2 'usage: popoto revoke USER' revoke a b
 check 'a column that is none: 2' complains 2 'takes tenant, records' tenants --sort colour
 check 'a URL that is none: 2' complains 2 'popoto: .' info --url gopher://x
 check 'no server: 1' complains 1 'popoto: .' info --url "unix:$work/nobody.sock"
