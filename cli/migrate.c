@@ -43,8 +43,7 @@ static int by_count(const void *a, const void *b) {
     return (x < y) - (x > y);
 }
 
-static void print_partitions(const session *it, const popoto_migration_report *report,
-                             const char *title) {
+static void print_partitions(const popoto_migration_report *report, const char *title) {
     size_t count = report->partition_count;
     size_t shown = count < PARTITIONS_SHOWN ? count : PARTITIONS_SHOWN;
     popoto_migration_partition *all = keep((count + 1) * sizeof *all);
@@ -85,7 +84,7 @@ static int say_report(const session *it, const popoto_migration_report *report, 
     if (it->set.json) {
         json_print(json_of_report(it, report));
     } else {
-        print_partitions(it, report, title);
+        print_partitions(report, title);
         print_errors(report);
         size_t moved = report->migrated;
         for (size_t i = 0; i < report->partition_count && it->set.dry_run; i++)
