@@ -1,5 +1,6 @@
-/* audit - `popoto audit`: what the library finds, as it finds it, and the sum. */
+/* audit - `popoto audit`: what the library finds, as it finds it, and the sum; of all tenants, or of one. */
 #include "json.h"
+#include "options.h"
 #include "session.h"
 #include "table.h"
 #include "terminal.h"
@@ -16,6 +17,8 @@ static const char *const kinds[KINDS] = { "missing",   "stray",   "misplaced", "
 
 typedef struct auditing {
     const session *run;
+    const tenancy *of;         /* the models, and their tenant where it is one */
+    const popoto_value *whose; /* NULL: all */
     const popoto_model *model;
     size_t shown; /* findings, of all models */
     size_t found[KINDS], repaired[KINDS], mendable;
@@ -130,7 +133,7 @@ static void print_outcomes(const auditing *it, const outcome *all, size_t count,
 
 /* ----- The command ---------------------------------------------------------------------------- */
 
-static int audit_one(session *it, auditing *state, outcome *out) {
+static int audit_one(session *it, auditing *state, size_t index, outcome *out) {
     char *label = demand_text("audit %s", out->model->name);
     state->model = out->model;
     state->progress = bar_start(label);
@@ -141,6 +144,8 @@ static int audit_one(session *it, auditing *state, outcome *out) {
                                             .found = take_finding,
                                             .progress = take_progress,
                                             .context = state,
+                                            .tenant = state->whose,
+                                            .tenant_field = state->of->fields[index],
                                         },
                                         &out->report);
     bar_end(&state->progress);
@@ -155,8 +160,11 @@ typedef struct sum {
     size_t mendable;
 } sum;
 
-static int audit_all(session *it, const chosen *all, sum *out) {
-    auditing state = { .run = it };
+static int audit_all(session *it, const tenancy *all, sum *out) {
+    auditing state = { .run = it,
+                       .of = all,
+                       .whose = it->set.tenant != NULL ? &all->desc.tenant : NULL };
+    size_t seen = 0;
     outcome *outcomes = demand((all->count + 1) * sizeof *outcomes);
     int status = EXIT_DONE;
     size_t done = 0;
@@ -165,7 +173,9 @@ static int audit_all(session *it, const chosen *all, sum *out) {
         fputs("{\"findings\": [", stdout);
     for (; done < all->count && status == EXIT_DONE; done++) {
         outcomes[done].model = all->models[done];
-        status = audit_one(it, &state, &outcomes[done]);
+        status = audit_one(it, &state, done, &outcomes[done]);
+        seen += outcomes[done].report.records + outcomes[done].report.index_entries +
+                outcomes[done].report.findings;
         if (status != EXIT_DONE && outcomes[done].report.records == 0)
             break; /* there is nothing to say of it */
         out->found += outcomes[done].report.findings;
@@ -174,20 +184,26 @@ static int audit_all(session *it, const chosen *all, sum *out) {
     if (it->set.json) {
         fputs("\n], \"models\": ", stdout);
         json_print(json_of_outcomes(outcomes, done));
+        if (it->set.tenant != NULL) {
+            fputs(", \"tenant\": ", stdout);
+            json_print(json_of_word(it->set.tenant));
+        }
         fputs("}\n", stdout);
-    } else {
+    } else if (seen > 0 || state.whose == NULL || status != EXIT_DONE) {
         print_outcomes(&state, outcomes, done, status == EXIT_DONE);
     }
     out->mendable = state.mendable;
     free(outcomes);
     if (status != EXIT_DONE)
         return status;
+    if (seen == 0 && state.whose != NULL)
+        return session_nothing(it, it->set.tenant);
     return out->found > out->mended ? EXIT_FINDINGS : EXIT_DONE;
 }
 
 /* Models that are out of date mend what is right: what would be mended is shown before it is asked for. False:
  * nothing is to be mended; *status is what came of it. */
-static bool may_mend(session *it, const chosen *all, int *status) {
+static bool may_mend(session *it, const tenancy *all, int *status) {
     sum found = { 0 };
     if (it->set.yes)
         return true;
@@ -208,12 +224,32 @@ static bool may_mend(session *it, const chosen *all, int *status) {
     return asks && *status == EXIT_DONE;
 }
 
-int run_audit(session *it, int count, char **words) {
+/* All that the models have. */
+static int choose_all(session *it, tenancy *out) {
     chosen all;
+    int status = session_choose(it, &all);
+    if (status != EXIT_DONE)
+        return status;
+    *out = (tenancy){ .models = all.models, .count = all.count };
+    out->fields = keep((all.count + 1) * sizeof *out->fields);
+    return EXIT_DONE;
+}
+
+int run_audit(session *it, int count, char **words) {
+    tenancy all;
     sum found;
+    for (int i = 0; i < count; i++)
+        options_name(&it->set.models, words[i]);
+    if (it->set.tenant == NULL && it->set.tenant_fields.count > 0) {
+        complain("--tenant-field says what tells the tenants: --tenant TENANT says which is meant");
+        return EXIT_USAGE;
+    }
     int status = session_open(it);
     if (status == EXIT_DONE)
-        status = session_choose_words(it, count, words, &all);
+        status = it->set.tenant == NULL ? choose_all(it, &all)
+                                        : session_tenant(it, it->set.tenant, &all);
+    if (status == EXIT_DONE && it->set.tenant != NULL)
+        say_left_out(all.left_out, all.left_count);
     if (status != EXIT_DONE || (it->set.repair && !may_mend(it, &all, &status)))
         return status;
     return audit_all(it, &all, &found);

@@ -33,6 +33,7 @@ typedef struct settings {
     const char *grant_password_file;
     word_list models;        /* --model */
     word_list tenant_fields; /* --tenant-field: FIELD, or MODEL.FIELD */
+    const char *tenant;      /* --tenant */
     const char *sort;
     const char *order;
     const char *fields;

@@ -1,5 +1,6 @@
 /* erase - `popoto erase`: asks, erases, and prints the library's receipt. Without --model it is all that
- * begins with a strict tenant, whoever wrote it. */
+ * begins with a strict tenant, whoever wrote it. The tenant's users, who are now without a tenant, are named and
+ * stay. */
 #include "json.h"
 #include "session.h"
 #include "table.h"
@@ -24,6 +25,8 @@ typedef struct erasing {
     popoto_erase_receipt receipt;
     kind kinds[MOST_KINDS]; /* the last stands for all further ones */
     size_t kind_count;
+    char **users; /* that reach this tenant and no other */
+    size_t user_count;
     bar progress;
 } erasing;
 
@@ -49,6 +52,13 @@ static int compare_kinds(const void *a, const void *b) {
                                 : strcmp(x->name, y->name);
 }
 
+static bool take_user(void *context, const char *user) {
+    erasing *it = context;
+    it->users = demand_more(it->users, (it->user_count + 1) * sizeof *it->users);
+    it->users[it->user_count++] = demand_text("%s", user);
+    return !interrupted();
+}
+
 static bool take_progress(void *context, size_t done, size_t total) {
     erasing *it = context;
     return bar_step(&it->progress, done, total);
@@ -61,6 +71,13 @@ static json_t *json_of_names(const popoto_model *const *models, size_t count) {
     for (size_t i = 0; i < count; i++)
         json_array_append_new(names, json_string(models[i]->name));
     return names;
+}
+
+static json_t *json_of_users(const erasing *it) {
+    json_t *users = json_array();
+    for (size_t i = 0; i < it->user_count; i++)
+        json_array_append_new(users, json_of_word(it->users[i]));
+    return users;
 }
 
 static void print_json(const erasing *it) {
@@ -83,6 +100,7 @@ static void print_json(const erasing *it) {
                                           kinds, "left", json_of_size(receipt->left), "started",
                                           json_of_value(&started), "finished",
                                           json_of_value(&finished)));
+    json_object_set_new(out, "users", json_of_users(it));
     json_print(out);
     free(address);
 }
@@ -164,6 +182,49 @@ static void print_receipt(const erasing *it) {
     free(shown), free(address), free(place), free(models), free(kinds), free(left_out);
 }
 
+/* ----- Who may still come ---------------------------------------------------------------------- */
+
+/* The first strict model says what a tenant is. Where some of the tenant's keys were left alone, on purpose, its
+ * users still have them. */
+static void find_users(erasing *it) {
+    const popoto_model *strict = NULL;
+    for (size_t i = it->of.count; i-- > 0;)
+        strict = tenant_of(it->of.models[i]) != NULL ? it->of.models[i] : strict;
+    if (strict == NULL || it->receipt.other_left > 0)
+        return;
+    popoto_status status =
+        popoto_granted_users(it->run->db, strict, it->of.desc.tenant, take_user, it);
+    if (status != POPOTO_OK && !interrupted())
+        remark("whether users were granted this tenant is not known: %s",
+               popoto_error(it->run->db));
+}
+
+/* A word of a shell. */
+static char *quoted(const char *word) {
+    static const char plain[] =
+        "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.@%+:/";
+    if (word[0] != '\0' && word[strspn(word, plain)] == '\0')
+        return demand_text("%s", word);
+    char *out = demand(4 * strlen(word) + 3), *to = out;
+    *to++ = '\'';
+    for (; *word != '\0'; word++) {
+        if (*word == '\'')
+            to += sprintf(to, "'\\'");
+        *to++ = *word;
+    }
+    strcpy(to, "'");
+    return out;
+}
+
+static void say_users(const erasing *it) {
+    for (size_t i = 0; i < it->user_count; i++) {
+        char *word = quoted(it->users[i]), *shown = shown_word(it->users[i]);
+        remark("user '%s' was granted this tenant alone, and stays: popoto revoke %s%s ends it",
+               shown, it->users[i][0] == '-' ? "-- " : "", word);
+        free(word), free(shown);
+    }
+}
+
 /* ----- The command ---------------------------------------------------------------------------- */
 
 static bool has_strict(const tenancy *of) {
@@ -178,6 +239,11 @@ static bool has_strict(const tenancy *of) {
 static int refuse_left_out(const erasing *it) {
     const word_list *named = &it->run->set.tenant_fields;
     bool one_for_all = false;
+    if (it->run->set.models.count == 0 && popoto_catalog_problem_count(it->run->catalog) > 0) {
+        complain("what the models that cannot be used have of this tenant would be left: name the "
+                 "models that are meant with --model, or give them all with --models FILE");
+        return EXIT_USAGE;
+    }
     for (size_t i = 0; i < named->count; i++)
         one_for_all = one_for_all || strchr(named->all[i], '.') == NULL;
     if (one_for_all)
@@ -211,10 +277,12 @@ static int say_done(erasing *it) {
     const popoto_erase_receipt *receipt = &it->receipt;
     bool nothing =
         receipt->records + receipt->index_entries + receipt->other_keys + receipt->left == 0;
+    find_users(it);
     if (it->run->set.json)
         print_json(it);
     else if (!nothing || receipt->other_left > 0)
         print_receipt(it);
+    say_users(it);
     if (nothing)
         return session_nothing(it->run, it->tenant);
     if (receipt->left == 0)
@@ -251,5 +319,8 @@ int run_erase(session *it, int count, char **words) {
     status = done == POPOTO_OK ? say_done(&state) : session_failed(it, done);
     for (size_t i = 0; i < state.kind_count; i++)
         free(state.kinds[i].name);
+    for (size_t i = 0; i < state.user_count; i++)
+        free(state.users[i]);
+    free(state.users);
     return status;
 }

@@ -11,22 +11,27 @@
 const command commands[] = {
     { "tenants", "[MODEL]...", "List tenants with their records, sizes and confidence",
       "Sizes are of the server's memory, indexes included. CONFIDENCE is the mean over\n"
-      "records; IDLE is the time since the last use of a record. Columns to sort by:\n"
-      "tenant, records, entries, size, confidence, idle. Unless said otherwise, the\n"
-      "largest come first.",
+      "records. IDLE is the time since one of the records was read or written, by\n"
+      "anyone: queries, audits and exports count, this list does not. When one was last\n"
+      "written, the server does not know. Columns to sort by: tenant, records, entries,\n"
+      "size, confidence, idle. Unless said otherwise, the largest come first.",
       " model tenant-field sort limit ", "popoto tenants --sort -records --limit 10", 0, -1,
       run_tenants, true },
     { "audit", "[MODEL]...", "Check every record against every index",
       "The exit status is 1 if anything was found that is not mended. Before --repair\n"
-      "mends, it shows what it would mend, and asks.",
-      " model limit repair yes ", "popoto audit Episode --repair", 0, -1, run_audit, true },
+      "mends, it shows what it would mend, and asks. With --tenant, only what is of the\n"
+      "tenant is read; the names of all keys are still looked through.",
+      " model tenant tenant-field limit repair yes ", "popoto audit Episode --repair", 0, -1,
+      run_audit, true },
     { "show", "KEY", "Show one record, by its key in Redis",
       "popoto query MODEL --keys prints keys.", " model ", "popoto show Episode:project-a:abc123",
       1, 1, run_show, false },
     { "query", "MODEL [LOOKUP=VALUE]...", "Find records",
       "A lookup is FIELD or FIELD__in, __gt, __gte, __lt, __lte, __between, __isnull,\n"
       "__startswith, __endswith, __contains. Values are of the field's type; lists have\n"
-      "commas between their items (\\, is a comma within one).",
+      "commas between their items (\\, is a comma within one). Rows are printed as they\n"
+      "come, however many there are; but an --order that no sorted field's index gives,\n"
+      "and any with --all-tenants, has all in memory first, whatever --limit is.",
       " order limit offset fields keys count scan all-tenants ",
       "popoto query Episode project_id=project-a score__gte=0.5 --order -score", 1, -1, run_query,
       false },
@@ -34,17 +39,21 @@ const command commands[] = {
       " model tenant-field output ", "popoto export project-a > project-a.jsonl", 1, 1, run_export,
       false },
     { "import", "TENANT [FILE]", "Store the records of an export, under this tenant",
-      "Without FILE, from stdin. Records that are there already are replaced.",
+      "Without FILE, from stdin. Records that are there already are replaced. It ends\n"
+      "soon after a line that is broken or refused, and names each that is not stored,\n"
+      "and the one behind which none is. Mend what is wrong, and import it all again.",
       " model tenant-field ", "popoto import project-b project-a.jsonl", 1, 2, run_import, false },
     { "erase", "TENANT", "Remove everything of a tenant, and verify it",
       "With --model, only what is of these models; without it, every key of the tenant.\n"
+      "Users who were granted this tenant alone are named, and stay: see popoto revoke.\n"
       "The exit status is 1 if anything is left, or there was nothing.",
       " model tenant-field yes ", "popoto erase project-a --yes", 1, 1, run_erase, true },
     { "migrate", "confidence|strict MODEL FIELD",
       "Move figures to partitions, or a model to strict",
       "confidence MODEL FIELD: the companion hash of the CONFIDENCE field FIELD, to the\n"
       "partitions that the model declares. strict MODEL FIELD: every record, to the\n"
-      "same model with FIELD as its TENANT.",
+      "same model with FIELD as its TENANT. With --limit N, N are moved, and it is said\n"
+      "how many are still to come: run it again.",
       " dry-run limit yes ", "popoto migrate confidence Memory certainty --dry-run", 3, 3,
       run_migrate, true },
     { "grant", "TENANT USER", "Make a Redis user that reaches one tenant alone",
@@ -71,7 +80,7 @@ static int run_command(session *it, const command *of, int count, char **words) 
     }
     int operands = count - rest;
     if (operands < of->least || (of->most >= 0 && operands > of->most)) {
-        complain("it is: popoto %s%s%s; see popoto %s --help", of->name,
+        complain("usage: popoto %s%s%s; see popoto %s --help", of->name,
                  of->operands[0] != '\0' ? " " : "", of->operands, of->name);
         return EXIT_USAGE;
     }

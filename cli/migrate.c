@@ -43,10 +43,9 @@ static int by_count(const void *a, const void *b) {
     return (x < y) - (x > y);
 }
 
-static void print_partitions(const session *it, const popoto_migration_report *report,
-                             const char *title) {
-    size_t limit = it->set.limit_given ? it->set.limit : PARTITIONS_SHOWN;
-    size_t count = report->partition_count, shown = limit > 0 && limit < count ? limit : count;
+static void print_partitions(const popoto_migration_report *report, const char *title) {
+    size_t count = report->partition_count;
+    size_t shown = count < PARTITIONS_SHOWN ? count : PARTITIONS_SHOWN;
     popoto_migration_partition *all = keep((count + 1) * sizeof *all);
     if (count > 0)
         memcpy(all, report->partitions, count * sizeof *all);
@@ -61,7 +60,7 @@ static void print_partitions(const session *it, const popoto_migration_report *r
     }
     table_print(out, NULL);
     if (shown < count)
-        printf("%s... and %zu more (--limit 0 shows all)%s\n", colours.dim, count - shown,
+        printf("%s... and %zu more (--json has all)%s\n", colours.dim, count - shown,
                colours.plain);
 }
 
@@ -85,7 +84,7 @@ static int say_report(const session *it, const popoto_migration_report *report, 
     if (it->set.json) {
         json_print(json_of_report(it, report));
     } else {
-        print_partitions(it, report, title);
+        print_partitions(report, title);
         print_errors(report);
         size_t moved = report->migrated;
         for (size_t i = 0; i < report->partition_count && it->set.dry_run; i++)
@@ -153,10 +152,12 @@ static int look_at_published(session *it, const popoto_model *model, const popot
     popoto_catalog *catalog = NULL;
     int status = EXIT_DONE;
     *is = it->models_from == SOURCE_PUBLISHED;
-    if (*is || popoto_catalog_published(it->db, &catalog) != POPOTO_OK)
+    if (*is)
         return status;
+    (void)popoto_catalog_published(it->db, &catalog);
     const popoto_model *other = published_as(catalog, model->name);
-    *is = other != NULL;
+    /* In place of one that cannot be used, what the model is now. */
+    *is = other != NULL || catalog_has_broken(catalog, model->name);
     if (other != NULL && !same_but(model, other, field)) {
         complain("%s is published here with other fields than '%s' gives it: publish what it is "
                  "now, or correct the file",
@@ -179,6 +180,11 @@ static int publish(session *it, const popoto_model *model, bool is_published, co
     return EXIT_DONE;
 }
 
+/* For the question; to be freed. */
+static char *how_many(const session *it, const char *all) {
+    return it->set.limit > 0 ? demand_text("at most %zu", it->set.limit) : demand_text("%s", all);
+}
+
 /* ----- To partitions -------------------------------------------------------------------------- */
 
 /* Of a strict model each tenant has companion hashes of its own: they are migrated one after the other, and
@@ -187,6 +193,7 @@ typedef struct by_tenant {
     const popoto_field *tenant;
     popoto_value *tenants;
     size_t count;
+    size_t placed; /* moved, or on a dry run with a place */
     popoto_migration_report sum;
     popoto_migration_partition *partitions;
     popoto_migration_error *errors;
@@ -202,6 +209,7 @@ static bool take_tenant(void *context, const popoto_value *tenant) {
 static void add_report(by_tenant *it, const popoto_value *tenant,
                        const popoto_migration_report *more) {
     popoto_migration_report *sum = &it->sum;
+    sum->total += more->total;
     char *shown = shown_value(tenant);
     it->partitions = demand_more(it->partitions, (sum->partition_count + more->partition_count) *
                                                      sizeof *it->partitions);
@@ -213,6 +221,7 @@ static void add_report(by_tenant *it, const popoto_value *tenant,
         it->partitions[sum->partition_count++] =
             (popoto_migration_partition){ keep_text(name, strlen(name)),
                                           more->partitions[i].count };
+        it->placed += more->partitions[i].count;
         free(part), free(name);
     }
     for (size_t i = 0; i < more->error_count; i++)
@@ -220,7 +229,6 @@ static void add_report(by_tenant *it, const popoto_value *tenant,
             keep_text(more->errors[i].member.data, more->errors[i].member.size),
             keep_text(more->errors[i].reason, strlen(more->errors[i].reason)).data
         };
-    sum->total += more->total;
     sum->migrated += more->migrated;
     sum->partitions = it->partitions;
     sum->errors = it->errors;
@@ -231,11 +239,19 @@ static popoto_status migrate_tenant(session *it, by_tenant *all, const popoto_mo
                                     const popoto_field *field, const popoto_value *tenant,
                                     const popoto_migration_desc *desc) {
     popoto_migration_report *report = NULL;
+    popoto_migration_desc part = *desc;
+    bool only_counts = desc->limit > 0 && all->placed >= desc->limit;
+    if (only_counts)
+        part = (popoto_migration_desc){ .dry_run = true, .limit = 1 };
+    else if (desc->limit > 0)
+        part.limit -= all->placed;
     popoto_status status = popoto_scope_enter_value(it->db, all->tenant->name, *tenant);
     if (status != POPOTO_OK)
         return status;
-    status = popoto_confidence_migrate(it->db, model, field->name, desc, &report);
-    if (report != NULL)
+    status = popoto_confidence_migrate(it->db, model, field->name, &part, &report);
+    if (report != NULL && only_counts)
+        all->sum.total += report->total;
+    else if (report != NULL)
         add_report(all, tenant, report);
     popoto_migration_report_free(report);
     (void)popoto_scope_leave(it->db);
@@ -243,13 +259,13 @@ static popoto_status migrate_tenant(session *it, by_tenant *all, const popoto_mo
 }
 
 static int migrate_tenants(session *it, const popoto_model *model, const popoto_field *field,
-                           const popoto_migration_desc *desc, popoto_status *done) {
+                           const popoto_migration_desc *desc, bool *whole) {
     by_tenant all = { .tenant = tenant_of(model) };
     popoto_status status = popoto_tenants(it->db, model, take_tenant, &all);
     for (size_t i = 0; i < all.count && status == POPOTO_OK; i++)
         status = migrate_tenant(it, &all, model, field, &all.tenants[i], desc);
     bar_end(desc->context);
-    *done = status;
+    *whole = status == POPOTO_OK && remaining(it, &all.sum) == 0;
     int said = EXIT_DONE;
     if (status == POPOTO_OK || status == POPOTO_STOPPED)
         said = say_report(it, &all.sum, "PARTITION");
@@ -258,11 +274,12 @@ static int migrate_tenants(session *it, const popoto_model *model, const popoto_
 }
 
 static int migrate_whole(session *it, const popoto_model *model, const popoto_field *field,
-                         const popoto_migration_desc *desc, popoto_status *done) {
+                         const popoto_migration_desc *desc, bool *whole) {
     popoto_migration_report *report;
-    *done = popoto_confidence_migrate(it->db, model, field->name, desc, &report);
+    popoto_status done = popoto_confidence_migrate(it->db, model, field->name, desc, &report);
     bar_end(desc->context);
-    return finish(it, *done, report, "PARTITION");
+    *whole = done == POPOTO_OK && remaining(it, report) == 0;
+    return finish(it, done, report, "PARTITION");
 }
 
 static int migrate_confidence(session *it, const popoto_model *model, const popoto_field *field) {
@@ -276,19 +293,23 @@ static int migrate_confidence(session *it, const popoto_model *model, const popo
         return status;
     const char *by = field->partition_by != NULL ? field->partition_by : "(none)";
     char *address = session_address(it), *place = shown_word(address);
-    status = confirm(it->set.yes || it->set.dry_run,
-                     "Move the figures of %s.%s in %s\nto partitions by %s?", model->name,
-                     field->name, place, by);
+    char *some = how_many(it, "the figures");
+    status = confirm(it->set.yes || it->set.dry_run, "Move %s of %s.%s in %s\nto partitions by %s?",
+                     some, model->name, field->name, place, by);
+    free(some);
     free(address), free(place);
     if (status != EXIT_DONE)
         return status;
     bar progress = bar_start("migrate");
-    popoto_migration_desc desc = { it->set.dry_run, bar_step, &progress };
-    popoto_status done;
+    popoto_migration_desc desc = { .dry_run = it->set.dry_run,
+                                   .progress = bar_step,
+                                   .context = &progress,
+                                   .limit = it->set.limit };
+    bool whole;
     status = (tenant_of(model) != NULL ? migrate_tenants : migrate_whole)(it, model, field, &desc,
-                                                                          &done);
+                                                                          &whole);
     char *now = demand_text("has %s by %s", field->name, by);
-    int published = done == POPOTO_OK ? publish(it, model, is_published, now) : EXIT_DONE;
+    int published = whole ? publish(it, model, is_published, now) : EXIT_DONE;
     free(now);
     return status != EXIT_DONE ? status : published;
 }
@@ -316,15 +337,17 @@ static int migrate_strict(session *it, const popoto_model *model, const popoto_f
     int status = look_at_published(it, model, field, &is_published);
     if (status != EXIT_DONE)
         return status;
-    popoto_strict_migration_desc desc = { .dry_run = it->set.dry_run };
+    popoto_strict_migration_desc desc = { .dry_run = it->set.dry_run, .limit = it->set.limit };
     desc.from = strict ? with_kind(model, field, POPOTO_KIND_KEY) : model;
     desc.to = strict ? model : with_kind(model, field, POPOTO_KIND_TENANT);
     char *address = session_address(it), *place = shown_word(address);
+    char *some = how_many(it, "every record");
     status = confirm(it->set.yes || it->set.dry_run,
-                     "Move every record of %s in %s\nbelow its tenant, %s? There is no way back: "
+                     "Move %s of %s in %s\nbelow its tenant, %s? There is no way back: "
                      "programs that do not\ndeclare %s strict, Popoto (Python) among them, find "
                      "none of them then.\nGo on?",
-                     model->name, place, field->name, model->name);
+                     some, model->name, place, field->name, model->name);
+    free(some);
     free(address), free(place);
     if (status != EXIT_DONE)
         return status;
@@ -355,12 +378,14 @@ int run_migrate(session *it, int count, char **words) {
         status = session_models(it);
     if (status != EXIT_DONE)
         return status;
-    const popoto_model *model = session_model(it, words[1]);
-    const popoto_field *field =
-        model != NULL ? field_named(model, words[2], strlen(words[2])) : NULL;
-    if (model != NULL && field == NULL)
+    const popoto_model *model;
+    status = session_model(it, words[1], &model);
+    if (status != EXIT_DONE)
+        return status;
+    const popoto_field *field = field_named(model, words[2], strlen(words[2]));
+    if (field == NULL) {
         complain("%s has no field '%s'", model->name, words[2]);
-    if (field == NULL)
         return EXIT_USAGE;
+    }
     return confidence ? migrate_confidence(it, model, field) : migrate_strict(it, model, field);
 }

@@ -34,9 +34,10 @@ static const choice choices[] = {
     { "model", 0, false, NAMES, AT(models), "NAME", "this model alone; may be repeated" },
     { "tenant-field", 't', false, NAMES, AT(tenant_fields), "FIELD",
       "tells ordinary models' tenants; MODEL.FIELD too" },
+    { "tenant", 0, false, TEXT, AT(tenant), "TENANT", "what is of this tenant alone" },
     { "sort", 's', false, TEXT, AT(sort), "COLUMN", "order of the table; -COLUMN: downwards" },
     { "order", 'o', false, TEXT, AT(order), "FIELD", "order of the rows; -FIELD: downwards" },
-    { "limit", 'l', false, NUMBER, AT(limit), "N", "at most so many lines; 0: all" },
+    { "limit", 'l', false, NUMBER, AT(limit), "N", "at most so many; 0: all" },
     { "offset", 0, false, NUMBER, AT(offset), "N", "leave out so many first" },
     { "fields", 'f', false, TEXT, AT(fields), "A,B", "these fields alone" },
     { "keys", 'k', false, FLAG, AT(keys), NULL, "each record's key in Redis, too" },
@@ -197,6 +198,9 @@ const command *command_named(const char *name) {
     return NULL;
 }
 
+/* Columns of an option's name; one that fills them has a line of its own. */
+#define LEFT_WIDTH 30
+
 static void list_options(const command *of, bool common) {
     for (size_t i = 0; i < CHOICES; i++) {
         const choice *one = &choices[i];
@@ -207,7 +211,11 @@ static void list_options(const command *of, bool common) {
             snprintf(letter, sizeof letter, "-%c, ", one->letter);
         snprintf(left, sizeof left, "%s--%s%s%s", letter, one->name,
                  one->argument != NULL ? " " : "", one->argument != NULL ? one->argument : "");
-        printf("  %-30s %s\n", left, one->help);
+        if (strlen(left) >= LEFT_WIDTH)
+            printf("  %s\n%*s", left, LEFT_WIDTH + 3, "");
+        else
+            printf("  %-*s ", LEFT_WIDTH, left);
+        printf("%s\n", one->help);
     }
 }
 

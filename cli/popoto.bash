@@ -7,7 +7,7 @@ _popoto_options() {
     local of='--url --password-file --dialect --models --json --help'
     case $1 in
     tenants) of+=' --model --tenant-field --sort --limit' ;;
-    audit) of+=' --model --limit --repair --yes' ;;
+    audit) of+=' --model --tenant --tenant-field --limit --repair --yes' ;;
     show) of+=' --model' ;;
     query) of+=' --order --limit --offset --fields --keys --count --scan --all-tenants' ;;
     export) of+=' --model --tenant-field --output' ;;
@@ -115,6 +115,7 @@ _popoto_value() { # OPTION MODEL COMMAND
         mapfile -t COMPREPLY < <(compgen -f -- "$word")
         ;;
     --model) _popoto_offer "$(_popoto_models)" ;;
+    --tenant) _popoto_offer "$(_popoto_tenants)" ;;
     -t | --tenant-field) _popoto_offer "$(_popoto_fields '' 'key$')" ;;
     -o)
         case $3 in
@@ -148,7 +149,7 @@ _popoto_complete() {
         fi
         case ${words[i]} in
         --*=*) ;;
-        -u | --url | --password-file | --dialect | -m | --models | --model | -t | --tenant-field | \
+        -u | --url | --password-file | --dialect | -m | --models | --model | --tenant | -t | --tenant-field | \
             -s | --sort | -o | --order | --output | -l | --limit | --offset | -f | --fields | \
             --grant-password-file) skip=1 ;;
         -*) ;;

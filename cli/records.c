@@ -261,6 +261,7 @@ static void line_of_row(querying *it, const popoto_record *row) {
                                 ? demand_text("%.4f", value.as.real)
                                 : shown_briefly(&value));
     }
+    table_flow(it->out);
 }
 
 static void take_row(querying *it, const popoto_record *row) {
@@ -276,7 +277,8 @@ static void take_row(querying *it, const popoto_record *row) {
     it->shown++;
 }
 
-static void read_rows(querying *it) {
+/* In an order that no index gives: all of them are there before the first is the first. */
+static void read_at_once(querying *it) {
     popoto_rows *rows;
     bar_wait(&it->progress);
     popoto_status status = popoto_query(it->run->db, &it->desc, &rows);
@@ -293,11 +295,15 @@ static void read_rows(querying *it) {
     popoto_rows_free(rows);
 }
 
-/* However many there are, without having them all at once. */
-static void read_stream(querying *it) {
+/* However many there are, without having them all at once, where that can be. */
+static void read_rows(querying *it) {
     popoto_stream *stream;
     void *row = NULL;
     popoto_status status = popoto_stream_open(it->run->db, &it->desc, &stream);
+    if (status == POPOTO_BAD_QUERY && it->desc.order_by != NULL) {
+        read_at_once(it);
+        return;
+    }
     while (status == POPOTO_OK && !interrupted()) {
         status = popoto_stream_next(stream, &row);
         if (status == POPOTO_CORRUPT) {
@@ -363,7 +369,6 @@ static int fill_query(querying *it, int count, char **words) {
     const settings *set = &it->run->set;
     popoto_filter *filters = keep((size_t)(count + 1) * sizeof *filters);
     it->desc = (popoto_query_desc){
-        .model = session_model(it->run, words[0]),
         .filters = filters,
         .filter_count = (size_t)count - 1,
         .order_by = set->order,
@@ -373,8 +378,9 @@ static int fill_query(querying *it, int count, char **words) {
         .all_tenants = set->all_tenants,
         .allow_scan = set->scan,
     };
-    if (it->desc.model == NULL)
-        return EXIT_USAGE;
+    int status = session_model(it->run, words[0], &it->desc.model);
+    if (status != EXIT_DONE)
+        return status;
     for (int i = 1; i < count; i++)
         if (!take_filter(it->desc.model, words[i], &filters[i - 1]))
             return EXIT_USAGE;
@@ -403,10 +409,7 @@ int run_query(session *it, int count, char **words) {
     if (it->set.count)
         return count_rows(&query);
     begin_output(&query);
-    if (query.desc.order_by == NULL && query.desc.limit == 0 && query.desc.offset == 0)
-        read_stream(&query);
-    else
-        read_rows(&query);
+    read_rows(&query);
     bar_end(&query.progress);
     end_output(&query);
     return query.status;

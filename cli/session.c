@@ -327,8 +327,9 @@ static int models_published(session *it, popoto_catalog **out) {
         complain("this user may not read the published models: give them with --models FILE");
         return EXIT_FINDINGS;
     }
-    return status == POPOTO_OK || status == POPOTO_NOT_FOUND ? EXIT_DONE
-                                                             : session_failed(it, status);
+    bool some = status == POPOTO_CORRUPT && popoto_catalog_count(*out) > 0;
+    return some || status == POPOTO_OK || status == POPOTO_NOT_FOUND ? EXIT_DONE
+                                                                     : session_failed(it, status);
 }
 
 /* From wherever there are some. `line`: the first of an export; NULL: there is none. */
@@ -370,6 +371,11 @@ static void say_other_dialect(session *it) {
     free(names);
 }
 
+static void say_broken(const session *it) {
+    for (size_t i = 0; i < popoto_catalog_problem_count(it->catalog); i++)
+        remark("left out: %s", popoto_catalog_problem(it->catalog, i, NULL));
+}
+
 /* Keys are read and written as the models were described; in another dialect a sound database would look
  * damaged. */
 static int find_models(session *it, const char *line, size_t size) {
@@ -393,8 +399,10 @@ static int find_models(session *it, const char *line, size_t size) {
         if (status == EXIT_DONE)
             status = load_models(it, line, size, &it->catalog);
     }
-    if (status == EXIT_DONE)
+    if (status == EXIT_DONE) {
+        say_broken(it);
         say_other_dialect(it);
+    }
     return status;
 }
 
@@ -436,12 +444,31 @@ static void complain_of_model(const session *it, const char *named) {
     free(names), free(address);
 }
 
-const popoto_model *session_model(session *it, const char *named) {
-    for (size_t i = 0; i < popoto_catalog_count(it->catalog); i++)
+bool catalog_has_broken(const popoto_catalog *catalog, const char *named) {
+    for (size_t i = 0; i < popoto_catalog_problem_count(catalog); i++) {
+        popoto_text name;
+        (void)popoto_catalog_problem(catalog, i, &name);
+        if (strlen(named) == name.size && memcmp(named, name.data, name.size) == 0)
+            return true;
+    }
+    return false;
+}
+
+int session_model(session *it, const char *named, const popoto_model **out) {
+    *out = NULL;
+    for (size_t i = 0; i < popoto_catalog_count(it->catalog) && *out == NULL; i++)
         if (session_uses(it, i) && strcmp(popoto_catalog_model(it->catalog, i)->name, named) == 0)
-            return popoto_catalog_model(it->catalog, i);
-    complain_of_model(it, named);
-    return NULL;
+            *out = popoto_catalog_model(it->catalog, i);
+    if (*out != NULL)
+        return EXIT_DONE;
+    if (!catalog_has_broken(it->catalog, named)) {
+        complain_of_model(it, named);
+        return EXIT_USAGE;
+    }
+    complain("%s is published here, and cannot be used: publish it anew, or give it with --models "
+             "FILE",
+             named);
+    return EXIT_FINDINGS;
 }
 
 static void choose(chosen *to, const popoto_model *model) {
@@ -481,9 +508,10 @@ int session_choose(session *it, chosen *out) {
     size_t all = popoto_catalog_count(it->catalog);
     out->models = keep((named->count + all + 1) * sizeof *out->models);
     for (size_t i = 0; i < named->count; i++) {
-        const popoto_model *model = session_model(it, named->all[i]);
-        if (model == NULL)
-            return EXIT_USAGE;
+        const popoto_model *model;
+        status = session_model(it, named->all[i], &model);
+        if (status != EXIT_DONE)
+            return status;
         choose(out, model);
     }
     for (size_t i = 0; i < all && named->count == 0; i++)
@@ -680,7 +708,13 @@ int session_tenant(session *it, const char *tenant, tenancy *out) {
     out->desc.tenant_fields = out->fields;
     if (out->count > 0)
         return EXIT_DONE;
-    complain("none of the models has tenants");
+    char *names = names_of(out->left_out, out->left_count);
+    if (out->left_count > 0)
+        complain("it is not known what tells the tenants of %s: say so with --tenant-field FIELD",
+                 names);
+    else
+        complain("none of the models can have a tenant '%s'", tenant);
+    free(names);
     return EXIT_USAGE;
 }
 

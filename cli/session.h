@@ -28,8 +28,10 @@ const char *session_source(const session *it);
 bool session_uses(const session *it, size_t index);
 const char *dialect_name(popoto_dialect dialect);
 
-/* The model of that name. NULL: there is none. */
-const popoto_model *session_model(session *it, const char *named);
+/* The model of that name. NULL: there is none that can be used, which is said, and what to exit with. */
+int session_model(session *it, const char *named, const popoto_model **out);
+/* Whether this model is published and cannot be used. */
+bool catalog_has_broken(const popoto_catalog *catalog, const char *named);
 
 /* The models that --model names, or all. */
 typedef struct chosen {

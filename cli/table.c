@@ -15,6 +15,10 @@
 /* What is left of a column that gives way must still tell something. */
 #define LEAST_WIDTH 10
 
+/* So many lines, and bytes of them, are laid out together where there is no terminal. */
+#define LINES_AT_ONCE 1000
+#define BYTES_AT_ONCE ((size_t)1 << 20)
+
 /* A wider cell is left to the terminal to break. */
 #define MOST_WRAPPED 20000
 
@@ -29,6 +33,8 @@ struct table {
     size_t column_count;
     char **cells;
     size_t cell_count, cell_room;
+    size_t bytes;
+    bool begun; /* some lines are printed, and the header */
 };
 
 /* Columns of a terminal that the text takes. */
@@ -59,6 +65,7 @@ void table_cell(table *it, char *text) {
         it->cells = demand_more(it->cells, it->cell_room * sizeof *it->cells);
     }
     it->cells[it->cell_count++] = text;
+    it->bytes += strlen(text);
 }
 
 void table_word(table *it, const char *text) {
@@ -250,10 +257,27 @@ static struct libscols_table *laid_out(const table *it) {
     return out;
 }
 
+/* The first line is as wide as those that were printed before. */
+static void keep_widths(table *it) {
+    for (size_t i = 0; i < it->column_count && i < it->cell_count; i++) {
+        const column *of = &it->columns[i];
+        size_t is = width_of(it->cells[i]);
+        int missing = is < of->width ? (int)(of->width - is) : 0;
+        bool right = of->layout & COLUMN_RIGHT;
+        int behind = right || i + 1 == it->column_count ? 0 : missing;
+        char *padded = demand_text("%*s%s%*s", right ? missing : 0, "", it->cells[i], behind, "");
+        free(it->cells[i]);
+        it->cells[i] = padded;
+    }
+}
+
 static void print_lines(table *it) {
+    if (it->begun)
+        keep_widths(it);
     cut_to_terminal(it);
     wrap_to_terminal(it);
     struct libscols_table *out = laid_out(it);
+    scols_table_enable_noheadings(out, it->begun);
     struct libscols_line *line = NULL;
     for (size_t i = 0; i < it->cell_count; i++) {
         size_t at = i % it->column_count;
@@ -289,6 +313,17 @@ static void print_blocks(table *it) {
 static bool is_short(const table *it) {
     size_t lines = it->cell_count / it->column_count;
     return lines * (it->column_count + 1) <= terminal_lines() + 1;
+}
+
+void table_flow(table *it) {
+    bool many = it->cell_count >= LINES_AT_ONCE * it->column_count || it->bytes >= BYTES_AT_ONCE;
+    if (!many || terminal_width() > 0)
+        return;
+    print_lines(it);
+    it->begun = true;
+    for (size_t i = 0; i < it->cell_count; i++)
+        free(it->cells[i]);
+    it->cell_count = it->bytes = 0;
 }
 
 void table_print(table *it, const char *hint) {

@@ -23,6 +23,9 @@ void table_column(table *it, const char *title, int layout);
 void table_cell(table *it, char *text); /* takes text, which is malloc's */
 void table_word(table *it, const char *text);
 void table_number(table *it, size_t number); /* 1,234,567 */
+/* After a line, where there may be any number of them: unless a terminal is to hold them all, print those that
+ * gathered. Wider ones that come later move their columns from there on. */
+void table_flow(table *it);
 /* Print and free. On a terminal, the last columns are left out where there is no room for them, and named. With
  * a hint on what to do about that, lines that fit on the screen so are blocks of lines instead. */
 void table_print(table *it, const char *hint);

@@ -146,30 +146,66 @@ static int look_at_first(session *it, reading *in) {
     return session_models_of_export(it, line, size);
 }
 
-static void say_imported(const session *it, const popoto_import_report *report) {
-    if (it->set.json)
-        json_print(json_pack("{so, so, so, so, sb}", "lines", json_of_size(report->lines),
-                             "records", json_of_size(report->records), "bad_line",
-                             report->bad_line > 0 ? json_of_size(report->bad_line) : json_null(),
-                             "problem", json_of_sentence(report->problem), "complete",
-                             (int)report->complete));
-    else
+/* What is not stored, as it is told. */
+#define REFUSED_SHOWN 20
+
+typedef struct importing {
+    bar progress; /* first: it is what progress is told to */
+    size_t refused;
+    json_t *lines;
+} importing;
+
+static void take_refused(void *context, size_t line, popoto_status status, const char *sentence) {
+    importing *it = context;
+    (void)status;
+    bar_end(&it->progress);
+    if (it->refused++ < REFUSED_SHOWN)
+        complain("%s", sentence);
+    json_array_append_new(it->lines, json_pack("{so, so}", "line", json_of_size(line), "problem",
+                                               json_of_sentence(sentence)));
+}
+
+static void say_refused(const importing *it, const popoto_import_report *report) {
+    if (it->refused > REFUSED_SHOWN)
+        complain("... and %zu more lines (--json has all)", it->refused - REFUSED_SHOWN);
+    complain("up to line %zu all others are stored, and none behind it: mend what is wrong, and "
+             "import the "
+             "whole again, which replaces what is stored",
+             report->tried);
+}
+
+static void say_imported(const session *it, const importing *state,
+                         const popoto_import_report *report) {
+    if (it->set.json) {
+        json_t *out = json_pack("{so, so, so, so, sb}", "lines", json_of_size(report->lines),
+                                "records", json_of_size(report->records), "bad_line",
+                                report->bad_line > 0 ? json_of_size(report->bad_line) : json_null(),
+                                "problem", json_of_sentence(report->problem), "complete",
+                                (int)report->complete);
+        json_object_set_new(out, "tried", json_of_size(report->tried));
+        json_object_set(out, "refused", state->lines);
+        json_print(out);
+    } else
         printf("%zu record%s imported\n", report->records, report->records == 1 ? "" : "s");
 }
 
 static int import_from(session *it, popoto_tenant_desc *desc, reading *in) {
     popoto_import_report report;
-    bar progress = bar_start("import");
+    importing state = { .progress = bar_start("import"), .lines = json_array() };
     desc->progress = bar_step;
-    desc->context = &progress;
+    desc->refused = take_refused;
+    desc->context = &state;
     popoto_status status = popoto_import(it->db, desc, read_line, in, &report);
-    bar_end(&progress);
+    bar_end(&state.progress);
     if (status == POPOTO_OK || report.lines > 0)
-        say_imported(it, &report);
+        say_imported(it, &state, &report);
+    json_decref(state.lines);
     if (in->error != 0)
         complain("the lines could not be read to their end: %s", strerror(in->error));
     else if (interrupted() || status == POPOTO_STOPPED)
         return session_failed(it, POPOTO_STOPPED);
+    else if (state.refused > 0)
+        say_refused(&state, &report);
     else if (status != POPOTO_OK)
         complain("%s", report.problem != NULL ? report.problem : popoto_error(it->db));
     else if (report.lines == 0)

@@ -832,6 +832,7 @@ typedef struct popoto_migration_desc {
      * hash had at the start; writers that still add to it can make `done` the larger one. */
     bool (*progress)(void *context, size_t done, size_t total);
     void *context;
+    size_t limit; /* move at most so many, and leave the others to the next call; 0: all */
 } popoto_migration_desc;
 
 typedef struct popoto_migration_partition {
@@ -845,7 +846,8 @@ typedef struct popoto_migration_error {
 } popoto_migration_error;
 
 typedef struct popoto_migration_report {
-    size_t total;
+    size_t
+        total; /* there were at the start: of those, what is neither migrated nor an error remains */
     size_t migrated;
     const popoto_migration_error *errors;
     size_t error_count;
@@ -936,6 +938,16 @@ POPOTO_API popoto_status popoto_grant(popoto_db *db, const popoto_grant_desc *de
  * survives a restart. POPOTO_NOT_FOUND: there is none. */
 POPOTO_API popoto_status popoto_revoke(popoto_db *db, const char *user, bool *kept);
 
+/* Called for each user; return false to stop (the call then returns POPOTO_STOPPED). The name holds during the
+ * call, in which db may be used. */
+typedef bool popoto_user_callback(void *context, const char *user);
+
+/* The server's users that reach this tenant's keys and no others, as popoto_grant makes them: those that are
+ * left when the tenant has gone. POPOTO_DENIED: this db's user may not ask. */
+POPOTO_API popoto_status popoto_granted_users(popoto_db *db, const popoto_model *model,
+                                              popoto_value tenant, popoto_user_callback *callback,
+                                              void *context);
+
 /* ===== 12. Memory ============================================================================ */
 
 /* Release what a call returned with "to be released with popoto_free". block may be NULL. */
@@ -962,7 +974,8 @@ POPOTO_API popoto_status popoto_publish(popoto_db *db, const popoto_model *const
 typedef struct popoto_catalog popoto_catalog;
 
 /* Those that were published in the database. *catalog is to be released with popoto_catalog_free, after
- * every db that was given a model of it is closed. */
+ * every db that was given a model of it is closed. POPOTO_CORRUPT: some cannot be used, popoto_error names the first;
+ * *catalog holds the others, and popoto_catalog_problem names those (NULL: what is there is no list of models). */
 POPOTO_API popoto_status popoto_catalog_published(popoto_db *db, popoto_catalog **catalog);
 /* What can be known of a database that has none: names and keys of models, fields and their types, from
  * the keys and a sample of the records. popoto_catalog_note tells what is guessed. */
@@ -984,6 +997,11 @@ POPOTO_API const char *popoto_catalog_note(const popoto_catalog *catalog, size_t
 /* The dialect that this model was described in, which a db for its records is to be opened with; where the
  * description does not tell, that of the db that read it. */
 POPOTO_API popoto_dialect popoto_catalog_dialect(const popoto_catalog *catalog, size_t index);
+/* The published models that cannot be used: how many, and of each a sentence and (where `name` is not NULL) under
+ * which name it is published; NULL past the end. */
+POPOTO_API size_t popoto_catalog_problem_count(const popoto_catalog *catalog);
+POPOTO_API const char *popoto_catalog_problem(const popoto_catalog *catalog, size_t index,
+                                              popoto_text *name);
 POPOTO_API void popoto_catalog_free(popoto_catalog *catalog);
 
 /* --- tenants --- */
@@ -997,7 +1015,8 @@ typedef struct popoto_tenant_figures {
     bool bytes_sampled;
     double mean_confidence; /* of all entries of all CONFIDENCE fields; NAN: there is none */
     int64_t idle_seconds; /* since the most recently used record was read or written, as the server
-                                 knows it; -1: it does not */
+                                 knows it, which keeps no time of writes alone: an audit counts, this
+                                 call does not; -1: it does not know */
 } popoto_tenant_figures;
 
 typedef bool popoto_tenant_figures_callback(void *context, const popoto_tenant_figures *figures);
@@ -1041,6 +1060,8 @@ typedef struct popoto_audit_desc {
     popoto_finding_callback *found; /* return false to stop; may be NULL */
     popoto_progress *progress;      /* may be NULL */
     void *context;
+    const popoto_value *tenant; /* this tenant's alone; NULL: all */
+    const char *tenant_field;   /* of an ordinary model, beside .tenant */
 } popoto_audit_desc;
 
 typedef struct popoto_audit_report {
@@ -1052,7 +1073,12 @@ typedef struct popoto_audit_report {
 
 /* Every record of a model is in exactly the indexes that it should be in, every index holds nothing else, and
  * what is stored is what the model says. That a record has no entry in a companion hash is no finding: it has
- * none before the first evidence. POPOTO_OK also where there are findings. */
+ * none before the first evidence. POPOTO_OK also where there are findings.
+ *
+ * With .tenant, of a strict model it is what this tenant's keys hold: only these are read, after one look
+ * through the names of all keys. Of an ordinary one it is the tenant's records, every entry that names one
+ * of them, and the indexes that are this tenant's alone: the server looks through the shared ones, and only
+ * what is the tenant's is read. */
 POPOTO_API popoto_status popoto_audit(popoto_db *db, const popoto_audit_desc *desc,
                                       popoto_audit_report *report);
 
@@ -1061,6 +1087,11 @@ POPOTO_API popoto_status popoto_audit(popoto_db *db, const popoto_audit_desc *de
 /* A key that begins with a strict tenant and is of none of the models. `kind` is what it is of, as far as
  * the key tells: a model's name, or whatever stands there. Both hold during the call. */
 typedef void popoto_other_key(void *context, popoto_text key, popoto_text kind);
+
+/* A line of an import, counted from 1, that is not stored, or (POPOTO_UNKNOWN_OUTCOME) may not be, with a sentence
+ * that names it. Holds during the call, in which db may not be used. */
+typedef void popoto_refused_line(void *context, size_t line, popoto_status status,
+                                 const char *sentence);
 
 typedef struct popoto_tenant_desc {
     const popoto_model *const *models; /* those whose records of the tenant are meant */
@@ -1073,6 +1104,8 @@ typedef struct popoto_tenant_desc {
     const char *const *tenant_fields;
     bool everything; /* popoto_erase: with all other keys that begin with a strict model's tenant */
     popoto_other_key *other; /* popoto_erase: told of each of those; may be NULL */
+    popoto_refused_line
+        *refused; /* popoto_import: told of each line that is not stored; may be NULL */
 } popoto_tenant_desc;
 
 typedef struct popoto_erase_receipt {
@@ -1116,6 +1149,9 @@ typedef struct popoto_import_report {
     const char *problem; /* its sentence; belongs to the db, until the next call on it */
     bool complete; /* the last line told the end, and all records up to it were there; false where
                       there was no such line, as in what was exported before there were any */
+    size_t
+        tried; /* up to this line all records are stored but those that .refused was told of, and none
+                     behind it is */
 } popoto_import_report;
 
 /* Gives the next line, without its newline: false at the end. */
@@ -1126,7 +1162,9 @@ typedef bool popoto_line_reader(void *context, const char **line, size_t *size);
  *
  * POPOTO_BAD_VALUE: a line is broken, the models have other fields than desc's, the end tells of another number
  * of records than there were, or there is none although the first line told the models; what came before
- * is stored. POPOTO_CORRUPT: the export had left some records out. POPOTO_UNSUPPORTED: this library was built
+ * is stored. Where the server refuses lines (POPOTO_DUPLICATE: a unique value is taken), others that were sent with
+ * them are stored, and then it ends: .refused is told which are not, and report->tried how far it came. Imported
+ * again, when that is mended, what is stored is replaced by the same. POPOTO_CORRUPT: the export had left some records out. POPOTO_UNSUPPORTED: this library was built
  * without jansson, which reads JSON. */
 POPOTO_API popoto_status popoto_import(popoto_db *db, const popoto_tenant_desc *desc,
                                        popoto_line_reader *read, void *context,
@@ -1138,6 +1176,7 @@ typedef struct popoto_strict_migration_desc {
     bool dry_run;
     popoto_progress *progress; /* may be NULL */
     void *context;
+    size_t limit; /* move at most so many, and leave the others to the next call; 0: all */
 } popoto_strict_migration_desc;
 
 /* Move every record of an ordinary model to a strict one, each in one atomic step with its indexes and

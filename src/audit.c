@@ -7,10 +7,12 @@
  *   indexes  every entry has a record, and stands where that record belongs
  *
  * Since the first two passes found each record in its right indexes, the third need not ask for values
- * that its key tells. What is suspected is judged in verdict.c. */
+ * that its key tells. What is suspected is judged in verdict.c.
+ *
+ * Of one tenant: a strict model's keys begin with it, and the last two passes are one walk over these. An
+ * ordinary model's indexes are shared, and of them what names one of the tenant's records is looked at, and all
+ * of those that hold no other tenant's. */
 #include "audit.h"
-
-#include "owner.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -45,6 +47,50 @@ static popoto_status report(auditing *it, popoto_finding_kind kind, popoto_text 
 static popoto_status report_corrupt(auditing *it, popoto_text record, popoto_text index,
                                     const char *what) {
     return report(it, POPOTO_FINDING_CORRUPT, record, index, what);
+}
+
+/* ----- Of one tenant -------------------------------------------------------------------------- */
+
+/* Whether only some of what is in an ordinary model's indexes is meant. */
+static bool picks(const auditing *it) {
+    return it->whose != NULL && it->of->tenant == NULL;
+}
+
+/* Whether a record's key is one of those that are meant. */
+static bool is_meant(const auditing *it, popoto_text key) {
+    return !picks(it) || popoto__owner_has(it->whose, key);
+}
+
+/* The pattern of members that are meant. */
+static popoto_text members_meant(const auditing *it) {
+    return picks(it) ? it->whose->records : (popoto_text){ NULL, 0 };
+}
+
+typedef enum share {
+    SHARE_WHOLE, /* all that is in the index is meant */
+    SHARE_PART,  /* tenants share it */
+    SHARE_OTHER, /* it is another tenant's alone, so that nothing of this one should be in it */
+} share;
+
+/* By the field's own value, or those of its partition, as they stand in the index's key. */
+static share share_of(const auditing *it, const index_ref *index) {
+    const field *about = index->about;
+    popoto_text segment;
+    if (!picks(it))
+        return SHARE_WHOLE;
+    if (about == NULL || about->raw_partition || index->key.size <= about->prefix.size)
+        return SHARE_PART;
+    size_t skipped = about->prefix.size + 1;
+    key_rest rest = popoto__key_split(index->key.data + skipped, index->key.size - skipped);
+    size_t count = about->is_key ? 1 : about->partition_count;
+    for (size_t i = 0; i < count; i++) {
+        size_t named = about->is_key ? about->index : about->partition[i];
+        if (!popoto__key_next(&rest, &segment.data, &segment.size))
+            break;
+        if (named == it->whose->about->index)
+            return popoto__same_text(segment, it->whose->segment) ? SHARE_WHOLE : SHARE_OTHER;
+    }
+    return SHARE_PART;
 }
 
 /* ----- Records -------------------------------------------------------------------------------- */
@@ -355,6 +401,9 @@ static popoto_status check_class_entries(auditing *it, const index_entry *entrie
     for (size_t i = 0; i < count && status == POPOTO_OK; i++) {
         popoto_text index = entries[i].of->key;
         bool added;
+        if (!is_meant(it, entries[i].member))
+            continue;
+        it->report->index_entries++;
         status = add_subject(&page, entries[i].member, true, &added);
         if (status != POPOTO_OK)
             return status;
@@ -371,7 +420,6 @@ static popoto_status check_class_entries(auditing *it, const index_entry *entrie
 static popoto_status take_class_entries(void *context, const index_entry *entries, size_t count) {
     auditing *it = context;
     popoto_status status = POPOTO_OK;
-    it->report->index_entries += count;
     for (size_t at = 0, step; at < count && status == POPOTO_OK; at += step) {
         step = popoto__pace_next(&it->pace, AUDIT_PAGE);
         status = check_class_entries(it, entries + at, count - at < step ? count - at : step);
@@ -379,11 +427,11 @@ static popoto_status take_class_entries(void *context, const index_entry *entrie
     return status == POPOTO_OK ? report_progress(it, count) : status;
 }
 
-/* Indexes of another type than they should be. */
+/* Indexes of another type than they should be. Those that tenants share are missed by each of them. */
 static popoto_status report_mistyped(auditing *it, const index_ref *indexes, size_t count) {
     popoto_status status = POPOTO_OK;
     for (size_t i = 0; i < count && status == POPOTO_OK; i++)
-        if (indexes[i].size == -1)
+        if (indexes[i].size == -1 && share_of(it, &indexes[i]) != SHARE_OTHER)
             status = report_corrupt(it, (popoto_text){ NULL, 0 }, indexes[i].key,
                                     "it holds another type than an index of that name");
     return status == POPOTO_OK ? popoto__audit_settle(it) : status;
@@ -399,8 +447,8 @@ static popoto_status walk_classes(auditing *it, popoto_text *keys, size_t count,
     if (sizes_only)
         status = popoto__walk_sizes(it->db, indexes, count);
     else
-        status = popoto__walk_entries(it->db, indexes, count, (popoto_text){ NULL, 0 },
-                                      take_class_entries, it);
+        status =
+            popoto__walk_entries(it->db, indexes, count, members_meant(it), take_class_entries, it);
     for (size_t i = 0; i < count && sizes_only; i++)
         it->total += indexes[i].size > 0 ? (size_t)indexes[i].size : 0;
     if (status == POPOTO_OK && !sizes_only)
@@ -440,9 +488,14 @@ static popoto_status take_class_keys(auditing *it, popoto_text *keys, size_t cou
 
 static popoto_status pass_sets(auditing *it, bool sizes_only) {
     keys_handler *take = sizes_only ? take_class_sizes : take_class_keys;
-    popoto_text key = it->of->class_prefix;
-    return it->of->tenant == NULL ? take(it, &key, 1)
-                                  : walk_keys(it, popoto__class_pattern(it->of, &it->memory), take);
+    index_ref index = { .key = it->of->class_prefix };
+    popoto_status status = POPOTO_OK;
+    if (it->of->tenant != NULL && it->whose == NULL)
+        return walk_keys(it, popoto__class_pattern(it->of, &it->memory), take);
+    /* How many records a tenant has, its own index tells; which, the set of all records. */
+    if (it->whose != NULL && (sizes_only || !picks(it)))
+        status = popoto__owner_index(it->db, it->whose, &it->memory, &index);
+    return status == POPOTO_OK ? take(it, &index.key, 1) : status;
 }
 
 /* ----- The pass over keys --------------------------------------------------------------------- */
@@ -479,6 +532,11 @@ static popoto_status check_keys(auditing *it, const popoto_text *keys, size_t co
 
 static popoto_status take_record_keys(auditing *it, popoto_text *keys, size_t count) {
     popoto_status status = POPOTO_OK;
+    size_t meant = 0;
+    for (size_t i = 0; i < count; i++)
+        if (is_meant(it, keys[i]))
+            keys[meant++] = keys[i];
+    count = meant;
     for (size_t at = 0, step; at < count && status == POPOTO_OK; at += step) {
         step = popoto__pace_next(&it->pace, AUDIT_PAGE);
         status = check_keys(it, keys + at, count - at < step ? count - at : step);
@@ -490,6 +548,7 @@ static popoto_status take_record_keys(auditing *it, popoto_text *keys, size_t co
 
 typedef struct entry_check {
     placement where;
+    bool meant;
     bool asks;  /* its partition is not told by its key */
     bool right; /* it stands where it should, and its record is there */
 } entry_check;
@@ -715,6 +774,23 @@ static popoto_status check_unique(inspection *it) {
     return status;
 }
 
+/* Those that name one of the tenant's records, and all of an index that is its own or holds a unique value
+ * that one of them has. */
+static void choose_meant(inspection *it) {
+    for (size_t from = 0, to; from < it->count; from = to) {
+        const index_ref *of = it->entries[from].of;
+        bool whole = share_of(it->of, of) == SHARE_WHOLE, any = false;
+        for (to = from; to < it->count && it->entries[to].of == of; to++) {
+            it->checks[to].meant = whole || is_meant(it->of, it->entries[to].member);
+            any = any || it->checks[to].meant;
+        }
+        for (size_t i = from; i < to && any && of->about->kind == POPOTO_KIND_UNIQUE_KEY; i++)
+            it->checks[i].meant = true;
+        for (size_t i = from; i < to; i++)
+            it->of->report->index_entries += it->checks[i].meant;
+    }
+}
+
 static popoto_status check_entries(auditing *it, const index_entry *entries, size_t count) {
     inspection page = { .of = it, .entries = entries, .count = count };
     popoto_status status = POPOTO_OK;
@@ -723,8 +799,10 @@ static popoto_status check_entries(auditing *it, const index_entry *entries, siz
     page.asked = popoto__arena_allocate(&it->page, count * sizeof *page.asked);
     if (page.checks == NULL || page.asked == NULL)
         return popoto__fail_memory(&it->db->why);
+    choose_meant(&page);
     for (size_t i = 0; i < count && status == POPOTO_OK; i++)
-        status = begin_check(&page, i);
+        if (page.checks[i].meant)
+            status = begin_check(&page, i);
     if (status == POPOTO_OK)
         status = ask_partitions(&page);
     if (status == POPOTO_OK)
@@ -737,7 +815,6 @@ static popoto_status check_entries(auditing *it, const index_entry *entries, siz
 static popoto_status take_index_entries(void *context, const index_entry *entries, size_t count) {
     auditing *it = context;
     popoto_status status = POPOTO_OK;
-    it->report->index_entries += count;
     for (size_t at = 0, end; at < count && status == POPOTO_OK; at = end) {
         end = count - at < AUDIT_PAGE ? count : at + AUDIT_PAGE;
         /* The holders of a unique value are looked at together. */
@@ -747,6 +824,25 @@ static popoto_status take_index_entries(void *context, const index_entry *entrie
         status = check_entries(it, entries + at, end - at);
     }
     return status == POPOTO_OK ? report_progress(it, count) : status;
+}
+
+/* Of those that tenants share, the server leaves out the members that are not meant; but the holders of a
+ * unique value are looked at together. */
+static popoto_status walk_indexes(auditing *it, index_ref *indexes, size_t count) {
+    size_t whole = 0;
+    for (size_t i = 0; i < count; i++) {
+        index_ref one = indexes[i];
+        if (share_of(it, &one) != SHARE_WHOLE && one.about->kind != POPOTO_KIND_UNIQUE_KEY)
+            continue;
+        indexes[i] = indexes[whole];
+        indexes[whole++] = one;
+    }
+    popoto_status status = popoto__walk_entries(it->db, indexes, whole, (popoto_text){ NULL, 0 },
+                                                take_index_entries, it);
+    if (status == POPOTO_OK && whole < count)
+        status = popoto__walk_entries(it->db, indexes + whole, count - whole, members_meant(it),
+                                      take_index_entries, it);
+    return status;
 }
 
 static popoto_status take_index_keys(auditing *it, popoto_text *keys, size_t count) {
@@ -760,15 +856,14 @@ static popoto_status take_index_keys(auditing *it, popoto_text *keys, size_t cou
         one->key = keys[i];
         index_kind kind = popoto__index_of_key(it->of, keys[i], &one->about);
         index_count += kind == INDEX_FIELD;
-        if (kind == INDEX_UNKNOWN)
+        if (kind == INDEX_UNKNOWN && !picks(it))
             status = report_corrupt(it, (popoto_text){ NULL, 0 }, keys[i],
                                     "it is named as an index of a field that has none");
     }
     if (status == POPOTO_OK)
         status = popoto__audit_settle(it);
     if (status == POPOTO_OK)
-        status = popoto__walk_entries(it->db, indexes, index_count, (popoto_text){ NULL, 0 },
-                                      take_index_entries, it);
+        status = walk_indexes(it, indexes, index_count);
     if (status == POPOTO_OK)
         status = report_mistyped(it, indexes, index_count);
     popoto__release(&it->db->allocator, indexes);
@@ -832,18 +927,68 @@ static popoto_status estimate_total(auditing *it) {
     return status;
 }
 
+/* "{project-a}:Episode", with or without more. */
+static bool is_named_as_record(const model *of, popoto_text key) {
+    size_t name = popoto__key_tenant(key).size + 3, end = name + of->name.size;
+    return key.size >= end && memcmp(key.data + name, of->name.data, of->name.size) == 0 &&
+           (key.size == end || key.data[end] == ':');
+}
+
+static popoto_status take_tenants_keys(auditing *it, popoto_text *keys, size_t count) {
+    size_t records = 0;
+    for (size_t i = 0; i < count; i++) {
+        popoto_text one = keys[i];
+        if (!is_named_as_record(it->of, one))
+            continue;
+        keys[i] = keys[records];
+        keys[records++] = one;
+    }
+    popoto_status status = take_record_keys(it, keys, records);
+    return status == POPOTO_OK ? take_index_keys(it, keys + records, count - records) : status;
+}
+
+static popoto_status pass_keys(auditing *it) {
+    const popoto_text any = { NULL, 0 };
+    const owner *whose = it->whose;
+    if (whose != NULL && it->of->tenant != NULL)
+        return walk_keys(it, popoto__tenant_pattern(whose->segment, &it->memory),
+                         take_tenants_keys);
+    popoto_status status = walk_keys(
+        it, whose != NULL ? whose->records : popoto__record_pattern(it->of, NULL, any, &it->memory),
+        take_record_keys);
+    return status == POPOTO_OK
+               ? walk_keys(it, popoto__index_pattern(it->of, any, &it->memory), take_index_keys)
+               : status;
+}
+
 static popoto_status run(auditing *it) {
     popoto_status status = estimate_total(it);
     if (status == POPOTO_OK)
         status = pass_sets(it, false);
     if (status == POPOTO_OK)
-        status = walk_keys(
-            it, popoto__record_pattern(it->of, NULL, (popoto_text){ NULL, 0 }, &it->memory),
-            take_record_keys);
-    if (status == POPOTO_OK)
-        status = walk_keys(it, popoto__index_pattern(it->of, (popoto_text){ NULL, 0 }, &it->memory),
-                           take_index_keys);
+        status = pass_keys(it);
     return status == POPOTO_OK ? check_other_form(it) : status;
+}
+
+/* Whose records are meant. */
+static popoto_status begin(auditing *it) {
+    const popoto_audit_desc *desc = it->desc;
+    owner *owners = NULL;
+    popoto_status status = popoto__db_begin(it->db, desc->model, &it->of);
+    if (status == POPOTO_OK && desc->tenant == NULL)
+        return popoto__refuse_scopes(it->db, it->of, "an audit");
+    if (status != POPOTO_OK)
+        return status;
+    status = popoto__owners(it->db,
+                            &(popoto_tenant_desc){
+                                .models = &desc->model,
+                                .model_count = 1,
+                                .tenant = *desc->tenant,
+                                .tenant_field = desc->tenant_field,
+                            },
+                            &it->memory, &owners);
+    it->whose = owners;
+    return status;
 }
 
 popoto_status popoto_audit(popoto_db *db, const popoto_audit_desc *desc,
@@ -855,15 +1000,12 @@ popoto_status popoto_audit(popoto_db *db, const popoto_audit_desc *desc,
         return POPOTO_BAD_ARGUMENT;
     if (desc == NULL)
         return popoto__db_needs(db, "a description of the audit");
-    popoto_status status = popoto__db_begin(db, desc->model, &it.of);
-    if (status == POPOTO_OK)
-        status = popoto__refuse_scopes(db, it.of, "an audit");
-    if (status != POPOTO_OK)
-        return status;
     popoto__arena_init(&it.memory, &db->allocator);
     popoto__arena_init(&it.page, &db->allocator);
     popoto__arena_init(&it.bench, &db->allocator);
-    status = run(&it);
+    popoto_status status = begin(&it);
+    if (status == POPOTO_OK)
+        status = run(&it);
     popoto__release(&db->allocator, it.suspicions);
     popoto__release(&db->allocator, it.pending);
     popoto__arena_free(&it.bench);

@@ -7,8 +7,8 @@
 #ifndef POPOTO_AUDIT_H
 #define POPOTO_AUDIT_H
 
+#include "owner.h"
 #include "read_commands.h"
-#include "walk.h"
 
 typedef struct suspicion {
     popoto_text record; /* a key of the model's */
@@ -20,6 +20,7 @@ typedef struct auditing {
     popoto_db *db;
     const model *of;
     const popoto_audit_desc *desc;
+    const owner *whose; /* one tenant's alone; NULL: all */
     popoto_audit_report *report;
     arena memory;            /* goes with the audit */
     arena page;              /* of the page under way */

@@ -141,6 +141,17 @@ popoto_dialect popoto_catalog_dialect(const popoto_catalog *it, size_t index) {
     return it == NULL || index >= it->count ? POPOTO_DOCUMENTED : it->entries[index].dialect;
 }
 
+size_t popoto_catalog_problem_count(const popoto_catalog *it) {
+    return it == NULL ? 0 : it->problem_count;
+}
+
+const char *popoto_catalog_problem(const popoto_catalog *it, size_t index, popoto_text *name) {
+    bool is = it != NULL && index < it->problem_count;
+    if (name != NULL)
+        *name = is ? it->problems[index].name : (popoto_text){ NULL, 0 };
+    return is ? it->problems[index].text : NULL;
+}
+
 popoto_status popoto__catalog_add(popoto_db *db, popoto_catalog *it, const popoto_model *declared,
                                   popoto_dialect dialect, const char *note) {
     const model *of;
@@ -569,6 +580,16 @@ static popoto_status read_page(published *it) {
     return popoto__db_exchange(it->db, 1, false, it->memory, take_page, it);
 }
 
+/* There is room for all. */
+static bool note_problem(popoto_catalog *it, popoto_text name, const char *text) {
+    char *copy = popoto__arena_copy(&it->memory, name.data, name.size);
+    char *sentence = popoto__arena_copy(&it->memory, text, strlen(text));
+    if (copy == NULL || sentence == NULL)
+        return false;
+    it->problems[it->problem_count++] = (catalog_problem){ { copy, name.size }, sentence };
+    return true;
+}
+
 static popoto_status decode(published *it, popoto_catalog *into, size_t index) {
     popoto_text name = it->names[index], bytes = it->described[index];
     popoto_value described;
@@ -588,9 +609,12 @@ static popoto_status decode(published *it, popoto_catalog *into, size_t index) {
         return popoto__fail_memory(&it->db->why);
     char text[FAILURE_TEXT_SIZE];
     snprintf(text, sizeof text, "%s", reason);
-    return popoto__fail(&it->db->why, POPOTO_CORRUPT,
-                        "the model published as %s cannot be used: %.350s",
-                        popoto__show(&room, name.data, name.size), text);
+    into->count = before;
+    popoto__explain(&it->db->why, POPOTO_CORRUPT,
+                    "the model published as %s cannot be used: %.350s",
+                    popoto__show(&room, name.data, name.size), text);
+    return note_problem(into, name, it->db->why.text) ? POPOTO_OK
+                                                      : popoto__fail_memory(&it->db->why);
 }
 
 static int by_name(const void *a, const void *b) {
@@ -608,6 +632,38 @@ static void sort_entries(popoto_catalog *it) {
     it->count = kept;
 }
 
+static int by_problem(const void *a, const void *b) {
+    popoto_text x = ((const catalog_problem *)a)->name, y = ((const catalog_problem *)b)->name;
+    int order = memcmp(x.data, y.data, x.size < y.size ? x.size : y.size);
+    return order != 0 ? order : (x.size > y.size) - (x.size < y.size);
+}
+
+static void sort_problems(popoto_catalog *it) {
+    size_t kept = 0;
+    if (it->problem_count > 0)
+        qsort(it->problems, it->problem_count, sizeof *it->problems, by_problem);
+    for (size_t i = 0; i < it->problem_count; i++)
+        if (kept == 0 || by_problem(&it->problems[kept - 1], &it->problems[i]) != 0)
+            it->problems[kept++] = it->problems[i];
+    it->problem_count = kept;
+}
+
+/* One that is broken is no reason to do without the others. */
+static popoto_status decode_all(published *it, popoto_catalog *into) {
+    popoto_status status = POPOTO_OK;
+    into->problems =
+        popoto__arena_allocate(&into->memory, (it->count + 1) * sizeof *into->problems);
+    if (into->problems == NULL)
+        return popoto__fail_memory(&it->db->why);
+    for (size_t i = 0; i < it->count && status == POPOTO_OK; i++)
+        status = decode(it, into, i);
+    if (status != POPOTO_OK)
+        return status;
+    sort_entries(into);
+    sort_problems(into);
+    return POPOTO_OK;
+}
+
 popoto_status popoto_catalog_published(popoto_db *db, popoto_catalog **catalog) {
     popoto_status status = begin(db, catalog);
     if (status != POPOTO_OK)
@@ -617,10 +673,10 @@ popoto_status popoto_catalog_published(popoto_db *db, popoto_catalog **catalog) 
     do
         status = read_page(&it);
     while (status == POPOTO_OK && !(it.cursor.size == 1 && it.cursor.data[0] == '0'));
-    for (size_t i = 0; i < it.count && status == POPOTO_OK && *catalog != NULL; i++)
-        status = decode(&it, *catalog, i);
-    popoto__buffer_free(&it.cursor);
     if (status == POPOTO_OK)
-        sort_entries(*catalog);
-    return finish(status, catalog);
+        status = decode_all(&it, *catalog);
+    popoto__buffer_free(&it.cursor);
+    if (status != POPOTO_OK || (*catalog)->problem_count == 0)
+        return finish(status, catalog);
+    return popoto__fail(&db->why, POPOTO_CORRUPT, "%s", (*catalog)->problems[0].text);
 }

@@ -12,12 +12,20 @@ typedef struct catalog_entry {
     const char *note;       /* NULL: nothing was guessed */
 } catalog_entry;
 
+/* A published model that cannot be used. */
+typedef struct catalog_problem {
+    popoto_text name;
+    const char *text;
+} catalog_problem;
+
 struct popoto_catalog {
     popoto_allocator allocator;
     arena memory; /* of everything below */
     catalog_entry *entries;
     size_t count;
     size_t room;
+    catalog_problem *problems; /* by name */
+    size_t problem_count;
 };
 
 popoto_catalog *popoto__catalog_new(popoto_db *db);

@@ -416,6 +416,9 @@ static _Noreturn void become_server(const embedded *it, char *const *arguments, 
     int locked = 0;
     if (write(report, &locked, sizeof(locked)) != (ssize_t)sizeof(locked))
         _exit(1);
+    /* Its folder is where it works, so that no argument names a path: Valkey 8 takes a quote in one for the end. */
+    if (fchdir(directory) != 0)
+        _exit(1);
     reset_signals();
     umask(077);
     close_at_exec(descriptors);
@@ -462,28 +465,45 @@ static int spawn(const embedded *it, char *const *arguments) {
     return error;
 }
 
+/* The program's path as it is from any folder; not its real path, for by its name it knows what it is. NULL: no
+ * memory, or no folder to be in. */
+static const char *from_anywhere(arena *memory, const char *program) {
+    char here[PATH_MAX];
+    if (program[0] == '/')
+        return program;
+    const char *folder = getcwd(here, sizeof(here)) == NULL ? NULL : join_text(memory, here, "/");
+    return folder == NULL ? NULL : join_text(memory, folder, program);
+}
+
+/* In the folder it has the name of a file there. */
+static const char *socket_in_folder(const embedded *it) {
+    size_t size = strlen(it->folder);
+    bool inside = strncmp(it->socket, it->folder, size) == 0 && it->socket[size] == '/';
+    return inside ? it->socket + size + 1 : it->socket;
+}
+
 static popoto_status start_server(const embedded *it, failure *why) {
     arena memory;
     const char *program = NULL;
     char room[128];
     popoto__arena_init(&memory, it->allocator);
     popoto_status status = find_program(it, &memory, &program, why);
-    const char *log = status == POPOTO_OK ? join_text(&memory, it->folder, "/log") : NULL;
-    if (status == POPOTO_OK && log == NULL)
+    const char *path = status == POPOTO_OK ? from_anywhere(&memory, program) : NULL;
+    if (status == POPOTO_OK && path == NULL)
         status = popoto__fail_memory(why);
     if (status == POPOTO_OK) {
         const char *arguments[] = {
-            program,
+            path,
             "--port",
             "0",
             "--unixsocket",
-            it->socket,
+            socket_in_folder(it),
             "--unixsocketperm",
             "700", //
             "--dir",
-            it->folder,
+            ".",
             "--logfile",
-            log,
+            "log",
             "--appendonly",
             "yes",
             "--save",

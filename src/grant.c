@@ -1,4 +1,4 @@
-/* grant - a Redis user for one tenant: made, and ended. What such a user may send is one table here. Knows
+/* grant - a Redis user for one tenant: made, listed, and ended. What such a user may send is one table here. Knows
  * no record and no index. */
 #include "db.h"
 
@@ -201,30 +201,37 @@ static void render_grant(popoto_db *db, const popoto_grant_desc *desc, popoto_te
     render_save(out);
 }
 
+/* The tenant of a strict model, as keys hold it, in the scratch memory. */
+static popoto_status name_tenant(popoto_db *db, const popoto_model *declared,
+                                 const popoto_value *given, popoto_text *segment) {
+    const model *of;
+    popoto_value tenant;
+    popoto_status status = popoto__db_begin(db, declared, &of);
+    if (status == POPOTO_OK && of->tenant == NULL)
+        status = popoto__fail(&db->why, POPOTO_BAD_ARGUMENT,
+                              "%s has no TENANT: only a strict model's keys can be granted",
+                              of->name.data);
+    if (status == POPOTO_OK)
+        status = popoto__field_accept(of, of->tenant, given, &tenant, &db->why);
+    if (status == POPOTO_OK)
+        status = popoto__segment(of, of->tenant, &tenant, &db->scratch, segment, &db->why);
+    return status;
+}
+
 popoto_status popoto_grant(popoto_db *db, const popoto_grant_desc *desc,
                            popoto_grant_report *report) {
-    const model *of;
     popoto_text segment = { NULL, 0 };
-    popoto_value tenant;
     if (report != NULL)
         *report = (popoto_grant_report){ 0 };
     if (db == NULL)
         return POPOTO_BAD_ARGUMENT;
     if (desc == NULL)
         return popoto__fail(&db->why, POPOTO_BAD_ARGUMENT, "a description of the grant is needed");
-    popoto_status status = popoto__db_begin(db, desc->model, &of);
-    if (status == POPOTO_OK && of->tenant == NULL)
-        status = popoto__fail(&db->why, POPOTO_BAD_ARGUMENT,
-                              "%s has no TENANT: only a strict model's keys can be granted",
-                              of->name.data);
+    popoto_status status = name_tenant(db, desc->model, &desc->tenant, &segment);
     if (status == POPOTO_OK)
         status = check_user(db, desc->user);
     if (status == POPOTO_OK && (desc->password == NULL || desc->password[0] == '\0'))
         status = popoto__fail(&db->why, POPOTO_BAD_ARGUMENT, "a tenant's user needs a password");
-    if (status == POPOTO_OK)
-        status = popoto__field_accept(of, of->tenant, &desc->tenant, &tenant, &db->why);
-    if (status == POPOTO_OK)
-        status = popoto__segment(of, of->tenant, &tenant, &db->scratch, &segment, &db->why);
     standing found = { .db = db, .user = desc->user, .tenant = segment };
     if (status == POPOTO_OK)
         status = ask_standing(&found);
@@ -263,5 +270,86 @@ popoto_status popoto_revoke(popoto_db *db, const char *user, bool *kept) {
         status = popoto__fail(&db->why, POPOTO_NOT_FOUND, "the server has no such user");
     if (kept != NULL)
         *kept = status == POPOTO_OK && it.kept;
+    return status;
+}
+
+/* ----- Who has one -------------------------------------------------------------------------------- */
+
+/* So many are asked about at once. */
+#define USERS_A_STEP 256
+
+typedef struct listing {
+    popoto_db *db;
+    popoto_text tenant;
+    arena memory;
+    const char **users;
+    size_t count;
+    bool *is_theirs; /* of the step under way */
+} listing;
+
+static popoto_status take_users(void *context, size_t index, const reply *answer) {
+    listing *it = context;
+    (void)index;
+    if (answer->type != REPLY_ARRAY)
+        return popoto__reply_failure(answer, "listing the server's users", &it->db->why);
+    it->users = popoto__arena_allocate(&it->memory, (answer->count + 1) * sizeof *it->users);
+    for (size_t i = 0; i < answer->count && it->users != NULL; i++) {
+        const reply *name = answer->items[i];
+        it->users[it->count] = popoto__arena_copy(&it->memory, name->text, name->size);
+        if (it->users[it->count++] == NULL)
+            return popoto__fail_memory(&it->db->why);
+    }
+    return it->users != NULL ? POPOTO_OK : popoto__fail_memory(&it->db->why);
+}
+
+static popoto_status take_user(void *context, size_t index, const reply *answer) {
+    listing *it = context;
+    if (answer->type == REPLY_ERROR)
+        return popoto__reply_failure(answer, "looking at the server's users", &it->db->why);
+    it->is_theirs[index] = answer->type == REPLY_ARRAY && is_tenants(answer, it->tenant);
+    return POPOTO_OK;
+}
+
+static popoto_status list_users(listing *it) {
+    popoto__buffer_clear(&it->db->request);
+    popoto__request_begin(&it->db->request, 2);
+    popoto__request_text(&it->db->request, "ACL");
+    popoto__request_text(&it->db->request, "USERS");
+    return popoto__db_exchange(it->db, 1, false, &it->memory, take_users, it);
+}
+
+static popoto_status report_users(listing *it, const char **users, size_t count,
+                                  popoto_user_callback *callback, void *context) {
+    bool is_theirs[USERS_A_STEP] = { false };
+    it->is_theirs = is_theirs;
+    popoto__buffer_clear(&it->db->request);
+    for (size_t i = 0; i < count; i++)
+        render_question(users[i], &it->db->request);
+    popoto_status status = popoto__db_exchange(it->db, count, false, NULL, take_user, it);
+    for (size_t i = 0; i < count && status == POPOTO_OK; i++)
+        if (is_theirs[i] && !callback(context, users[i]))
+            status = popoto__fail(&it->db->why, POPOTO_STOPPED, "the callback asked to stop");
+    return status;
+}
+
+popoto_status popoto_granted_users(popoto_db *db, const popoto_model *declared, popoto_value tenant,
+                                   popoto_user_callback *callback, void *context) {
+    popoto_text segment;
+    if (callback == NULL)
+        return popoto__db_needs(db, "a callback");
+    popoto_status status = name_tenant(db, declared, &tenant, &segment);
+    if (status != POPOTO_OK)
+        return status;
+    listing it = { .db = db };
+    popoto__arena_init(&it.memory, &db->allocator);
+    /* The callback may use the db's scratch memory. */
+    it.tenant =
+        (popoto_text){ popoto__arena_copy(&it.memory, segment.data, segment.size), segment.size };
+    status = it.tenant.data != NULL ? list_users(&it) : popoto__fail_memory(&db->why);
+    for (size_t at = 0, part; at < it.count && status == POPOTO_OK; at += part) {
+        part = it.count - at < USERS_A_STEP ? it.count - at : USERS_A_STEP;
+        status = report_users(&it, it.users + at, part, callback, context);
+    }
+    popoto__arena_free(&it.memory);
     return status;
 }

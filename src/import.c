@@ -421,7 +421,16 @@ static void note_tenants(importing *it) {
             popoto__tenants_note(it->db, it->owners[i].of, &it->owners[i].segment, 1);
 }
 
-/* Store what has gathered. */
+static void tell_refused(importing *it, size_t line, popoto_status status, const char *reason) {
+    char text[FAILURE_TEXT_SIZE];
+    if (it->desc->refused == NULL)
+        return;
+    snprintf(text, sizeof text, "line %zu: %.460s", line,
+             reason != NULL ? reason : popoto_status_name(status));
+    it->desc->refused(it->desc->context, line, status, text);
+}
+
+/* Store what has gathered: all are tried, whatever becomes of one. */
 static popoto_status flush(importing *it) {
     popoto_db *db = it->db;
     if (it->count == 0)
@@ -436,8 +445,13 @@ static popoto_status flush(importing *it) {
                          .render = render_item };
     popoto__arena_reset(&db->scratch);
     popoto__commit_run(&run);
-    for (size_t i = 0; i < it->count; i++)
-        it->report->records += it->items[i].done.status == POPOTO_OK;
+    for (size_t i = 0; i < it->count; i++) {
+        const commit *one = &it->items[i].done;
+        it->report->tried = it->items[i].line;
+        it->report->records += one->status == POPOTO_OK;
+        if (one->status != POPOTO_OK)
+            tell_refused(it, it->items[i].line, one->status, one->reason);
+    }
     it->count = it->bytes = 0;
     if (run.first.status == POPOTO_OK)
         return POPOTO_OK;
@@ -475,7 +489,9 @@ static popoto_status take_line(importing *it, const char *line, size_t size) {
     popoto_status before = flush(it);
     if (before != POPOTO_OK)
         return before;
-    it->report->bad_line = number;
+    it->report->bad_line = it->report->tried = number;
+    if (it->desc->refused != NULL)
+        it->desc->refused(it->desc->context, number, status, why.text);
     it->db->why = why;
     return status;
 }
@@ -512,8 +528,10 @@ static popoto_status run(importing *it, popoto_line_reader *read, void *context)
     }
     if (status == POPOTO_OK)
         status = flush(it);
-    if (status == POPOTO_OK)
-        status = report_progress(it);
+    if (status != POPOTO_OK)
+        return status;
+    it->report->tried = it->report->lines;
+    status = report_progress(it);
     return status == POPOTO_OK ? check_end(it) : status;
 }
 

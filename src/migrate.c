@@ -230,16 +230,24 @@ static size_t done_of(migration *it) {
     return it->placed + it->stuck;
 }
 
+static size_t placed_left(const migration *it) {
+    return it->how->limit == 0 ? SIZE_MAX : it->how->limit - it->placed;
+}
+
 static popoto_status one_pass(migration *it) {
     popoto_status status = POPOTO_OK;
     it->result->public.error_count = 0;
     popoto__buffer_clear(&it->cursor);
     do {
         status = read_page(it);
-        for (size_t at = 0; status == POPOTO_OK && at < it->member_count; at += COMMIT_PIPELINE) {
-            size_t part = it->member_count - at;
+        for (size_t at = 0, part; status == POPOTO_OK && at < it->member_count; at += part) {
+            part = it->member_count - at;
             if (part > COMMIT_PIPELINE)
                 part = COMMIT_PIPELINE;
+            if (part > placed_left(it))
+                part = placed_left(it);
+            if (part == 0)
+                return POPOTO_OK;
             status = move_entries(it, at, part);
             if (status == POPOTO_OK && it->how->progress != NULL &&
                 !it->how->progress(it->how->context, done_of(it), it->result->public.total))
@@ -268,8 +276,8 @@ static popoto_status run(migration *it) {
     /* What writers of the unpartitioned hash added behind the scan's back comes in further passes, until
      * one finds nothing that can be moved. */
     size_t before = 0;
-    for (size_t pass = 1;
-         status == POPOTO_OK && !it->how->dry_run && it->placed > before && pass < MAX_PASSES;
+    for (size_t pass = 1; status == POPOTO_OK && !it->how->dry_run && it->placed > before &&
+                          placed_left(it) > 0 && pass < MAX_PASSES;
          pass++) {
         before = it->placed;
         status = one_pass(it);

@@ -408,6 +408,10 @@ static popoto_status report_progress(strict_migration *it) {
     return popoto__fail(&it->db->why, POPOTO_STOPPED, "the callback asked to stop");
 }
 
+static size_t placed_left(const strict_migration *it) {
+    return it->how->limit == 0 ? SIZE_MAX : it->how->limit - it->placed;
+}
+
 static popoto_status take_page(strict_migration *it, popoto_text *keys, size_t count,
                                bool counts_only) {
     popoto_status status = POPOTO_OK;
@@ -419,8 +423,12 @@ static popoto_status take_page(strict_migration *it, popoto_text *keys, size_t c
         it->result->public.total += kept;
         status = report_progress(it);
     }
-    for (size_t at = 0; !counts_only && at < kept && status == POPOTO_OK; at += COMMIT_PIPELINE) {
-        size_t part = kept - at < COMMIT_PIPELINE ? kept - at : COMMIT_PIPELINE;
+    for (size_t at = 0, part; !counts_only && at < kept && status == POPOTO_OK; at += part) {
+        part = kept - at < COMMIT_PIPELINE ? kept - at : COMMIT_PIPELINE;
+        if (part > placed_left(it))
+            part = placed_left(it);
+        if (part == 0)
+            break;
         status = move_records(it, keys + at, part);
         if (status == POPOTO_OK)
             status = report_progress(it);
@@ -434,7 +442,7 @@ static popoto_status one_pass(strict_migration *it, popoto_text pattern, bool co
     it->result->public.error_count = 0;
     popoto__key_walk_begin(&walk, it->db, pattern);
     popoto_status status = popoto__key_walk_next(&walk, &more);
-    while (status == POPOTO_OK && more) {
+    while (status == POPOTO_OK && more && placed_left(it) > 0) {
         status = take_page(it, walk.keys, walk.count, counts_only);
         if (status == POPOTO_OK)
             status = popoto__key_walk_next(&walk, &more);
@@ -454,8 +462,8 @@ static popoto_status run(strict_migration *it) {
         status = one_pass(it, pattern, false);
     /* What writers of the ordinary model added behind the walk's back, until a pass moves nothing. */
     size_t before = 0;
-    for (size_t pass = 1;
-         status == POPOTO_OK && !it->how->dry_run && it->placed > before && pass < MAX_PASSES;
+    for (size_t pass = 1; status == POPOTO_OK && !it->how->dry_run && it->placed > before &&
+                          placed_left(it) > 0 && pass < MAX_PASSES;
          pass++) {
         before = it->placed;
         status = one_pass(it, pattern, false);

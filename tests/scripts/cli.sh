@@ -129,6 +129,7 @@ each_command_helps() {
         prints 0 "^Usage: popoto $command" "$command" --help || return 1
         prints 0 '^Example: popoto ' help "$command" || return 1
         [ "$(wc -L <"$work/out")" -le 80 ] || { echo "$command: lines of more than 80"; return 1; }
+        ! grep -qE -e '--[a-z-]+( [A-Z,]+)? [a-z]' <(grep '^  .*  --' "$work/out") || { echo "$command: no gap"; return 1; }
     done
 }
 
@@ -190,8 +191,8 @@ check 'an unknown option: 2' complains 2 "no option '--frobnicate'" tenants --fr
 check 'an option without its value: 2' complains 2 "'--limit' needs a value" tenants --limit
 check 'a number that is none: 2' complains 2 'takes a number' query Episode --limit -3
 check 'a dialect that is none: 2' complains 2 'documented, popoto' info --dialect klingon
-check 'too few words: 2' complains 2 'it is: popoto show KEY' show
-check 'too many words: 2' complains 2 'it is: popoto revoke USER' revoke a b
+check 'too few words: 2' complains 2 'usage: popoto show KEY' show
+check 'too many words: 2' complains 2 'usage: popoto revoke USER' revoke a b
 check 'a column that is none: 2' complains 2 'takes tenant, records' tenants --sort colour
 check 'a URL that is none: 2' complains 2 'popoto: .' info --url gopher://x
 check 'no server: 1' complains 1 'popoto: .' info --url "unix:$work/nobody.sock"
@@ -234,6 +235,7 @@ check 'completion: orders downwards' completes '-score' 'query Episode -o -sc'
 check 'completion: fields of a list' completes 'name,score' 'query Episode -f name,sc'
 check 'completion: fields that name tenants' completes 'team' 'tenants -t t'
 check 'completion: tenants' completes 'project-a project-b' 'erase pro'
+check 'completion: tenants of an audit' completes 'project-a project-b' 'audit --tenant pro'
 check 'completion: the first field of a move' completes 'certainty' 'migrate confidence Fact ce'
 
 models_travel() {
@@ -493,6 +495,22 @@ check 'audit: findings: 1' prints 1 '^stray .*ghost' audit
 check 'audit: the kinds' holds '{f["kind"] for f in it["findings"]} >= {"stray", "missing", "score", "misplaced", "corrupt"}' audit
 check 'audit: what is shown is limited' prints 1 'more \(--limit 0' audit --limit 1
 check 'audit --repair needs --yes' complains 2 'add --yes' audit --repair
+one_tenant() {
+    holds 'it["tenant"] == "project-a" and {f["kind"] for f in it["findings"]} == {"stray", "corrupt"} and
+        [m["records"] for m in it["models"]] == [5, 0, 0, 2]' audit --tenant project-a || return 1
+    complains 1 'note: left out, .*: Note .see --tenant-field' audit --tenant project-a || return 1
+    holds '[(m["model"], m["records"]) for m in it["models"]] == [("Note", 15)] and len(it["findings"]) == 2' \
+        audit Note --tenant red -t team || return 1
+    holds 'it["findings"] == [] and [m["records"] for m in it["models"]] == [8]' audit Episode --tenant project-b || return 1
+    complains 1 "^popoto: nothing of 'nobody' is in unix:" audit --tenant nobody || return 1
+    [ ! -s "$work/out" ] || return 1
+    complains 2 'what tells the tenants of Note: say so with --tenant-field' audit Note --tenant red || return 1
+    complains 2 "cannot be ''" audit Episode --tenant '' || return 1
+    complains 2 "no key of these models has a field 'rank'" audit Note --tenant 3 -t rank || return 1
+    complains 2 '[-]-tenant TENANT says which' audit -t team || return 1
+    ends 0 audit Memory --tenant borealis --repair --yes
+}
+check 'audit: of one tenant' one_tenant
 check 'audit --repair: what is derivable' ends 1 audit --repair --yes
 check 'audit: the rest stays' holds '{f["kind"] for f in it["findings"]} == {"corrupt"}' audit
 "$shell" -s "$work/a.sock" flushall >/dev/null && "$fill" "$url"
@@ -541,6 +559,17 @@ broken_line() {
 }
 check 'import: a broken line is named: 1' broken_line
 check 'import, JSON' holds 'it["bad_line"] == 3 and it["records"] == 1 and not it["complete"]' import fresh "$work/broken"
+refused_lines() {
+    "$popoto" export atlas --model Memory -t project >"$work/taken.jsonl" || return 1
+    complains 1 "^popoto: line 2: Memory.key = .* is taken by another record$" import fresh "$work/taken.jsonl" --model Memory || return 1
+    [ "$(grep -c '^popoto: line ' "$work/err")" -eq 14 ] || return 1
+    grep -q '^popoto: up to line 15 all others are stored, and none behind it: mend' "$work/err" || return 1
+    grep -qx '0 records imported' "$work/out" || return 1
+    holds 'len(it["refused"]) == 14 and it["refused"][0]["line"] == 2 and it["tried"] == 15 and it["bad_line"] == 2' \
+        import fresh "$work/taken.jsonl" --model Memory || return 1
+    complains 1 '^popoto: up to line 3 all others are stored' import fresh "$work/broken"
+}
+check 'import: lines that are refused are named: 1' refused_lines
 check 'import: a file that is not there: 2' complains 2 'cannot be read' import fresh "$work/nothing"
 
 # ----- Erasing -------------------------------------------------------------------------------------
@@ -681,13 +710,33 @@ half_migrated() {
 }
 check 'migrate strict: what is half done is named' half_migrated
 many_partitions() {
-    raw a flushall && "$fill" "$url" || return 1
-    for i in $(seq 30); do raw a hset '$ConfidencF:Fact:certainty:data' "Fact:p$i:x" y; done >/dev/null
-    run migrate confidence Fact certainty --yes -l 1
-    cat "$work/out" "$work/err"
-    grep -q '^\.\.\. and 1 more (--limit 0 shows all)$' "$work/out"
+    prints 0 '^\.\.\. and [0-9]+ more \(--json has all\)$' migrate confidence Episode certainty -n --models "$work/parted.json"
 }
+bit_by_bit() {
+    raw a flushall && "$fill" "$url" || return 1
+    prints 0 '^12 of 20 would be moved, 0 stay where they are, 8 are still to come: run it again$' \
+        migrate confidence Fact certainty -n --limit 12 || return 1
+    complains 2 'add --yes' migrate confidence Fact certainty --limit 12 || return 1
+    prints 0 '^12 of 20 moved, .* 8 are still to come: run it again$' migrate confidence Fact certainty --limit 12 --yes || return 1
+    ! grep -q 'published' "$work/err" || return 1
+    holds 'it["migrated"] == 8 and it["remaining"] == 0' migrate confidence Fact certainty --limit 12 --yes || return 1
+    grep -q 'published so' "$work/err" && ends 0 audit Fact || return 1
+    # Of the tenants of a strict model, all together.
+    "$popoto" models Episode --json | sed 's/"name": "certainty"/&, "partition_by": "name"/' >"$work/parted.json"
+    holds 'it["migrated"] == 0 and sum(p["count"] for p in it["partitions"]) == 30 and it["remaining"] == it["total"] - 30 > 20' \
+        migrate confidence Episode certainty --models "$work/parted.json" --limit 30 -n || return 1
+    holds 'it["migrated"] == 30 and it["remaining"] == it["total"] - 30 > 20' \
+        migrate confidence Episode certainty --models "$work/parted.json" --limit 30 --yes || return 1
+    holds 'it["migrated"] == it["total"] and it["remaining"] == 0' \
+        migrate confidence Episode certainty --models "$work/parted.json" --yes || return 1
+    ends 0 audit Episode || return 1
+    prints 0 '^25 of 30 moved, .* 5 are still to come' migrate strict Note team --limit 25 --yes || return 1
+    complains 0 'Note: 5 still in ordinary form' info || return 1
+    prints 0 '^5 of 5 moved, 0 stay where they are$' migrate strict Note team --limit 25 --yes && ends 0 audit Note
+}
+raw a flushall >/dev/null && "$fill" "$url"
 check 'migrate confidence: so many partitions' many_partitions
+check 'migrate: a bit at a time' bit_by_bit
 raw a flushall >/dev/null && "$fill" "$url"
 check 'migrate: a field that is no KEY: 2' complains 2 'no KEY' migrate strict Memory content --yes
 
@@ -774,6 +823,27 @@ granted_by_file() {
 check 'grant: the password of a file' granted_by_file
 check 'grant: an open default user is said' eval \
     'POPOTO_GRANT_PASSWORD=x complains 0 "default user of this server needs no password" grant project-a carl'
+users_are_named() {
+    local POPOTO_GRANT_PASSWORD=sesame
+    export POPOTO_GRANT_PASSWORD
+    ends 0 grant '{braces}' "o'hara" && ends 0 grant '{braces}' eve && ends 0 grant 'stars*?[x]' dan || return 1
+    raw a acl setuser ops on '>opspw' '~*' '+@all' || return 1
+    # While something of the tenant is left alone, its users have it.
+    raw a set '{%7Bbraces%7D}:other' x && holds 'it["users"] == []' erase '{braces}' --model Sample --yes || return 1
+    raw a del '{%7Bbraces%7D}:other'
+    complains 0 "^popoto: note: user 'eve' was granted this tenant alone, and stays: popoto revoke eve ends it$" \
+        erase '{braces}' -t Note.team --yes || return 1
+    grep -qF "popoto revoke 'o'\''hara' ends it" "$work/err" || return 1
+    [ "$(grep -c 'was granted' "$work/err")" -eq 2 ] || return 1
+    holds 'it["users"] == ["eve", "o\u0027hara"]' erase '{braces}' -t Note.team --yes || return 1
+    holds 'it["users"] == []' erase red --model Note -t team --yes || return 1
+    # Who may erase, and not ask about users.
+    raw a acl setuser cleaner on '>pw' '~*' '+@all' '-acl' || return 1
+    POPOTO_PASSWORD=pw complains 1 'note: whether users were granted this tenant is not known: ' \
+        erase '{braces}' -t Note.team --yes --url "unix://cleaner@$work/a.sock" || return 1
+    raw a acl deluser cleaner ops eve dan "o'hara" && raw a flushall && "$fill" "$url"
+}
+check 'erase: the users that stay are named' users_are_named
 check 'revoke needs --yes' complains 2 'add --yes' revoke alice
 check 'revoke' prints 0 'alice is revoked' revoke alice --yes
 not_others() {
@@ -798,6 +868,34 @@ not_kept() {
 }
 check 'revoke: where no users are kept' not_kept
 check 'revoke: nobody: 1' complains 1 'popoto: .' revoke alice --yes
+
+# ----- A published model that is broken -----------------------------------------------------------------
+
+one_is_broken() {
+    local left="note: left out: the model published as 'Note' cannot be used: "
+    "$popoto" models --json >"$work/models.json" && raw a hset '$Popoto:Models' Note nonsense || return 1
+    complains 0 "$left" models || return 1
+    holds '[m["model"] for m in it["models"]] == ["Episode", "Fact", "Memory", "Sample"]' info || return 1
+    complains 0 "$left" query Episode project_id=project-a || return 1
+    [ "$(grep -c 'left out: ' "$work/err")" -eq 1 ] || return 1
+    complains 1 "$left" audit && complains 0 "$left" export project-a || return 1
+    complains 1 '^popoto: Note is published here, and cannot be used: publish it anew, or give it with --models' \
+        query Note team=red || return 1
+    complains 1 '^popoto: Note is published here' audit Note || return 1
+    complains 1 '^popoto: Note is published here' migrate strict Note team --yes || return 1
+    complains 2 'models that cannot be used have of this tenant would be left' erase project-b --yes || return 1
+    holds 'it["records"] == 2' erase project-a --model Sample --yes || return 1
+    holds 'len(it) == 15' query Note team=red -m "$work/models.json" || return 1
+    # A migration with a file mends it.
+    complains 0 'Note is strict by team now, and published so' migrate strict Note team --yes -m "$work/models.json" || return 1
+    prints 0 'Note +strict, by team' models || return 1
+    ! grep -q 'left out' "$work/err" || return 1
+    # Where all are broken nothing is guessed.
+    raw a del '$Popoto:Models' && raw a hset '$Popoto:Models' Note nonsense || return 1
+    complains 1 "^popoto: the model published as 'Note' cannot be used" tenants || return 1
+    raw a flushall && "$fill" "$url"
+}
+check 'a published model that cannot be used is left out, and named' one_is_broken
 
 # ----- Without published models --------------------------------------------------------------------
 
@@ -836,6 +934,12 @@ lame_cluster() {
     done
     sleep 1
     "$shell" --cluster create 127.0.0.1:$base 127.0.0.1:$((base + 1)) 127.0.0.1:$((base + 2)) --cluster-yes || return 1
+    for i in 0 1 2; do
+        for _ in $(seq 100); do
+            ! "$shell" -p $((base + i)) cluster info | grep -q cluster_state:ok || break
+            sleep 0.1
+        done
+    done
     complains 2 "is a node of a cluster: redis\\+cluster://127.0.0.1:$((base + 1)) asks" query Episode project_id=b -c \
         --url redis://127.0.0.1:$((base + 1)) -m "$work/models.json" || return 1
     for tenant in a b c d e f g h i j; do
@@ -896,6 +1000,33 @@ check 'docs/guide.md: what the chapter on the command shows is so' guide_keeps_i
 check 'thousands of tenants' "$fill" "$url" --many 2000
 check 'tenants: limited' prints 0 '^2,0.. tenants, .* the first 10 are shown' tenants Episode --limit 10
 check 'tenants: all where it is piped' prints 0 '^customer-01999 ' tenants Episode
+# Rows of 20,000 bytes, far more than what the command may take.
+bounded_memory() {
+    raw a eval 'local n, long = 0, "\218\78\32" .. string.rep("x", 20000)
+        for i = 0, 1999 do
+            local key = string.format("{customer-%05d}:Episode:e0", i)
+            n = n + redis.call("EXISTS", key)
+            redis.call("HSET", key, "title", long)
+        end
+        return n' 0 | grep -qx 2000 || return 1
+    python3 - "$popoto" "$work/out" <<'PYTHON'
+import resource, subprocess, sys
+for words in ([], ["--json"], ["--limit", "4000"], ["--json", "--limit", "4000", "--offset", "3"]):
+    with open(sys.argv[2], "w") as out:
+        subprocess.run([sys.argv[1], "query", "Episode", "--all-tenants", *words], stdout=out, check=True)
+most = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+print(most, "KiB")
+sys.exit(most > 30000)
+PYTHON
+}
+check 'query: rows are not held in memory' bounded_memory
+# Thousands of lines are laid out in parts, of one width.
+in_parts() {
+    prints 0 '^5[0-9]{3} rows$' query Episode --all-tenants -f name,score || return 1
+    [ "$(grep -c '^name ' "$work/out")" -eq 1 ] || return 1
+    [ "$(sed '$d' "$work/out" | awk '{ print length }' | sort -u | wc -l)" -eq 1 ]
+}
+check 'query: a long table has one header, and columns that stay' in_parts
 # An import that waits for its next line.
 interrupted() {
     local pid writer

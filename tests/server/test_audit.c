@@ -103,16 +103,28 @@ static int by_text(const void *a, const void *b) {
     return strcmp(a, b);
 }
 
-static popoto_audit_report audit(popoto_db *db, const popoto_model *model, bool repair,
-                                 found *out) {
+/* Of a tenant: "p"; NULL: of all. */
+static popoto_audit_report audit_of(popoto_db *db, const popoto_model *model, const char *tenant,
+                                    bool repair, found *out) {
     popoto_audit_report report;
+    popoto_value value = popoto_of_text(tenant);
     memset(out, 0, sizeof *out);
-    popoto_audit_desc desc = { .model = model, .repair = repair, .found = note, .context = out };
+    popoto_audit_desc desc = { .model = model,
+                               .repair = repair,
+                               .found = note,
+                               .context = out,
+                               .tenant = tenant != NULL ? &value : NULL,
+                               .tenant_field = "project" };
     assert_ok(db, popoto_audit(db, &desc, &report));
     assert_int_equal(out->count, report.findings);
     assert_int_equal(out->repaired, report.repaired);
     qsort(out->lines, out->count, sizeof out->lines[0], by_text);
     return report;
+}
+
+static popoto_audit_report audit(popoto_db *db, const popoto_model *model, bool repair,
+                                 found *out) {
+    return audit_of(db, model, NULL, repair, out);
 }
 
 /* Exactly these lines, in their order, up to NULL. */
@@ -453,6 +465,152 @@ static void test_values_that_may_be_lacking(void **state) {
     server_flush(s);
 }
 
+/* ----- One tenant --------------------------------------------------------------------------------- */
+
+static size_t calls_of(server *s, const char *command) {
+    char name[32];
+    snprintf(name, sizeof name, "cmdstat_%s:calls=", command);
+    const char *at = strstr(server_command(s, "INFO commandstats"), name);
+    return at != NULL ? (size_t)strtoul(at + strlen(name), NULL, 10) : 0;
+}
+
+/* It is read, and nothing of the others; of a strict model, not even their indexes. */
+static void test_a_tenant_costs_what_it_has(void **state) {
+    server *s = *state;
+    popoto_db *db = opened(s);
+    found it;
+    for (int i = 0; i < 600; i++) {
+        create(db, &Page, i % 100 ? "many" : "few", i);
+        create(db, &Leaf, i % 100 ? "many" : "few", i);
+    }
+    server_command(s, "CONFIG RESETSTAT");
+    popoto_audit_report report = audit_of(db, &Page, "few", false, &it);
+    assert_int_equal(6, report.records);
+    assert_int_equal(6 * 6, report.index_entries);
+    assert_int_equal(0, report.findings);
+    assert_true(calls_of(s, "hmget") <= 6 * 3);
+    assert_int_equal(1 + 6 + 3, calls_of(s, "sscan")); /* all, names, owners */
+    size_t looks = calls_of(s, "scan");
+    server_command(s, "CONFIG RESETSTAT");
+    report = audit_of(db, &Leaf, "few", false, &it);
+    assert_int_equal(6, report.records);
+    assert_int_equal(6 * 7, report.index_entries);
+    assert_int_equal(0, report.findings);
+    assert_true(calls_of(s, "hmget") <= 6 * 3);
+    /* The names of all keys are looked through once; of an ordinary model, once for each kind. */
+    assert_true(looks > 0 && calls_of(s, "scan") == 2 * looks);
+    report = audit_of(db, &Leaf, "nobody", false, &it);
+    assert_int_equal(0, report.records + report.index_entries + report.findings);
+    popoto_close(db);
+    server_flush(s);
+}
+
+/* What an audit of all finds is found by that of one tenant or the other: only what names none is not. */
+static void test_damage_to_one_of_the_tenants(void **state) {
+    server *s = *state;
+    popoto_db *db = opened(s);
+    found it;
+    for (int i = 0; i < 20; i++) {
+        create(db, &Leaf, i % 2 ? "p" : "q", i);
+        create(db, &Page, i % 2 ? "p" : "q", i);
+    }
+    char *before = strdup(server_dump(s));
+    server_command(s, "SREM {p}:$Class:Page {p}:Page:n1:o1");
+    server_command(s, "SADD {p}:$KeyF:Page:owner:o9 {p}:Page:gone:o9");
+    server_command(s, "SREM {q}:$Class:Page {q}:Page:n2:o2");
+    server_command(s, "SADD {p}:$KeyF:Page:owner:o1 {q}:Page:n4:o1");
+    server_command(s, "SADD {q}:$KeyF:Page:owner:o1 {p}:Page:n1:o1");
+    server_command(s, "HSET {p}:Page:n3:o0:more x y");
+    server_command(s, "HSET {p}:Pages:n3:o0:more x y");
+    audit_of(db, &Page, "p", true, &it);
+    ASSERT_FOUND(&it, "!CORRUPT {p}:Page:n3:o0:more in -",
+                 "MISPLACED {q}:Page:n4:o1 in {p}:$KeyF:Page:owner:o1",
+                 "MISSING {p}:Page:n1:o1 in {p}:$Class:Page",
+                 "STRAY {p}:Page:gone:o9 in {p}:$KeyF:Page:owner:o9");
+    assert_int_equal(3, it.repaired);
+    audit(db, &Page, true, &it);
+    ASSERT_FOUND(&it, "!CORRUPT {p}:Page:n3:o0:more in -",
+                 "MISPLACED {p}:Page:n1:o1 in {q}:$KeyF:Page:owner:o1",
+                 "MISSING {q}:Page:n2:o2 in {q}:$Class:Page");
+    server_command(s, "DEL {p}:Page:n3:o0:more {p}:Pages:n3:o0:more");
+    assert_string_equal(before, server_dump(s));
+    /* Of an ordinary model: its own, what names it elsewhere, and what others have in what is its own. */
+    server_command(s, "SREM $Class:Leaf Leaf:p:n1:o1 Leaf:q:n2:o2");
+    server_command(s, "ZREM $SortedF:Leaf:weight:a Leaf:p:n3:o0");
+    server_command(s, "ZADD $SortedF:Leaf:weight:b 9 Leaf:q:n2:o2");
+    server_command(s, "SADD $KeyF:Leaf:owner:o1 Leaf:p:gone:o1 Leaf:q:gone:o1");
+    server_command(s, "SADD $KeyF:Leaf:project:p Leaf:q:n4:o1");
+    server_command(s, "SADD $KeyF:Leaf:project:q Leaf:p:n5:o2");
+    server_command(s, "ZADD $SortedF:Leaf:rank:p 1 Leaf:q:n6:o0");
+    server_command(s, "SADD $UniqueKeyF:Leaf:name:n7 Leaf:q:gone:o2");
+    server_command(s, "SADD $UniqueKeyF:Leaf:name:n8 Leaf:q:gone:o2");
+    server_command(s, "SADD $Class:Leaf garbage");
+    server_command(s, "SET $KeyF:Leaf:project:z text");
+    server_command(s, "SET $KeyF:Leaf:owner:z text");
+    server_command(s, "SADD $KeyF:Leaf:nothing:p Leaf:p:n9:o0");
+    audit_of(db, &Leaf, "p", true, &it);
+    ASSERT_FOUND(
+        &it, "!CORRUPT - in $KeyF:Leaf:owner:z", "MISPLACED Leaf:p:n5:o2 in $KeyF:Leaf:project:q",
+        "MISPLACED Leaf:q:n4:o1 in $KeyF:Leaf:project:p",
+        "MISPLACED Leaf:q:n6:o0 in $SortedF:Leaf:rank:p", "MISSING Leaf:p:n1:o1 in $Class:Leaf",
+        "MISSING Leaf:p:n3:o0 in $SortedF:Leaf:weight:a",
+        "STRAY Leaf:p:gone:o1 in $KeyF:Leaf:owner:o1",
+        "STRAY Leaf:q:gone:o2 in $UniqueKeyF:Leaf:name:n7");
+    assert_int_equal(7, it.repaired);
+    audit_of(db, &Leaf, "q", true, &it);
+    assert_int_equal(5, it.count);
+    assert_int_equal(4, it.repaired);
+    server_command(s, "DEL $KeyF:Leaf:owner:z");
+    audit(db, &Leaf, true, &it);
+    ASSERT_FOUND(&it, "!CORRUPT - in $KeyF:Leaf:nothing:p", "!CORRUPT - in $KeyF:Leaf:project:z",
+                 "!CORRUPT garbage in $Class:Leaf");
+    server_command(s, "SREM $Class:Leaf garbage");
+    server_command(s, "DEL $KeyF:Leaf:project:z $KeyF:Leaf:nothing:p");
+    assert_string_equal(before, server_dump(s));
+    free(before);
+    popoto_close(db);
+    server_flush(s);
+}
+
+/* A unique value that a record of another tenant holds too. */
+static void test_a_value_that_two_tenants_hold(void **state) {
+    server *s = *state;
+    popoto_db *db = opened(s);
+    found it;
+    create(db, &Leaf, "p", 1);
+    create(db, &Leaf, "q", 2);
+    server_command(s, "COPY Leaf:q:n2:o2 Leaf:q:n1:o2");
+    server_command(s, "HSET Leaf:q:n1:o2 name %b", "\xa2n1", (size_t)3);
+    server_command(s, "SADD $UniqueKeyF:Leaf:name:n1 Leaf:q:n1:o2");
+    audit_of(db, &Leaf, "p", false, &it);
+    assert_int_equal(1, it.count);
+    assert_non_null(strstr(it.lines[0], "!DUPLICATE Leaf:"));
+    popoto_close(db);
+    server_flush(s);
+}
+
+/* Popoto's keys, whose last part names the tenant, and whose companion hashes are named by it as it is. */
+static void test_a_tenant_in_the_dialect_of_popoto(void **state) {
+    server *s = *state;
+    popoto_db *db = popoto_open(server_url(s), &(popoto_options){ .dialect = POPOTO_AS_POPOTO });
+    found it;
+    for (int i = 0; i < 30; i++)
+        create(db, &Leaf, i % 2 ? "p-1" : "q:1", i);
+    popoto_audit_report report = audit_of(db, &Leaf, "p-1", false, &it);
+    assert_int_equal(15, report.records);
+    assert_int_equal(15 * 7, report.index_entries);
+    assert_int_equal(0, it.count);
+    server_command(s, "SREM $Class:Leaf Leaf:n1:o1:p/-1");
+    server_command(s, "ZADD $SortF:Leaf:rank:p/-1 1 Leaf:gone:o1:p/-1");
+    audit_of(db, &Leaf, "q:1", true, &it);
+    ASSERT_FOUND(&it, NULL);
+    audit_of(db, &Leaf, "p-1", true, &it);
+    ASSERT_FOUND(&it, "MISSING Leaf:n1:o1:p/-1 in $Class:Leaf",
+                 "STRAY Leaf:gone:o1:p/-1 in $SortF:Leaf:rank:p/-1");
+    popoto_close(db);
+    server_flush(s);
+}
+
 /* ----- While others write ------------------------------------------------------------------------- */
 
 typedef struct writer {
@@ -668,7 +826,21 @@ static void test_arguments(void **state) {
     assert_ok(db, popoto_scope_enter(db, "project", "p"));
     assert_fails(POPOTO_BAD_SCOPE, "every project", db,
                  popoto_audit(db, &(popoto_audit_desc){ .model = &Page }, NULL));
+    /* Of one tenant: in its scope, and in no other. */
+    popoto_value p = popoto_of_text("p"), q = popoto_of_text("q"), none = popoto_of_text("");
+    popoto_audit_desc desc = { .model = &Page, .tenant = &p };
+    assert_ok(db, popoto_audit(db, &desc, NULL));
+    desc.tenant = &q;
+    assert_fails(POPOTO_BAD_SCOPE, "project", db, popoto_audit(db, &desc, NULL));
     assert_ok(db, popoto_scope_leave(db));
+    desc.tenant = &none;
+    assert_fails(POPOTO_BAD_VALUE, "project", db, popoto_audit(db, &desc, NULL));
+    desc = (popoto_audit_desc){ .model = &Leaf, .tenant = &p };
+    assert_fails(POPOTO_BAD_ARGUMENT, "Leaf has no TENANT: name the field", db,
+                 popoto_audit(db, &desc, NULL));
+    desc.tenant_field = "shelf";
+    assert_fails(POPOTO_BAD_ARGUMENT, "Leaf.shelf is no part of the key", db,
+                 popoto_audit(db, &desc, NULL));
     popoto_close(db);
 }
 
@@ -688,17 +860,22 @@ static void test_no_memory(void **state) {
         create(setup, &Leaf, "p", i);
         create(setup, &Page, "p", i);
     }
-    for (size_t n = 1;; n++) {
-        damage_a_bit(s);
-        popoto_db *db = opened_to_fail(s, &memory, n);
-        popoto_audit_report report = { 0 };
-        popoto_status status = popoto_audit(
-            db, &(popoto_audit_desc){ .model = n % 2 ? &Leaf : &Page, .repair = true }, &report);
-        if (status != POPOTO_OK)
-            assert_int_equal(POPOTO_NO_MEMORY, status);
-        bool failed = closed_after_failure(db, &memory);
-        if (!failed && n % 2)
-            break;
+    popoto_value tenant = popoto_of_text("p");
+    for (int kind = 0; kind < 4; kind++) {
+        popoto_audit_desc desc = { .model = kind % 2 ? &Leaf : &Page,
+                                   .repair = true,
+                                   .tenant = kind < 2 ? NULL : &tenant,
+                                   .tenant_field = "project" };
+        bool failed = true;
+        for (size_t n = 1; failed; n++) {
+            damage_a_bit(s);
+            popoto_db *db = opened_to_fail(s, &memory, n);
+            popoto_audit_report report = { 0 };
+            popoto_status status = popoto_audit(db, &desc, &report);
+            if (status != POPOTO_OK)
+                assert_int_equal(POPOTO_NO_MEMORY, status);
+            failed = closed_after_failure(db, &memory);
+        }
     }
     popoto_close(setup);
     server_flush(s);
@@ -802,6 +979,10 @@ int main(int count, char **arguments) {
         server_test(test_dialect_of_popoto),
         server_test(test_records_without_values),
         server_test(test_values_that_may_be_lacking),
+        server_test(test_a_tenant_costs_what_it_has),
+        server_test(test_damage_to_one_of_the_tenants),
+        server_test(test_a_value_that_two_tenants_hold),
+        server_test(test_a_tenant_in_the_dialect_of_popoto),
         server_test(test_writers_cause_no_findings),
         server_test(test_mending_harms_no_writer),
         server_test(test_progress_and_stopping),

@@ -84,6 +84,11 @@ static void assert_same_model(const popoto_model *wanted, const popoto_model *go
     }
 }
 
+static void assert_has(const char *text, const char *part) {
+    if (strstr(text, part) == NULL)
+        fail_msg("%s lacks %s", text, part);
+}
+
 static void test_published_models_come_back(void **state) {
     server *s = *state;
     popoto_db *db = opened(s);
@@ -230,18 +235,63 @@ static void test_what_is_wrong_with_publishing(void **state) {
     assert_string_equal("", server_dump(s)); /* not the first either */
     server_command(s, "HSET $Popoto:Models Memory %b", "\xc1", (size_t)1);
     assert_fails(POPOTO_CORRUPT, "'Memory'", db, popoto_catalog_published(db, &catalog));
-    assert_null(catalog);
+    assert_int_equal(0, popoto_catalog_count(catalog));
+    popoto_catalog_free(catalog);
     server_command(s, "HSET $Popoto:Models Memory %b", "\x80", (size_t)1);
     assert_fails(POPOTO_CORRUPT, "'Memory'", db, popoto_catalog_published(db, &catalog));
+    popoto_catalog_free(catalog);
     assert_ok(db, popoto_publish(db, models, 1));
     server_command(s, "EVAL %s 0",
                    "local k = '$Popoto:Models' redis.call('HSET', k, 'Other', "
                    "redis.call('HGET', k, 'Memory'))");
     assert_fails(POPOTO_CORRUPT, "another name", db, popoto_catalog_published(db, &catalog));
+    popoto_catalog_free(catalog);
     server_command(s, "DEL $Popoto:Models");
     server_command(s, "SET $Popoto:Models x");
     assert_status(POPOTO_CORRUPT, db, popoto_catalog_published(db, &catalog));
+    assert_null(catalog);
     assert_status(POPOTO_CORRUPT, db, popoto_publish(db, models, 1));
+    popoto_close(db);
+    server_flush(s);
+}
+
+/* The others can be used, and those that cannot are named. */
+static void test_some_are_broken(void **state) {
+    server *s = *state;
+    popoto_db *db = opened(s);
+    popoto_catalog *catalog;
+    popoto_text name;
+    const popoto_model *models[] = { &Item, &Memory };
+    assert_ok(db, popoto_publish(db, models, 2));
+    server_command(s, "HSET $Popoto:Models Zebra %b", "\xc1", (size_t)1);
+    server_command(s, "EVAL %s 0",
+                   "local k = '$Popoto:Models' redis.call('HSET', k, 'Ape', "
+                   "redis.call('HGET', k, 'Memory'))");
+    assert_fails(POPOTO_CORRUPT, "'Ape'", db, popoto_catalog_published(db, &catalog));
+    assert_int_equal(2, popoto_catalog_count(catalog));
+    assert_string_equal("Item", popoto_catalog_model(catalog, 0)->name);
+    assert_string_equal("Memory", popoto_catalog_model(catalog, 1)->name);
+    assert_int_equal(2, popoto_catalog_problem_count(catalog));
+    assert_has(popoto_catalog_problem(catalog, 0, &name), "another name");
+    assert_string_equal("Ape", name.data);
+    assert_has(popoto_catalog_problem(catalog, 1, NULL), "'Zebra'");
+    assert_null(popoto_catalog_problem(catalog, 2, &name));
+    assert_null(name.data);
+    assert_int_equal(0, popoto_catalog_problem_count(NULL));
+    assert_null(popoto_catalog_problem(NULL, 0, NULL));
+    popoto_catalog_free(catalog);
+    failing_allocator memory;
+    bool failed = true;
+    for (size_t n = 1; failed; n++) {
+        popoto_db *poor = opened_to_fail(s, &memory, n);
+        popoto_status status = popoto_catalog_published(poor, &catalog);
+        failed = memory.failed;
+        assert_int_equal(failed ? POPOTO_NO_MEMORY : POPOTO_CORRUPT, status);
+        assert_true((catalog == NULL) == failed);
+        popoto_close(poor);
+        popoto_catalog_free(catalog);
+        assert_int_equal(0, memory.live_blocks);
+    }
     popoto_close(db);
     server_flush(s);
 }
@@ -300,11 +350,6 @@ static const char *fields_of(const popoto_model *model) {
 }
 
 /* Fields that are no part of the key come in any order. */
-static void assert_has(const char *text, const char *part) {
-    if (strstr(text, part) == NULL)
-        fail_msg("%s lacks %s", text, part);
-}
-
 static void fill(popoto_db *db) {
     for (int i = 0; i < 40; i++) {
         char name[24];
@@ -490,6 +535,7 @@ int main(void) {
         server_test(test_a_short_description),
         server_test(test_what_is_wrong_with_a_description),
         server_test(test_what_is_wrong_with_publishing),
+        server_test(test_some_are_broken),
         server_test(test_another_dialect_is_noted),
         server_test(test_inferred_models),
         server_test(test_inferred_in_the_dialect_of_popoto),

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -552,6 +553,36 @@ static void test_a_folder_with_a_strange_name(void **state) {
     }
 }
 
+/* A program for which a quote ends an argument, as for Valkey 8; named by a path from here. */
+static void test_no_argument_names_a_path(void **state) {
+    place *it = *state;
+    failure why = { 0 };
+    char path[2100], here[PATH_MAX];
+    embedded *joined = NULL;
+    snprintf(path, sizeof path, "%s/picky", it->parent);
+    FILE *file = fopen(path, "w");
+    assert_non_null(file);
+    fputs("#!/bin/sh\n"
+          "for argument; do\n"
+          "    case $argument in *\\\"* | *\\\\*) exit 1 ;; esac\n"
+          "done\n"
+          "exec redis-server \"$@\"\n",
+          file);
+    fclose(file);
+    assert_int_equal(0, chmod(path, 0700));
+    strcat(it->folder, "/a\"b\\c");
+    assert_non_null(getcwd(here, sizeof here));
+    assert_int_equal(0, chdir(it->parent));
+    popoto_status status =
+        popoto__embedded_join(&allocator, it->folder, "./picky", PATIENCE, &joined, &why);
+    assert_int_equal(0, chdir(here));
+    if (status != POPOTO_OK)
+        fail_msg("%s", why.text);
+    assert_command(joined, "SET key value", "OK");
+    popoto__embedded_leave(joined);
+    unlink(path);
+}
+
 static void test_two_paths_of_one_folder(void **state) {
     place *it = *state;
     char path[2100];
@@ -752,6 +783,7 @@ int main(int count, char **arguments) {
         place_test(test_what_is_no_folder),
         place_test(test_a_folder_with_a_long_path),
         place_test(test_a_folder_with_a_strange_name),
+        place_test(test_no_argument_names_a_path),
         place_test(test_two_paths_of_one_folder),
         place_test(test_the_default_folder),
         place_test(test_a_missing_program),

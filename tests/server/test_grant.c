@@ -1,6 +1,7 @@
 /* Grants: a tenant's user does everything inside its tenant by this library, and nothing outside it: every
  * call, every command of the server's own table and every script is refused by the server. The default user
  * is off here: where it has no password, whoever reaches the server needs no grant. */
+#include "failing_allocator.h"
 #include "index_checker.h"
 #include "server.h"
 #include "strict_episodes.h"
@@ -45,6 +46,10 @@ static const popoto_field event_fields[] = {
     POPOTO_FIELD(visit, user),
 };
 static const popoto_model Event = POPOTO_MODEL("Event", visit, event_fields);
+
+/* Not strict. */
+static const popoto_field plain_fields[] = { POPOTO_KEY(episode, id) };
+static const popoto_model Plain = POPOTO_MODEL("Plain", episode, plain_fields);
 
 /* ----- The stage ------------------------------------------------------------------------------ */
 
@@ -897,8 +902,6 @@ static void test_a_wrong_password_is_refused(void **state) {
 }
 
 static void test_grants_that_make_no_sense_are_refused(void **state) {
-    static const popoto_field plain_fields[] = { POPOTO_KEY(episode, id) };
-    static const popoto_model Plain = POPOTO_MODEL("Plain", episode, plain_fields);
     static const char *const users[] = { NULL,   "",     "default", " ",    "a b",
                                          "a\nb", "\tab", "a\x7f",   "a\r\n" };
     const popoto_value tenants[] = {
@@ -1174,8 +1177,85 @@ static void test_an_open_default_user_is_said(void **state) {
     tear_down(&it);
 }
 
+/* ----- Who has a grant ------------------------------------------------------------------------- */
+
+typedef struct names {
+    char all[200];
+    size_t count, most;
+} names;
+
+static bool take_name(void *context, const char *user) {
+    names *it = context;
+    strcat(it->all, user);
+    strcat(it->all, " ");
+    return ++it->count < it->most || it->most == 0;
+}
+
+/* Those of the tenant alone, however many there are of others. */
+static void test_the_users_of_a_tenant_are_listed(void **state) {
+    static const char *const rules[] = {
+        "every on >x ~* +@all",       "both on >x ~{a}:* ~{b}:* +get",
+        "longer on >x ~{ab}:* +get",  "part on >x ~{a}:x* +get",
+        "reads on >x %%R~{a}:* +get", "none on >x",
+        "own on >x ~{a}:* +get",      "off off ~{a}:*",
+        "more on ~{a}:* (~* +set)",   "others on >x ~{b}:* +@all",
+    };
+    stage it;
+    char command[100];
+    set_up(&it, *state);
+    popoto_value a = popoto_of_text("a"), nobody = popoto_of_text("nobody");
+    for (size_t i = 0; i < sizeof rules / sizeof *rules; i++) {
+        snprintf(command, sizeof command, "ACL SETUSER %s", rules[i]);
+        (void)server_command(it.s, command); /* selectors and %R are of Redis 7.0 */
+    }
+    for (int i = 0; i < 600; i++)
+        server_command(it.s, "ACL SETUSER u%d on >x ~%d +get", i, i);
+    names found = { .count = 0 };
+    assert_ok(it.top, popoto_granted_users(it.top, &Episode, a, take_name, &found));
+    assert_string_equal("ann off own ", found.all);
+    found = (names){ .most = 2 };
+    assert_status(POPOTO_STOPPED, it.top,
+                  popoto_granted_users(it.top, &Episode, a, take_name, &found));
+    assert_string_equal("ann off ", found.all);
+    found = (names){ .count = 0 };
+    assert_ok(it.top, popoto_granted_users(it.top, &Episode, nobody, take_name, &found));
+    assert_int_equal(0, found.count);
+    /* A tenant's user does not learn who else there is. */
+    assert_status(POPOTO_DENIED, it.db,
+                  popoto_granted_users(it.db, &Episode, a, take_name, &found));
+    assert_fails(POPOTO_BAD_ARGUMENT, "TENANT", it.top,
+                 popoto_granted_users(it.top, &Plain, a, take_name, &found));
+    assert_fails(POPOTO_BAD_ARGUMENT, "callback", it.top,
+                 popoto_granted_users(it.top, &Episode, a, NULL, NULL));
+    assert_fails(POPOTO_BAD_VALUE, "project_id", it.top,
+                 popoto_granted_users(it.top, &Episode, popoto_of_text(""), take_name, &found));
+    assert_int_equal(POPOTO_BAD_ARGUMENT,
+                     popoto_granted_users(NULL, &Episode, a, take_name, &found));
+    for (int i = 0; i < 600; i++)
+        server_command(it.s, "ACL DELUSER u%d", i);
+    bool failed = true;
+    for (size_t n = 1; failed; n++) {
+        failing_allocator heap;
+        char url[400];
+        snprintf(url, sizeof url, "unix://" ADMIN ":top@%s", server_socket(it.s));
+        failing_allocator_init(&heap, 0);
+        popoto_db *db = popoto_open(url, &(popoto_options){ .allocator = heap.allocator });
+        heap.fail_at = heap.allocations + n;
+        found = (names){ .count = 0 };
+        popoto_status status = popoto_granted_users(db, &Episode, a, take_name, &found);
+        failed = heap.failed;
+        assert_int_equal(failed ? POPOTO_NO_MEMORY : POPOTO_OK, status);
+        popoto_close(db);
+        assert_int_equal(0, heap.live_blocks);
+    }
+    assert_int_equal(3, found.count);
+    server_command(it.s, "ACL DELUSER every both longer part reads none own off more others");
+    tear_down(&it);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        server_test(test_the_users_of_a_tenant_are_listed),
         server_test(test_every_call_works_inside_the_tenant),
         server_test(test_every_call_is_refused_outside_of_it),
         server_test(test_what_is_about_all_tenants_is_refused),

@@ -173,6 +173,44 @@ static void test_report_of_dry_run_and_run(void **state) {
     server_flush(*state);
 }
 
+/* So many at a time: what one call leaves the next goes on with, entries that cannot be placed or not. */
+static void test_a_bit_at_a_time(void **state) {
+    static const size_t moved[] = { 500, 500, 199, 0 };
+    popoto_db *db = opened(*state);
+    popoto_migration_report *report;
+    popoto_migration_desc desc = { .limit = 500, .dry_run = true };
+    make_memories(db, 1200);
+    server_command(*state, "DEL Memory:atlas:k0");
+    char *before = strdup(census(*state, MEMORY_HASHES));
+    OK(popoto_confidence_migrate(db, &Memory, "certainty", &desc, &report));
+    assert_int_equal(1200, report->total);
+    assert_int_equal(500, of_partition(report, "atlas") + of_partition(report, "hermes"));
+    popoto_migration_report_free(report);
+    desc.dry_run = false;
+    size_t left = 1200;
+    for (int i = 0; i < 4; i++) {
+        OK(popoto_confidence_migrate(db, &Memory, "certainty", &desc, &report));
+        assert_int_equal(left, report->total);
+        assert_int_equal(moved[i], report->migrated);
+        assert_true(report->error_count <= 1);
+        assert_int_equal(i >= 2 ? 1 : report->error_count, report->error_count);
+        left -= moved[i];
+        popoto_migration_report_free(report);
+        assert_string_equal(before, census(*state, MEMORY_HASHES));
+    }
+    assert_int_equal(1, left);
+    desc.limit = 1; /* it is not used up by the entry that stays */
+    memory one = { .project = "atlas", .key = "more" };
+    OK(popoto_create(db, &OldMemory, &one));
+    OK(popoto_confidence_update(db, &OldMemory, &one, "certainty", 1, NULL));
+    OK(popoto_confidence_migrate(db, &Memory, "certainty", &desc, &report));
+    assert_int_equal(1, report->migrated);
+    popoto_migration_report_free(report);
+    free(before);
+    popoto_close(db);
+    server_flush(*state);
+}
+
 static void test_partitions_by_two_fields_that_are_no_part_of_the_key(void **state) {
     popoto_db *db = opened(*state);
     popoto_migration_report *report;
@@ -827,6 +865,7 @@ static void test_every_allocation_failing_in_turn(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         server_test(test_report_of_dry_run_and_run),
+        server_test(test_a_bit_at_a_time),
         server_test(test_partitions_by_two_fields_that_are_no_part_of_the_key),
         server_test(test_ten_thousand_partitions),
         server_test(test_entries_on_both_sides_are_merged),

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -101,6 +102,30 @@ static void test_strict_tenants(void **state) {
                             "local n = 0 for _, k in ipairs(redis.call('KEYS', '{12}*')) do "
                             "n = n + redis.call('MEMORY', 'USAGE', k) end return n"));
     assert_true(fabs((double)it.all[1].bytes / exact - 1) < 0.15);
+    popoto_close(db);
+    server_flush(s);
+}
+
+/* Looking for it does not count as use; a read does. */
+static void test_idle_time(void **state) {
+    server *s = *state;
+    popoto_db *db = opened(s);
+    popoto_rows *rows;
+    page one = { .number = 1, .name = "n", .rank = 1 };
+    assert_ok(db, popoto_create(db, &Page, &one));
+    usleep(3100000);
+    int64_t before = INT64_MAX;
+    for (int i = 0; i < 3; i++) {
+        listed it = { 0 };
+        assert_ok(db, popoto_tenant_list(db, &Page, NULL, note, NULL, &it));
+        assert_int_equal(1, it.count);
+        assert_true(i < 2 ? it.all[0].idle_seconds >= 2 : it.all[0].idle_seconds < before);
+        before = it.all[0].idle_seconds;
+        if (i == 1) {
+            assert_ok(db, popoto_load(db, &Page, &one, &rows));
+            popoto_rows_free(rows);
+        }
+    }
     popoto_close(db);
     server_flush(s);
 }
@@ -298,6 +323,7 @@ static void test_no_memory(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         server_test(test_strict_tenants),
+        server_test(test_idle_time),
         server_test(test_ordinary_tenants),
         server_test(test_dialect_of_popoto),
         server_test(test_tenants_of_every_type),

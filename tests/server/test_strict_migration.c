@@ -136,6 +136,57 @@ static void test_what_a_strict_model_would_have_written(void **state) {
     server_flush(s);
 }
 
+/* So many at a time: what one call leaves the next goes on with, and it comes to the same. */
+static void test_a_bit_at_a_time(void **state) {
+    static const size_t moved[] = { 270, 270, 60, 0 };
+    server *s = *state;
+    popoto_db *db = opened(s);
+    popoto_migration_report *report;
+    popoto_strict_migration_desc desc = plain;
+    for (int i = 0; i < 600; i++)
+        create(db, &Old, project_of(i), i);
+    assert_ok(db, popoto_migrate_to_strict(db, &plain, &report));
+    popoto_migration_report_free(report);
+    server_command(s, "DEL $Tenants:Page");
+    char *wanted = strdup(server_dump(s));
+    server_flush(s);
+    for (int i = 0; i < 600; i++)
+        create(db, &Old, project_of(i), i);
+    char *before = strdup(server_dump(s));
+    desc.limit = 270;
+    desc.dry_run = true;
+    assert_ok(db, popoto_migrate_to_strict(db, &desc, &report));
+    size_t placed = 0;
+    for (size_t i = 0; i < report->partition_count; i++)
+        placed += report->partitions[i].count;
+    assert_int_equal(270, placed);
+    assert_int_equal(600, report->total);
+    popoto_migration_report_free(report);
+    assert_string_equal(before, server_dump(s));
+    desc.dry_run = false;
+    size_t left = 600;
+    for (int i = 0; i < 4; i++) {
+        assert_ok(db, popoto_migrate_to_strict(db, &desc, &report));
+        assert_int_equal(left, report->total);
+        assert_int_equal(moved[i], report->migrated);
+        left -= moved[i];
+        popoto_migration_report_free(report);
+        /* What is moved is whole, and so is what is not. */
+        popoto_audit_report audit;
+        assert_ok(db, popoto_audit(db, &(popoto_audit_desc){ .model = &New }, &audit));
+        assert_int_equal(600 - left, audit.records);
+        assert_int_equal(left > 0, audit.findings);
+        assert_ok(db, popoto_audit(db, &(popoto_audit_desc){ .model = &Old }, &audit));
+        assert_int_equal(left, audit.records);
+    }
+    server_command(s, "DEL $Tenants:Page");
+    assert_string_equal(wanted, server_dump(s));
+    free(wanted);
+    free(before);
+    popoto_close(db);
+    server_flush(s);
+}
+
 /* Fields that the models do not know and the time that a record has left go with it. */
 static void test_what_else_a_record_has(void **state) {
     server *s = *state;
@@ -449,6 +500,7 @@ static void test_timed(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         server_test(test_what_a_strict_model_would_have_written),
+        server_test(test_a_bit_at_a_time),
         server_test(test_what_else_a_record_has),
         server_test(test_the_dialect_of_popoto),
         server_test(test_what_stays),

@@ -557,6 +557,96 @@ static void test_refused_lines(void **state) {
     server_flush(s);
 }
 
+typedef struct refused_lines {
+    lines from; /* first: it is what lines come from */
+    size_t count, all[300];
+    popoto_status last;
+} refused_lines;
+
+static void take_refused(void *context, size_t line, popoto_status status, const char *sentence) {
+    refused_lines *it = context;
+    char start[32];
+    snprintf(start, sizeof start, "line %zu", line);
+    assert_int_equal(0, strncmp(start, sentence, strlen(start)));
+    assert_true(strlen(sentence) > strlen(start) + 10);
+    it->all[it->count++] = line;
+    it->last = status;
+}
+
+/* Line 300 is of the second batch. Each line but those that were told of is stored up to where it ended, and
+ * none behind; when it is mended, all are. */
+static void test_which_lines_are_stored(void **state) {
+    enum {
+        LINES = 700
+    };
+    static char texts[LINES][80];
+    static char *items[LINES];
+    static size_t sizes[LINES];
+    static const popoto_model *const models[] = { &Memory };
+    server *s = *state;
+    popoto_db *db = opened(s);
+    popoto_import_report report;
+    fact one = { .project = "other", .key = "k300" }, two = { .project = "other", .key = "k310" };
+    assert_ok(db, popoto_create(db, &Memory, &one));
+    assert_ok(db, popoto_create(db, &Memory, &two));
+    for (int i = 0; i < LINES; i++) {
+        snprintf(texts[i], sizeof texts[i],
+                 "{\"model\": \"Memory\", \"fields\": {\"key\": \"k%d\"}}", i + 1);
+        items[i] = texts[i];
+        sizes[i] = strlen(texts[i]);
+    }
+    refused_lines found = { .from = { items, sizes, LINES, 0, 0 } };
+    popoto_tenant_desc desc = tenant(models, "p", "project");
+    desc.refused = take_refused;
+    desc.context = &found;
+    assert_fails(POPOTO_DUPLICATE, "line 300", db,
+                 popoto_import(db, &desc, give_line, &found, &report));
+    assert_int_equal(300, report.bad_line);
+    assert_int_equal(2, found.count);
+    assert_int_equal(300, found.all[0]);
+    assert_int_equal(310, found.all[1]);
+    assert_int_equal(POPOTO_DUPLICATE, found.last);
+    assert_int_equal(512, report.tried);
+    assert_int_equal(510, report.records);
+    for (size_t line = 1; line <= LINES; line++) {
+        bool is = line <= report.tried && line != 300 && line != 310;
+        assert_string_equal(is ? "1" : "0", server_command(s, "EXISTS Memory:p:k%d", (int)line));
+    }
+    assert_ok(db, popoto_delete(db, &Memory, &one));
+    /* A broken line: those before it are stored. */
+    found = (refused_lines){ .from = { items, sizes, LINES, 0, 0 } };
+    items[304] = (char[]){ "nonsense" };
+    sizes[304] = 8;
+    assert_fails(POPOTO_BAD_VALUE, "line 305 is no JSON", db,
+                 popoto_import(db, &desc, give_line, &found, &report));
+    assert_int_equal(305, report.tried);
+    assert_int_equal(305, report.bad_line);
+    assert_int_equal(304, report.records);
+    assert_int_equal(1, found.count);
+    assert_int_equal(305, found.all[0]);
+    items[304] = texts[304];
+    sizes[304] = strlen(texts[304]);
+    /* Both mended. */
+    assert_ok(db, popoto_delete(db, &Memory, &two));
+    found = (refused_lines){ .from = { items, sizes, LINES, 0, 0 } };
+    assert_ok(db, popoto_import(db, &desc, give_line, &found, &report));
+    assert_int_equal(LINES, report.records);
+    assert_int_equal(LINES, report.tried);
+    assert_int_equal(0, found.count);
+    assert_indexes_match(s, &Memory);
+    /* The connection breaks: nothing is known of any line of the batch. */
+    found = (refused_lines){ .from = { items, sizes, 3, 0, 0 } };
+    server_command(s, "CONFIG SET maxclients 1");
+    server_command(s, "CLIENT KILL TYPE normal SKIPME yes");
+    popoto_status status = popoto_import(db, &desc, give_line, &found, &report);
+    assert_true(status != POPOTO_OK);
+    assert_int_equal(3, found.count);
+    assert_int_equal(0, report.records);
+    server_command(s, "CONFIG SET maxclients 100");
+    popoto_close(db);
+    server_flush(s);
+}
+
 static void test_records_that_do_not_fit(void **state) {
     server *s = *state;
     popoto_db *db = opened(s);
@@ -837,6 +927,7 @@ int main(void) {
         server_test(test_broken_lines),
         server_test(test_times_to_live),
         server_test(test_refused_lines),
+        server_test(test_which_lines_are_stored),
         server_test(test_records_that_do_not_fit),
         server_test(test_what_was_cut_off),
         server_test(test_models_that_contradict),
