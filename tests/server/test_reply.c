@@ -258,6 +258,13 @@ static void test_what_errors_mean(void **state) {
           "executing the script can't run this command or subcommand",
           POPOTO_DENIED },
         { "ERR Error running script (call to f_1): @user_script:1: x", POPOTO_SERVER_ERROR },
+        /* Redis 6.2, where the script handed on what a command answered */
+        { "@user_script: 12: The user executing the script can't run this command or subcommand",
+          POPOTO_DENIED },
+        { "@user_script: 12: -OOM command not allowed", POPOTO_UNAVAILABLE },
+        { "@user_script: 12: WRONGTYPE Operation", POPOTO_CORRUPT },
+        { "@user_script: 12: x", POPOTO_SERVER_ERROR },
+        { "@user_script", POPOTO_SERVER_ERROR },
         { "ERR unknown command 'X'", POPOTO_SERVER_ERROR },
         { "OOMPH", POPOTO_SERVER_ERROR },
         { "", POPOTO_SERVER_ERROR },
