@@ -537,11 +537,12 @@ static popoto_status status_of_word(const char *text) {
 }
 
 /* What a command within a script answered. Redis 6.2 puts before it
- * "ERR Error running script (call to f_...): @user_script:1: @user_script: 1: -". */
+ * "ERR Error running script (call to f_...): @user_script:1: @user_script: 1: -", or, where the script
+ * hands on what it got, "@user_script: 1: -". */
 static const char *without_script(const char *text) {
     static const char place[] = "@user_script:";
-    const char *at = starts_with(text, "ERR Error running script") ? strstr(text, place) : NULL;
-    if (at == NULL)
+    const char *at = starts_with(text, "ERR Error running script") ? strstr(text, place) : text;
+    if (at == NULL || !starts_with(at, place))
         return text;
     while (starts_with(at, place)) {
         at += sizeof(place) - 1;
