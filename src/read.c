@@ -456,9 +456,8 @@ static popoto_status take_range(void *context, size_t index, const reply *answer
         it->ties = first_score ? it->passed + i / 2 + 1 : ties ? it->ties + 1 : 1;
         if (ties && !is_after(it, name))
             continue;
-        popoto__buffer_clear(&it->cursor);
+        it->cursor.size = it->last.size = 0; /* a failure stays */
         popoto__buffer_append(&it->cursor, score->text, score->size);
-        popoto__buffer_clear(&it->last);
         popoto__buffer_append(&it->last, name->text, name->size);
         add_name(it, (popoto_text){ name->text, name->size });
     }

@@ -1,5 +1,6 @@
 /* Reading: whatever is asked, by whichever index, the answer is what a plain loop over the same records
  * gives. Random queries against a model of two hundred records kept in an array. */
+#include "databases.h"
 #include "failing_allocator.h"
 #include "index_checker.h"
 #include "server.h"
@@ -523,6 +524,38 @@ static void test_a_record_that_is_met_in_two_partitions_comes_once(void **state)
     server_flush(s);
 }
 
+static void test_no_tie_is_left_out_for_lack_of_memory(void **state) {
+    server *s = *state;
+    popoto_db *db = popoto_open(server_url(s), NULL);
+    char users[30][8];
+    for (int i = 0; i < 30; i++) {
+        snprintf(users[i], sizeof users[i], "u%03d", i);
+        session it = { .site = "x", .user = users[i], .seen = i / 5 };
+        assert_int_equal(POPOTO_OK, popoto_create(db, &Session, &it));
+        server_command(s, "PERSIST Session:x:%s", users[i]);
+    }
+    popoto_close(db);
+    popoto_query_desc desc = {
+        .model = &Session, .where = { POPOTO_IS("site", "x") }, .order_by = "-seen", .limit = 10
+    };
+    failing_allocator memory;
+    for (size_t n = 1;; n++) {
+        popoto_rows *rows;
+        db = opened_to_fail(s, &memory, n);
+        popoto_status status = popoto_query(db, &desc, &rows);
+        assert_true(status == POPOTO_OK || status == POPOTO_NO_MEMORY);
+        for (size_t i = 0; status == POPOTO_OK && i < 10; i++) {
+            const session *row = popoto_rows_at(rows, i);
+            assert_non_null(row);
+            assert_string_equal(users[29 - i], row->user);
+        }
+        popoto_rows_free(rows);
+        if (!closed_after_failure(db, &memory))
+            break;
+    }
+    server_flush(s);
+}
+
 /* An offset that the server counts, then a record that does not fit: the page after it must get on. */
 static void test_ties_behind_an_offset_do_not_stop_a_query(void **state) {
     server *s = *state;
@@ -763,6 +796,7 @@ int main(void) {
         server_test(test_a_limit_over_two_partitions_starts_again),
         server_test(test_expired_records_among_ties_hide_no_other),
         server_test(test_a_record_that_is_met_in_two_partitions_comes_once),
+        server_test(test_no_tie_is_left_out_for_lack_of_memory),
         server_test(test_ties_behind_an_offset_do_not_stop_a_query),
         server_test(test_every_query_answers_what_a_loop_over_the_records_does),
     };
