@@ -499,7 +499,9 @@ static void swap(arena *a, arena *b) {
 
 size_t popoto__commit_all(commit_parts *it) {
     arena spare;
-    size_t next = 0, turn = 0, most = COMMIT_FIRST;
+    /* A node that is lost stops what comes after the part, so that on a cluster parts are long. */
+    size_t next = 0, turn = 0,
+           most = popoto__db_is_cluster(it->db) ? COMMIT_PIPELINE : COMMIT_FIRST;
     bool is_open = false; /* the part before is under way, and the scratch memory is its */
     popoto__arena_init(&spare, &it->db->allocator);
     while (next < it->count && it->lost == POPOTO_OK) {
