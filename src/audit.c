@@ -63,7 +63,7 @@ static bool is_meant(const auditing *it, popoto_text key) {
 
 /* The pattern of members that are meant. */
 static popoto_text members_meant(const auditing *it) {
-    return picks(it) ? it->whose->records : (popoto_text){ NULL, 0 };
+    return it->whose != NULL && picks(it) ? it->whose->records : (popoto_text){ NULL, 0 };
 }
 
 typedef enum share {

@@ -673,10 +673,10 @@ popoto_status popoto_catalog_published(popoto_db *db, popoto_catalog **catalog) 
     do
         status = read_page(&it);
     while (status == POPOTO_OK && !(it.cursor.size == 1 && it.cursor.data[0] == '0'));
-    if (status == POPOTO_OK)
+    if (status == POPOTO_OK && *catalog != NULL)
         status = decode_all(&it, *catalog);
     popoto__buffer_free(&it.cursor);
-    if (status != POPOTO_OK || (*catalog)->problem_count == 0)
+    if (status != POPOTO_OK || popoto_catalog_problem_count(*catalog) == 0)
         return finish(status, catalog);
-    return popoto__fail(&db->why, POPOTO_CORRUPT, "%s", (*catalog)->problems[0].text);
+    return popoto__fail(&db->why, POPOTO_CORRUPT, "%s", popoto_catalog_problem(*catalog, 0, NULL));
 }
