@@ -827,7 +827,7 @@ check 'and that of the models of a file' of_a_file
 # ----- A cluster, one of whose nodes is gone -------------------------------------------------------
 
 lame_cluster() {
-    local base=$((20000 + $$ % 20000)) i pids=() tenant found=0 lost=0
+    local base=$((20000 + $$ % 20000)) i pids=() tenant found=0 lost=0 tries=0
     for i in 0 1 2; do
         mkdir -p "$work/node$i"
         "$server" --port $((base + i)) --bind 127.0.0.1 --cluster-enabled yes --cluster-node-timeout 1000 --save '' \
@@ -836,6 +836,13 @@ lame_cluster() {
     done
     sleep 1
     "$shell" --cluster create 127.0.0.1:$base 127.0.0.1:$((base + 1)) 127.0.0.1:$((base + 2)) --cluster-yes || return 1
+    # Nodes that agree on the slots refuse commands for a moment yet.
+    for i in 0 1 2; do
+        until "$shell" -p $((base + i)) cluster info | grep -q '^cluster_state:ok'; do
+            [ $((tries += 1)) -le 100 ] || { echo "node $i is not up"; return 1; }
+            sleep 0.1
+        done
+    done
     complains 2 "is a node of a cluster: redis\\+cluster://127.0.0.1:$((base + 1)) asks" query Episode project_id=b -c \
         --url redis://127.0.0.1:$((base + 1)) -m "$work/models.json" || return 1
     for tenant in a b c d e f g h i j; do
