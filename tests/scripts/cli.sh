@@ -925,7 +925,7 @@ check 'and that of the models of a file' of_a_file
 # ----- A cluster, one of whose nodes is gone -------------------------------------------------------
 
 lame_cluster() {
-    local base=$((20000 + $$ % 20000)) i pids=() tenant found=0 lost=0
+    local base=$((20000 + $$ % 20000)) i pids=() tenant found=0 lost=0 tries=0
     for i in 0 1 2; do
         mkdir -p "$work/node$i"
         "$server" --port $((base + i)) --bind 127.0.0.1 --cluster-enabled yes --cluster-node-timeout 1000 --save '' \
@@ -934,9 +934,10 @@ lame_cluster() {
     done
     sleep 1
     "$shell" --cluster create 127.0.0.1:$base 127.0.0.1:$((base + 1)) 127.0.0.1:$((base + 2)) --cluster-yes || return 1
+    # Nodes that agree on the slots refuse commands for a moment yet.
     for i in 0 1 2; do
-        for _ in $(seq 100); do
-            ! "$shell" -p $((base + i)) cluster info | grep -q cluster_state:ok || break
+        until "$shell" -p $((base + i)) cluster info | grep -q '^cluster_state:ok'; do
+            [ $((tries += 1)) -le 100 ] || { echo "node $i is not up"; return 1; }
             sleep 0.1
         done
     done
