@@ -29,7 +29,8 @@ static bool is_kept(const record_write *it) {
 }
 
 static size_t place_of(const record_write *it, uint64_t fields) {
-    return popoto__digest_mix((uintptr_t)it->of ^ DIGEST_ONE, fields ^ DIGEST_TWO) % KEPT_SCRIPTS;
+    uint64_t mixed = popoto__digest_mix((uintptr_t)it->of ^ DIGEST_ONE, fields ^ DIGEST_TWO);
+    return (size_t)(mixed % KEPT_SCRIPTS);
 }
 
 shape_script *popoto__kept_find(const kept_script *all, const record_write *it) {

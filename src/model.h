@@ -131,13 +131,13 @@ typedef struct placement {
 popoto_status popoto__placement_of_values(const model *of, const popoto_value *values,
                                           const bool *named, arena *memory, placement *out,
                                           failure *why);
-/* The same in two steps, of which the first needs no more than the key's own fields: the key with its segments,
- * which are then those in it; and the segments of the partitions that the key does not tell. */
-typedef struct
-    neighbour { /* a record of the same arena: where its text is the same text, so is the segment */
+/* A record of the same arena: where its text is the same text, so is the segment. */
+typedef struct neighbour {
     const popoto_value *values;
     const popoto_text *segments; /* NULL: there is none */
 } neighbour;
+/* The same in two steps, of which the first needs no more than the key's own fields: the key with its segments,
+ * which are then those in it; and the segments of the partitions that the key does not tell. */
 /* out->segments is NULL, or zeroed already. */
 popoto_status popoto__place_key(const model *of, const popoto_value *values, neighbour last,
                                 arena *memory, placement *out, failure *why);

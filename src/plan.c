@@ -492,7 +492,8 @@ static popoto_status encode_value(record_write *it, size_t i, failure *why) {
     return status;
 }
 
-bool popoto__write_keep_values(record_write *it) {
+/* Room for the bytes of each field, encoded and found, if there is none yet. False: there is no memory. */
+static bool make_room(record_write *it) {
     size_t count = it->of->field_count;
     if (it->stored == NULL)
         it->stored =
@@ -504,7 +505,7 @@ bool popoto__write_keep_values(record_write *it) {
 
 bool popoto__plan_encode(record_write *it, size_t field_index) {
     failure ignored;
-    return popoto__write_keep_values(it) && encode_value(it, field_index, &ignored) == POPOTO_OK &&
+    return make_room(it) && encode_value(it, field_index, &ignored) == POPOTO_OK &&
            it->encoded[field_index].data != NULL;
 }
 
@@ -556,7 +557,7 @@ static bool relies_on(const record_write *it, const field *about, bool entry_mov
 popoto_status popoto__write_encode(record_write *it, failure *why) {
     if (it->is_encoded)
         return POPOTO_OK;
-    popoto_status status = popoto__write_keep_values(it) ? POPOTO_OK : popoto__fail_memory(why);
+    popoto_status status = make_room(it) ? POPOTO_OK : popoto__fail_memory(why);
     bool moves = entries_move(it);
     for (size_t i = 0; i < it->of->field_count && status == POPOTO_OK; i++) {
         bool stores = popoto__write_stores(it, i);

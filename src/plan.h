@@ -126,9 +126,8 @@ struct record_write {
     const bool *named;          /* by field: store these alone; NULL: all */
     const record_write *last;   /* a write of the same batch that was prepared; NULL: none */
     popoto_text old_key;        /* REPLACE, DELETE, TOUCH: what the record is stored under */
-    bool
-        encodes_late; /* perhaps the values go straight into the request: until popoto__write_encode, or a plan */
-    bool if_unchanged; /* every field that is known must still be so */
+    bool encodes_late;          /* not before popoto__write_encode, or a plan */
+    bool if_unchanged;          /* every field that is known must still be so */
     const bool
         *pinned; /* by field: a scope names it, so that a stored record that has another value is
                            not to be touched (POPOTO_BAD_SCOPE); NULL: none */
@@ -149,8 +148,6 @@ popoto_status popoto__write_place(record_write *it, failure *why);
 popoto_status popoto__write_prepare(record_write *it, failure *why);
 /* Encode what is not encoded yet. What cannot be stored is POPOTO_BAD_VALUE. */
 popoto_status popoto__write_encode(record_write *it, failure *why);
-/* Room for the bytes of each field, encoded and found, if there is none yet. False: there is no memory. */
-bool popoto__write_keep_values(record_write *it);
 /* Whether a field's value goes into the record: key fields do whatever was named, unless the record has
  * them already. */
 static inline bool popoto__write_stores(const record_write *it, size_t field_index) {

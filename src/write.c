@@ -40,7 +40,10 @@ typedef struct batch {
     const model *of;
     void *const *objects;
     item *items;
-    popoto_id *ids; /* by item and field; empty: none was generated */
+    popoto_value *values;  /* by item and field, as are these: */
+    popoto_text *segments; /* of their keys and partitions */
+    popoto_id *ids;        /* empty: none was generated; NULL: none ever is */
+    uint64_t *met;         /* the keys so far, MET_KEYS of them; NULL: there is one */
     bool has_memory;
     const bool *named;
     const bool *pinned; /* the fields that scopes name */
@@ -519,40 +522,48 @@ static void open_batch(batch *it, popoto_db *db, const model *of) {
     it->random.left = 0;
 }
 
-/* Plan and send the writes of some objects. The scratch memory is theirs until they are finished. */
-static popoto_status begin_batch(batch *it, void *const *objects, size_t count, write_kind asked) {
-    popoto_db *db = it->db;
-    popoto__arena_reset(&db->scratch);
-    it->objects = objects;
-    size_t fields = it->of->field_count;
-    it->items = popoto__arena_allocate(&db->scratch, count * sizeof *it->items);
-    popoto_value *values = popoto__arena_allocate(&db->scratch, count * fields * sizeof *values);
-    popoto_text *segments = popoto__arena_allocate(&db->scratch, count * fields * sizeof *segments);
-    it->ids = NULL;
-    if (it->of->has_auto_key)
-        it->ids = popoto__arena_allocate(&db->scratch, count * fields * sizeof *it->ids);
-    uint64_t *met = NULL;
-    if (count > 1)
-        met = popoto__arena_zeroed(&db->scratch, MET_KEYS, sizeof *met);
-    it->has_memory = it->items != NULL && values != NULL && segments != NULL &&
-                     (met != NULL || count <= 1) && (it->ids != NULL || !it->of->has_auto_key) &&
-                     popoto__scope_pins(db, it->of, &it->pinned);
+static bool take_memory(batch *it, size_t count) {
+    arena *memory = &it->db->scratch;
+    size_t fields = count * it->of->field_count;
+    it->items = popoto__arena_allocate(memory, count * sizeof *it->items);
+    it->values = popoto__arena_allocate(memory, fields * sizeof *it->values);
+    it->segments = popoto__arena_allocate(memory, fields * sizeof *it->segments);
+    it->ids =
+        it->of->has_auto_key ? popoto__arena_allocate(memory, fields * sizeof *it->ids) : NULL;
+    it->met = count > 1 ? popoto__arena_zeroed(memory, MET_KEYS, sizeof *it->met) : NULL;
+    return it->items != NULL && it->values != NULL && it->segments != NULL &&
+           (it->ids != NULL || !it->of->has_auto_key) && (it->met != NULL || count <= 1) &&
+           popoto__scope_pins(it->db, it->of, &it->pinned);
+}
+
+static void set_run(batch *it, size_t count, write_kind asked) {
     commit_batch *run = &it->run;
-    popoto__commit_init(run, db, it->items, count, sizeof *it->items);
+    popoto__commit_init(run, it->db, it->items, count, sizeof *it->items);
     run->doing = asked == WRITE_DELETE ? "deleting a record" : "storing a record";
     run->plan = plan_item;
     run->render_direct = render_direct;
     run->undo = render_undo;
     run->render_group = asked == WRITE_DELETE ? NULL : render_group;
     run->concerns = concerns;
+}
+
+/* Plan and send the writes of some objects. The scratch memory is theirs until they are finished. */
+static popoto_status begin_batch(batch *it, void *const *objects, size_t count, write_kind asked) {
+    size_t fields = it->of->field_count;
     const record_write *last = NULL;
-    for (size_t i = 0; it->has_memory && i < count; i++) {
+    popoto__arena_reset(&it->db->scratch);
+    it->objects = objects;
+    it->has_memory = take_memory(it, count);
+    set_run(it, count, asked);
+    if (!it->has_memory)
+        return POPOTO_OK;
+    for (size_t i = 0; i < count; i++) {
         item *one = &it->items[i];
         memset(one, 0, it->run.stride); /* by the library's function, whose steps are larger */
         one->object = objects[i];
-        one->values = values + i * fields;
-        one->write.place.segments = segments + i * fields;
-        memset(one->write.place.segments, 0, fields * sizeof *segments);
+        one->values = it->values + i * fields;
+        one->write.place.segments = it->segments + i * fields;
+        memset(one->write.place.segments, 0, fields * sizeof *it->segments);
         one->write.last = last;
         popoto_status status = prepare(it, one, asked);
         if (status == POPOTO_OK && it->if_unchanged)
@@ -561,9 +572,9 @@ static popoto_status begin_batch(batch *it, void *const *objects, size_t count, 
             popoto__commit_settle(&it->run, &one->done, status);
         else
             last = &one->write;
-        one->done.waits = status == POPOTO_OK && meets_another(met, &one->write);
+        one->done.waits = status == POPOTO_OK && meets_another(it->met, &one->write);
     }
-    return it->has_memory ? popoto__commit_begin(&it->run) : POPOTO_OK;
+    return popoto__commit_begin(&it->run);
 }
 
 /* Wait until all are settled. db->why is that of the first that failed. */

@@ -67,7 +67,8 @@ static bool set_model(workshop *it, const popoto_model *declared) {
         return false;
     for (size_t i = 0; i < it->of->field_count; i++) {
         popoto_type type = it->of->fields[i].type;
-        it->values[i] = type == POPOTO_TEXT   ? popoto_of_text(texts[i])
+        it->values[i] = type == POPOTO_TEXT
+                            ? popoto_of_text(texts[i % (sizeof texts / sizeof *texts)])
                         : type == POPOTO_INT  ? popoto_of_int((int64_t)i * 1000)
                         : type == POPOTO_DAY  ? popoto_of_day((popoto_day){ 2020, 2, 29 })
                         : type == POPOTO_ANY  ? popoto_of_items(POPOTO_LIST, tags, 1)

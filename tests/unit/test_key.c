@@ -456,6 +456,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(test_escapes_are_popoto_s),
         TEST(test_documented_dialect_leaves_dashes),
+        TEST(test_what_is_plain_needs_no_escape),
         TEST(test_nothing_is_an_empty_segment),
         TEST(test_a_failure_shows_in_the_buffer),
         TEST(test_split),
