@@ -2,6 +2,7 @@
  * fetched in pipelines, entries of records that are gone cleared away. Builds no command. */
 #include "commit.h"
 #include "mistyped.h"
+#include "name_set.h"
 #include "tenant.h"
 
 #include <stddef.h>
@@ -20,14 +21,6 @@
 #define FEW_RECORDS 32
 /* So many names need no memory of their own. */
 #define FEW         40
-
-/* The candidates so far, where an index may name one twice: by their digests, each at its own place or the next
- * free one. */
-typedef struct name_set {
-    arena memory; /* of their text */
-    popoto_text *names;
-    size_t room, count;
-} name_set;
 
 /* A read under way. Its memory is that of the call, or the stream's. */
 typedef struct reading {
@@ -213,7 +206,7 @@ static void prepare(reading *it, popoto_db *db) {
     it->name_room = FEW;
     popoto__buffer_init(&it->cursor, &db->allocator);
     popoto__buffer_init(&it->last, &db->allocator);
-    popoto__arena_init(&it->met.memory, &db->allocator);
+    popoto__name_set_init(&it->met, &db->allocator);
 }
 
 /* it->what is known. */
@@ -251,68 +244,7 @@ static void stop(reading *it) {
         popoto__release(&it->db->allocator, it->names);
     popoto__buffer_free(&it->cursor);
     popoto__buffer_free(&it->last);
-    popoto__arena_free(&it->met.memory);
-    popoto__release(&it->db->allocator, it->met.names);
-}
-
-/* ----- Names that were met --------------------------------------------------------------------- */
-
-/* Where a name is in the set, or is to be put. */
-static popoto_text *place_of(const name_set *it, popoto_text name) {
-    size_t at = (size_t)(popoto__digest(name.data, name.size) % it->room);
-    while (it->names[at].data != NULL && (it->names[at].size != name.size ||
-                                          memcmp(it->names[at].data, name.data, name.size) != 0))
-        at = (at + 1) % it->room;
-    return &it->names[at];
-}
-
-/* Room for so many more, of which at most half is in use. */
-static bool room_to_meet(reading *it, size_t count) {
-    name_set *set = &it->met;
-    size_t room = set->room != 0 ? set->room : 128;
-    while (room / 2 < set->count + count)
-        room *= 2;
-    if (room == set->room)
-        return true;
-    name_set bigger = { .names =
-                            popoto__allocate_zeroed(&it->db->allocator, room, sizeof *bigger.names),
-                        .room = room };
-    if (bigger.names == NULL)
-        return false;
-    for (size_t i = 0; i < set->room; i++)
-        if (set->names[i].data != NULL)
-            *place_of(&bigger, set->names[i]) = set->names[i];
-    popoto__release(&it->db->allocator, set->names);
-    set->names = bigger.names;
-    set->room = room;
-    return true;
-}
-
-static void forget_met(name_set *it) {
-    if (it->count > 0)
-        memset(it->names, 0, it->room * sizeof *it->names);
-    it->count = 0;
-    popoto__arena_reset(&it->memory);
-}
-
-/* Leave out of the page what came before. */
-static popoto_status drop_met(reading *it) {
-    size_t kept = 0;
-    if (!room_to_meet(it, it->name_count))
-        return popoto__fail_memory(&it->db->why);
-    for (size_t i = 0; i < it->name_count; i++) {
-        popoto_text name = it->names[i], *place = place_of(&it->met, name);
-        if (place->data != NULL)
-            continue;
-        const char *copy = popoto__arena_copy(&it->met.memory, name.data, name.size);
-        if (copy == NULL)
-            return popoto__fail_memory(&it->db->why);
-        *place = (popoto_text){ copy, name.size };
-        it->met.count++;
-        it->names[kept++] = name;
-    }
-    it->name_count = kept;
-    return POPOTO_OK;
+    popoto__name_set_free(&it->met);
 }
 
 /* ----- Candidates ----------------------------------------------------------------------------- */
@@ -541,7 +473,7 @@ static popoto_status read_bare_range(reading *it, size_t wanted, bool *done) {
 /* Some of a bare range's names became no rows, and there is no score to go on from: once more, with scores. */
 static void start_again(reading *it) {
     popoto__rows_reset(it->rows);
-    forget_met(&it->met);
+    popoto__name_set_clear(&it->met);
     it->is_bare = false;
     it->needs_scores = true;
     it->index = 0;
@@ -641,8 +573,9 @@ static popoto_status next_page(reading *it, size_t wanted) {
         it->names[it->name_count++] = (popoto_text){ name, it->plan.key.size };
     } else if (it->plan.source == SOURCE_SORTED) {
         status = next_range(it, wanted);
-        if (status == POPOTO_OK && it->plan.names_repeat)
-            status = drop_met(it);
+        if (status == POPOTO_OK && it->plan.names_repeat &&
+            !popoto__name_set_drop_met(&it->met, it->names, &it->name_count))
+            status = popoto__fail_memory(&it->db->why);
     } else {
         status = next_set(it, wanted);
     }
