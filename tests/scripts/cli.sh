@@ -924,22 +924,34 @@ check 'and that of the models of a file' of_a_file
 
 # ----- A cluster, one of whose nodes is gone -------------------------------------------------------
 
+# await_node ANSWER PORT COMMAND...: until it answers the command with a line that begins like this
+await_node() {
+    local tries wanted=$1
+    shift
+    for tries in {1..100}; do
+        "$shell" -p "$@" 2>&1 | grep "^$wanted" >/dev/null && return
+        sleep 0.1
+    done
+    echo "the node at $1 did not get ready: $tries tries"
+    return 1
+}
+
 lame_cluster() {
-    local base=$((20000 + $$ % 20000)) i pids=() tenant found=0 lost=0 tries=0
+    # The port for clients and the nodes' own, 10000 above it, are below those that the system hands out.
+    local base=$((10000 + $$ % 12000)) i pids=() tenant found=0 lost=0
     for i in 0 1 2; do
         mkdir -p "$work/node$i"
         "$server" --port $((base + i)) --bind 127.0.0.1 --cluster-enabled yes --cluster-node-timeout 1000 --save '' \
             --cluster-require-full-coverage no --dir "$work/node$i" >"$work/node$i/log" 2>&1 &
         servers+=($!) pids+=($!)
     done
-    sleep 1
+    for i in 0 1 2; do
+        await_node PONG $((base + i)) ping || { cat "$work/node$i/log"; return 1; }
+    done
     "$shell" --cluster create 127.0.0.1:$base 127.0.0.1:$((base + 1)) 127.0.0.1:$((base + 2)) --cluster-yes || return 1
     # Nodes that agree on the slots refuse commands for a moment yet.
     for i in 0 1 2; do
-        until "$shell" -p $((base + i)) cluster info | grep -q '^cluster_state:ok'; do
-            [ $((tries += 1)) -le 100 ] || { echo "node $i is not up"; return 1; }
-            sleep 0.1
-        done
+        await_node cluster_state:ok $((base + i)) cluster info || return 1
     done
     complains 2 "is a node of a cluster: redis\\+cluster://127.0.0.1:$((base + 1)) asks" query Episode project_id=b -c \
         --url redis://127.0.0.1:$((base + 1)) -m "$work/models.json" || return 1
