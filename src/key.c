@@ -92,28 +92,6 @@ void popoto__key_unescape(buffer *out, const char *data, size_t size) {
     popoto__buffer_append(out, plain, (size_t)(end - plain));
 }
 
-key_rest popoto__key_split(const char *key, size_t size) {
-    static const char empty[] = "";
-    if (size == 0)
-        key = empty;
-    return (key_rest){ key, key + size, false };
-}
-
-bool popoto__key_next(key_rest *rest, const char **segment, size_t *size) {
-    if (rest->done) {
-        *segment = NULL;
-        *size = 0;
-        return false;
-    }
-    const char *colon = memchr(rest->next, ':', (size_t)(rest->end - rest->next));
-    const char *end = colon != NULL ? colon : rest->end;
-    *segment = rest->next;
-    *size = (size_t)(end - rest->next);
-    rest->done = colon == NULL;
-    rest->next = colon != NULL ? colon + 1 : rest->end;
-    return true;
-}
-
 void popoto__key_pattern_literal(buffer *out, const char *data, size_t size) {
     static const char special[] = "*?[]^-\\";
     for (size_t i = 0; i < size; i++) {

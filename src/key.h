@@ -14,6 +14,8 @@
 
 #include "memory.h"
 
+#include <string.h>
+
 /* Which characters are prefixed with / besides / itself: a row of the dialects' table in model. */
 #define KEY_ESCAPES_DOCUMENTED "'?*^[]"
 #define KEY_ESCAPES_POPOTO     "'?*^[]-"
@@ -23,6 +25,11 @@ void popoto__key_escape(buffer *out, const char *escapes, const char *data, size
 
 /* Whether nothing in it needs an escape, as in nearly all segments. False: perhaps something does. */
 bool popoto__key_is_plain(const char *escapes, const char *data, size_t size);
+
+/* Whether an escaped segment stands for itself. */
+static inline bool popoto__key_is_unescaped(const char *data, size_t size) {
+    return size == 0 || (memchr(data, '/', size) == NULL && memchr(data, '{', size) == NULL);
+}
 
 /* Append the segment that an escaped one stands for: the inverse of the above for whatever it can
  * write, in either dialect (reading accepts every escape of both); other input comes out with its
@@ -52,8 +59,25 @@ typedef struct key_rest {
     const char *end;
     bool done;
 } key_rest;
-key_rest popoto__key_split(const char *key, size_t size);
-bool popoto__key_next(key_rest *rest, const char **segment, size_t *size);
+static inline key_rest popoto__key_split(const char *key, size_t size) {
+    static const char empty[] = "";
+    if (size == 0)
+        key = empty;
+    return (key_rest){ key, key + size, false };
+}
+static inline bool popoto__key_next(key_rest *rest, const char **segment, size_t *size) {
+    *segment = NULL;
+    *size = 0;
+    if (rest->done)
+        return false;
+    const char *colon = memchr(rest->next, ':', (size_t)(rest->end - rest->next));
+    const char *end = colon != NULL ? colon : rest->end;
+    *segment = rest->next;
+    *size = (size_t)(end - rest->next);
+    rest->done = colon == NULL;
+    rest->next = colon != NULL ? colon + 1 : rest->end;
+    return true;
+}
 
 /* Append text to a glob pattern so that it matches only itself: \ before * ? [ ] ^ - and \ . */
 void popoto__key_pattern_literal(buffer *out, const char *data, size_t size);

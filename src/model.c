@@ -960,8 +960,12 @@ static bool enter_key(const model *of, popoto_text key, key_rest *rest, popoto_t
             return false;
         *tenant = (popoto_text){ segment.data + 1, segment.size - 2 };
     }
-    return popoto__key_next(rest, &segment.data, &segment.size) && segment.size == of->name.size &&
-           memcmp(segment.data, of->name.data, segment.size) == 0;
+    size_t size = of->name.size;
+    if (rest->done || (size_t)(rest->end - rest->next) <= size || rest->next[size] != ':' ||
+        memcmp(rest->next, of->name.data, size) != 0)
+        return false;
+    rest->next += size + 1;
+    return true;
 }
 
 bool popoto__placement_of_key(const model *of, popoto_text key, arena *memory, placement *out) {

@@ -317,7 +317,7 @@ void popoto__rows_take(popoto_rows *it, const query *what, size_t place, reply_t
 /* The text that a segment of a key stands for. data NULL: no memory. */
 static popoto_text unescaped(popoto_rows *it, const query *what, const field *about,
                              popoto_text segment) {
-    bool is_plain = popoto__key_is_plain(what->of->escapes, segment.data, segment.size);
+    bool is_plain = popoto__key_is_unescaped(segment.data, segment.size);
     buffer plain;
     if (is_plain && !popoto__points_at_text(what->of, about))
         return segment;
