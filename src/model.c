@@ -961,11 +961,12 @@ static bool enter_key(const model *of, popoto_text key, key_rest *rest, popoto_t
         *tenant = (popoto_text){ segment.data + 1, segment.size - 2 };
     }
     size_t size = of->name.size;
-    if (rest->done || (size_t)(rest->end - rest->next) <= size || rest->next[size] != ':' ||
+    if (rest->done || (size_t)(rest->end - rest->next) < size ||
         memcmp(rest->next, of->name.data, size) != 0)
         return false;
-    rest->next += size + 1;
-    return true;
+    rest->next += size;
+    rest->done = rest->next == rest->end; /* a strict model may have no key but its tenant */
+    return rest->done || *rest->next++ == ':';
 }
 
 bool popoto__placement_of_key(const model *of, popoto_text key, arena *memory, placement *out) {
