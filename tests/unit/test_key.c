@@ -69,7 +69,6 @@ static void test_documented_dialect_leaves_dashes(void **state) {
 
 /* Each byte at each place of texts of many sizes: what is called plain is escaped to itself. */
 static void test_what_is_plain_needs_no_escape(void **state) {
-    static const char *const dialects[] = { KEY_ESCAPES_DOCUMENTED, KEY_ESCAPES_POPOTO };
     popoto_allocator allocator = popoto__allocator_or_default((popoto_allocator){ 0 });
     buffer out;
     char text[40];
