@@ -1,10 +1,12 @@
 #!/usr/bin/env python3
 """commands - what reading a record costs the server, by the command that reads it: its CPU time, for a thousand
-records in one pipeline. It starts a redis-server of its own on a Unix socket, and ends it.
+records in one pipeline, always the same ones; then for fifty of each of twenty tenants, others each time, of ten
+thousand. It starts a redis-server of its own on a Unix socket, and ends it.
 
     python3 bench/commands.py          (docs/performance.md, "Where we lose")
 """
 import os
+import random
 import shutil
 import socket
 import statistics
@@ -14,8 +16,11 @@ import tempfile
 import time
 import uuid
 
-RECORDS = 1000
+RECORDS = 1000  # in a pipeline
 ROUNDS = 200
+TENANTS = 10000
+OF_A_TENANT = 100
+ASKED_OF_A_TENANT = 50
 
 WAYS = {
     "EXISTS": ["EXISTS", None],
@@ -49,15 +54,19 @@ def exchange(connection, request, lines):
 
 
 def make_records(connection):
-    keys, request = [], b""
-    for i in range(RECORDS):
-        identifier = uuid.uuid4().hex
-        keys.append(f"Episode:project-0:{identifier}")
-        request += command("HSET", keys[-1], "project_id", text("project-0"),
-                           "episode_id", text(identifier), "title", text(f"Meeting number {i}"),
-                           "score", b"\xcb" + struct.pack(">d", i / 1024))
-    exchange(connection, request, RECORDS)
-    return keys
+    """The keys of each tenant's records."""
+    tenants = []
+    for number in range(TENANTS):
+        project, keys, request = f"project-{number:05}", [], []
+        for i in range(OF_A_TENANT):
+            identifier = uuid.UUID(int=random.getrandbits(128)).hex
+            keys.append(f"Episode:{project}:{identifier}")
+            request.append(command("HSET", keys[-1], "project_id", text(project),
+                                   "episode_id", text(identifier), "title", text(f"Meeting number {i}"),
+                                   "score", b"\xcb" + struct.pack(">d", i / 1024)))
+        exchange(connection, b"".join(request), OF_A_TENANT)
+        tenants.append(keys)
+    return tenants
 
 
 def cpu_time(server):
@@ -65,11 +74,12 @@ def cpu_time(server):
         return int(file.read().split()[0])
 
 
-def measure(server, connection, keys, way):
-    request = b"".join(command(*[key if part is None else part for part in way]) for key in keys)
+def measure(server, connection, choose, way):
     fields = {"EXISTS": 0, "HVALS": 4, "HGETALL": 8}.get(way[0], len(way) - 2)
     times = []
     for _ in range(ROUNDS):
+        keys = choose()
+        request = b"".join(command(*[key if part is None else part for part in way]) for key in keys)
         before = cpu_time(server)
         exchange(connection, request, RECORDS * (1 + 2 * fields))
         times.append((cpu_time(server) - before) / RECORDS)
@@ -85,9 +95,19 @@ def main():
         connection = socket.socket(socket.AF_UNIX)
         while connection.connect_ex(path) != 0:
             time.sleep(0.05)
-        keys = make_records(connection)
+        tenants = make_records(connection)
+        several = RECORDS // ASKED_OF_A_TENANT
+
+        def the_same():
+            return [key for keys in tenants[:several] for key in keys[:ASKED_OF_A_TENANT]]
+
+        def others():
+            return [key for keys in random.sample(tenants, several) for key in keys[:ASKED_OF_A_TENANT]]
+
+        print(f"{'':30}{'the same':>10}{'others':>10}")
         for name, way in WAYS.items():
-            print(f"{name:30}{measure(server, connection, keys, way):6.0f} ns")
+            times = [measure(server, connection, choose, way) for choose in (the_same, others)]
+            print(f"{name:30}{times[0]:7.0f} ns{times[1]:7.0f} ns")
     finally:
         server.terminate()
         server.wait()
