@@ -630,7 +630,9 @@ POPOTO_API popoto_status popoto_delete(popoto_db *db, const popoto_model *model,
 
 /* The same for many objects, pipelined; each is atomic by itself. `objects` is an array of `count`
  * pointers. statuses[i], where statuses is not NULL, tells what became of each; the call returns
- * POPOTO_OK if all are, else the first status that is not, with its sentence. */
+ * POPOTO_OK if all are, else the first status that is not, with its sentence. Of several saves of one record the last
+ * counts. A unique value that one object gives up and another one takes is better left to two calls: what has
+ * to be sent again comes after the others, and may then be POPOTO_DUPLICATE. */
 POPOTO_API popoto_status popoto_create_many(popoto_db *db, const popoto_model *model,
                                             void *const *objects, size_t count,
                                             popoto_status *statuses);
