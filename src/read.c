@@ -470,7 +470,8 @@ static popoto_status read_bare_range(reading *it, size_t wanted, bool *done) {
     return status;
 }
 
-/* Some of a bare range's names became no rows, and there is no score to go on from: once more, with scores. */
+/* Some of a bare range's names became no rows, and there is no score to go on from: once more, with scores, from the
+ * first of all tenants too. */
 static void start_again(reading *it) {
     popoto__rows_reset(it->rows);
     popoto__name_set_clear(&it->met);
@@ -478,6 +479,8 @@ static void start_again(reading *it) {
     it->needs_scores = true;
     it->index = 0;
     it->skip = it->what.offset;
+    it->tenant = 0;
+    it->finished = it->what.each_tenant != NULL;
 }
 
 /* The next page of a range starts at the last entry's score, and leaves out what was seen of it: by

@@ -852,6 +852,29 @@ static size_t streamed(popoto_db *db, const popoto_query_desc *desc) {
     return count;
 }
 
+/* A limit that ends within a tenant, some of whose records are gone or cannot be read, costs the tenants before it
+ * nothing. */
+static void test_a_limit_of_all_tenants_starts_again(void **state) {
+    server *s = *state;
+    popoto_db *db = popoto_open(server_url(s), NULL);
+    popoto_rows *rows;
+    add_many(db);
+    popoto_query_desc desc = { .model = &Episode,
+                               .all_tenants = true,
+                               .where = { POPOTO_IS("score__gte", 0.0) },
+                               .limit = 8 };
+    assert_string_equal("1", server_command(s, "DEL {t4}:Episode:even:0"));
+    assert_string_equal("1 2 12 3 13 23 14 24", scores_of(db, desc));
+    server_command(s, "HSET {t1}:Episode:even:0 score %b", "\xc1", (size_t)1);
+    server_command(s, "DEL {t4}:Episode:odd:1");
+    assert_int_equal(POPOTO_CORRUPT, popoto_query(db, &desc, &rows));
+    assert_int_equal(7, popoto_rows_count(rows));
+    assert_int_equal(1, popoto_rows_problem_count(rows));
+    popoto_rows_free(rows);
+    popoto_close(db);
+    server_flush(s);
+}
+
 static void test_a_stream_of_all_tenants(void **state) {
     server *s = *state;
     popoto_db *db = popoto_open(server_url(s), NULL);
@@ -1706,6 +1729,7 @@ int main(void) {
         server_test(test_integers_are_tenants),
         server_test(test_a_tenant_may_have_one_record),
         server_test(test_a_query_of_all_tenants_is_one_query),
+        server_test(test_a_limit_of_all_tenants_starts_again),
         server_test(test_a_stream_of_all_tenants),
         server_test(test_all_tenants_is_refused_where_one_is_named),
         server_test(test_tenants_are_listed_from_the_keys),

@@ -2,7 +2,7 @@
  * weather: allocations that fail, connections that are cut, scripts that are forgotten, foreign keys where an index
  * should be, a server that takes no writes, a user who may not do everything. A plain array says what must come
  * of each call: the status of each object, every row of every query in its order, and afterwards
- * every record and every index entry. A seed that fails plays the same sequence again. */
+ * every record and every index entry; audits of each tenant find what one of all does. A seed that fails plays the same sequence again. */
 #include "failing_allocator.h"
 #include "index_checker.h"
 #include "support.h"
@@ -62,6 +62,23 @@ static const popoto_field strict_name_fields[] = {
     REST,
     POPOTO_SORTED(thing, score, .partition_by = "room"),
 };
+/* Their places are told by their names: they are saved without a plan. */
+#define STILL                                                           \
+    POPOTO_FIELD(thing, room), POPOTO_FIELD(thing, note, .null = true), \
+        POPOTO_SORTED(thing, rank), POPOTO_CONFIDENCE(thing, trust, .partition_by = "group")
+
+static const popoto_field still_fields[] = {
+    POPOTO_KEY(thing, group),
+    POPOTO_AUTO_KEY(thing, id),
+    STILL,
+    POPOTO_SORTED(thing, score, .partition_by = "group"),
+};
+static const popoto_field still_strict_fields[] = {
+    POPOTO_TENANT(thing, group),
+    POPOTO_UNIQUE_KEY(thing, name),
+    STILL,
+    POPOTO_SORTED(thing, score),
+};
 
 typedef enum kind {
     AUTO,
@@ -71,6 +88,10 @@ typedef enum kind {
     STRICT_NAME,
     PASSING,
     PASSING_NAME,
+    STILL_AUTO,
+    STILL_STRICT,
+    STILL_PASSING,
+    STILL_PASSING_STRICT,
     KINDS,
 } kind;
 
@@ -91,6 +112,15 @@ static const struct {
                   .generates = true, .expires = true, .rank_by = "room", .score_by = "group" },
     [PASSING_NAME] = { POPOTO_MODEL("PassingName", thing, name_fields, .time_to_live = 1000),
                        .unique = true, .expires = true, .rank_by = "room" },
+    [STILL_AUTO] = { POPOTO_MODEL("Still", thing, still_fields), .generates = true,
+                     .score_by = "group" },
+    [STILL_STRICT] = { POPOTO_MODEL("StillStrict", thing, still_strict_fields), .strict = true,
+                       .unique = true },
+    [STILL_PASSING] = { POPOTO_MODEL("StillPassing", thing, still_fields, .time_to_live = 1000),
+                        .generates = true, .expires = true, .score_by = "group" },
+    [STILL_PASSING_STRICT] = { POPOTO_MODEL("StillPassingStrict", thing, still_strict_fields,
+                                            .time_to_live = 1000),
+                               .strict = true, .unique = true, .expires = true },
 };
 
 /* ----- Values --------------------------------------------------------------------------------- */
@@ -314,10 +344,14 @@ static bool is_spoilt(const thing *one) {
 
 /* ----- Weather -------------------------------------------------------------------------------- */
 
+static bool needs(const char *partition, const char *name) {
+    return partition != NULL && strcmp(partition, name) == 0;
+}
+
 static const char *foreign_key(const world *it, bool companion) {
     static char text[128];
-    if (it->kind == NUM)
-        return NULL;
+    if (!needs(kinds[it->kind].rank_by, "room"))
+        return NULL; /* records of every room would meet it */
     if (companion && !kinds[it->kind].strict)
         snprintf(text, sizeof text, "$ConfidencF:%s:trust:data:foreign", it->model->name);
     else
@@ -839,10 +873,6 @@ static void wish_score(world *it, wish *out) {
     }
 }
 
-static bool needs(const char *partition, const char *name) {
-    return partition != NULL && strcmp(partition, name) == 0;
-}
-
 static void make_wish(world *it, wish *out) {
     static const char *const lists[] = { NULL, NULL, NULL, "note", "rank,room", "" };
     static const char *const orders[] = {
@@ -1149,6 +1179,95 @@ static void load_keys(world *it) {
     popoto_rows_free(rows);
 }
 
+/* ----- Audits --------------------------------------------------------------------------------- */
+
+#define MOST_FINDINGS 200
+
+typedef struct findings {
+    char texts[MOST_FINDINGS][300];
+    size_t count;
+} findings;
+
+static bool keep_finding(void *context, const popoto_finding *finding) {
+    findings *it = context;
+    if (it->count == MOST_FINDINGS)
+        stress_give_up("more findings than there can be");
+    snprintf(it->texts[it->count++], sizeof it->texts[0], "%d %s", (int)finding->kind,
+             finding->text);
+    return true;
+}
+
+/* By one audit of all, or by one of each tenant. */
+static void audit(world *it, bool by_tenant, bool repair, findings *out) {
+    out->count = 0;
+    for (size_t i = 0; i < (by_tenant ? COUNT(groups) : 1) && !it->broken; i++) {
+        popoto_audit_report report;
+        popoto_value tenant = POPOTO_VALUE(groups[i]);
+        popoto_audit_desc desc = { .model = it->model,
+                                   .repair = repair,
+                                   .found = keep_finding,
+                                   .context = out,
+                                   .tenant = by_tenant ? &tenant : NULL };
+        if (by_tenant && !kinds[it->kind].strict)
+            desc.tenant_field = "group";
+        popoto_status status = popoto_audit(it->control, &desc, &report);
+        check(it, status == POPOTO_OK, "an audit:", popoto_error(it->control));
+    }
+}
+
+static void check_among(world *it, const findings *some, const findings *all, const char *what) {
+    for (size_t i = 0; i < some->count && !it->broken; i++) {
+        bool found = false;
+        for (size_t k = 0; k < all->count && !found; k++)
+            found = strcmp(some->texts[i], all->texts[k]) == 0;
+        check(it, found, what, some->texts[i]);
+    }
+}
+
+/* Something too much in an index, or too little. */
+static void damage(world *it) {
+    char key[128];
+    redisReply *indexes = raw_ask(it->raw, "KEYS *$*:%s:*", it->model->name);
+    const record *one = &it->records[below(it, (unsigned)it->count)];
+    if (indexes->elements > 0) {
+        const char *index = indexes->element[below(it, (unsigned)indexes->elements)]->str;
+        redisReply *type = raw_ask(it->raw, "TYPE %s", index);
+        bool adds = below(it, 2), is_set = strcmp(type->str, "set") == 0;
+        thing named = one->is;
+        if (kinds[it->kind].strict && index[0] == '{') /* of another tenant it is nobody's */
+            for (size_t i = 0; i < COUNT(groups); i++)
+                if (strncmp(index + 1, groups[i], 2) == 0)
+                    named.group = groups[i];
+        key_of(it->kind, &named, key, sizeof key);
+        if (is_set)
+            raw_do(it->raw, "%s %s %s", adds ? "SADD" : "SREM", index, key);
+        else if (strcmp(type->str, "zset") == 0 && adds)
+            raw_do(it->raw, "ZADD %s 5 %s", index, key);
+        else if (strcmp(type->str, "zset") == 0)
+            raw_do(it->raw, "ZREM %s %s", index, key);
+        freeReplyObject(type);
+    }
+    freeReplyObject(indexes);
+}
+
+/* What an audit of all finds, those of each tenant find too, and nothing else; and mend. */
+static void audit_all(world *it) {
+    static findings all, each;
+    if (kinds[it->kind].expires || it->count == 0 || it->broken)
+        return;
+    for (unsigned i = 1 + below(it, 8); i > 0; i--)
+        damage(it);
+    audit(it, false, false, &all);
+    audit(it, true, false, &each);
+    check_among(it, &all, &each, "no tenant's audit finds");
+    check_among(it, &each, &all, "only a tenant's audit finds");
+    audit(it, true, true, &each);
+    check_among(it, &all, &each, "no tenant's audit mends");
+    audit(it, false, false, &all);
+    check(it, all.count == 0, "it was not mended:", all.texts[0]);
+    assert_indexes_match(it->server, it->model);
+}
+
 /* ----- Everything ----------------------------------------------------------------------------- */
 
 static bool tell_finding(void *context, const popoto_finding *finding) {
@@ -1229,6 +1348,7 @@ static void play(world *it, long calls) {
     }
     it->weather = CALM;
     compare_all(it);
+    audit_all(it);
     close_all(it);
 }
 
