@@ -1,5 +1,7 @@
 #include "commit.h"
 
+#include "digest.h"
+
 #include <stddef.h>
 #include <string.h>
 
@@ -60,6 +62,16 @@ popoto_status popoto__ignore_reply(void *context, size_t index, const reply *ans
     (void)index;
     (void)answer;
     return POPOTO_OK;
+}
+
+bool popoto__commit_meets(uint64_t *met, popoto_text key) {
+    uint64_t digest = popoto__digest(key.data, key.size);
+    size_t at = (size_t)(digest % COMMIT_MET);
+    while (met[at] != 0 && met[at] != digest)
+        at = (at + 1) % COMMIT_MET;
+    bool found = met[at] == digest;
+    met[at] = digest;
+    return found;
 }
 
 /* ----- Replies -------------------------------------------------------------------------------- */

@@ -92,6 +92,11 @@ void popoto__commit_note(commit_batch *it, const commit *one, popoto_status stat
 void popoto__commit_settle(commit_batch *it, commit *one, popoto_status status);
 /* What became of a write that was not sent because the connection failed so before. */
 popoto_status popoto__commit_not_sent(popoto_status lost);
+/* Whether a batch met a key before, which then `waits`: of two writes of one record, what was before the later may have
+ * to be sent twice. `met` has COMMIT_MET digests, all 0 at first, each at its own place or the next free one: room for
+ * two keys of each write. */
+#define COMMIT_MET ((size_t)4 * COMMIT_PIPELINE)
+bool popoto__commit_meets(uint64_t *met, popoto_text key);
 /* Run all that are not settled; afterwards all are. */
 void popoto__commit_run(commit_batch *it);
 /* The same in two halves, of which another batch's beginning may come between: while this calls nothing but

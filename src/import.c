@@ -63,6 +63,7 @@ typedef struct importing {
     arena memory;
     arena batch; /* of the lines that gather; the callback may use the db's scratch memory */
     imported *items;
+    uint64_t *met; /* the keys of these */
     size_t count;
     size_t bytes;
     bool begun;   /* a line described the models, so that another will tell the end */
@@ -301,6 +302,8 @@ static popoto_status read_line(importing *it, const char *line, size_t size) {
         imported *one = &it->items[it->count];
         one->line = it->report->lines;
         status = read_document(it, one, document);
+        if (status == POPOTO_OK)
+            one->done.waits = popoto__commit_meets(it->met, one->write.place.key);
         it->count += status == POPOTO_OK;
         it->lines += status == POPOTO_OK;
     }
@@ -463,8 +466,9 @@ static popoto_status flush(importing *it) {
 static popoto_status begin_batch(importing *it) {
     popoto__arena_reset(&it->batch);
     it->items = popoto__arena_zeroed(&it->batch, COMMIT_PIPELINE, sizeof *it->items);
+    it->met = popoto__arena_zeroed(&it->batch, COMMIT_MET, sizeof *it->met);
     it->count = it->bytes = 0;
-    return it->items != NULL ? POPOTO_OK : popoto__fail_memory(&it->db->why);
+    return it->items != NULL && it->met != NULL ? POPOTO_OK : popoto__fail_memory(&it->db->why);
 }
 
 static bool is_blank(const char *line, size_t size) {

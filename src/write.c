@@ -43,7 +43,7 @@ typedef struct batch {
     popoto_value *values;  /* by item and field, as are these: */
     popoto_text *segments; /* of their keys and partitions */
     popoto_id *ids;        /* empty: none was generated; NULL: none ever is */
-    uint64_t *met;         /* the keys so far, MET_KEYS of them; NULL: there is one */
+    uint64_t *met;         /* the keys so far, COMMIT_MET of them; NULL: there is one */
     bool has_memory;
     const bool *named;
     const bool *pinned; /* the fields that scopes name */
@@ -489,26 +489,12 @@ static void note_tenants(batch *it, size_t count) {
     popoto__tenants_note(it->db, it->of, segments, count);
 }
 
-/* The keys that the batch is about so far, as digests, each at its own place or the next free one. Of two writes
- * of one record the later waits: what was before it may have to be sent twice. */
-#define MET_KEYS ((size_t)4 * COMMIT_PIPELINE)
-
-static bool is_met(uint64_t *met, popoto_text key) {
-    uint64_t digest = popoto__digest(key.data, key.size);
-    size_t at = (size_t)(digest % MET_KEYS);
-    while (met[at] != 0 && met[at] != digest)
-        at = (at + 1) % MET_KEYS;
-    bool found = met[at] == digest;
-    met[at] = digest;
-    return found;
-}
-
 /* (A key that was generated just now is nobody else's.) */
 static bool meets_another(uint64_t *met, const record_write *write) {
     if (met == NULL || write->kind == WRITE_FRESH)
         return false;
-    bool found = is_met(met, write->old_key);
-    return (write->moves_key && is_met(met, write->place.key)) || found;
+    bool found = popoto__commit_meets(met, write->old_key);
+    return (write->moves_key && popoto__commit_meets(met, write->place.key)) || found;
 }
 
 /* ----- The calls ------------------------------------------------------------------------------ */
@@ -530,7 +516,7 @@ static bool take_memory(batch *it, size_t count) {
     it->segments = popoto__arena_allocate(memory, fields * sizeof *it->segments);
     it->ids =
         it->of->has_auto_key ? popoto__arena_allocate(memory, fields * sizeof *it->ids) : NULL;
-    it->met = count > 1 ? popoto__arena_zeroed(memory, MET_KEYS, sizeof *it->met) : NULL;
+    it->met = count > 1 ? popoto__arena_zeroed(memory, COMMIT_MET, sizeof *it->met) : NULL;
     return it->items != NULL && it->values != NULL && it->segments != NULL &&
            (it->ids != NULL || !it->of->has_auto_key) && (it->met != NULL || count <= 1) &&
            popoto__scope_pins(it->db, it->of, &it->pinned);

@@ -884,6 +884,37 @@ static void test_no_memory(void **state) {
     server_flush(s);
 }
 
+/* Of two lines for one record the later counts, whatever the server has to be asked for the first. */
+static void test_lines_are_stored_in_their_order(void **state) {
+    static const popoto_field fields[] = {
+        { .name = "owner", .kind = POPOTO_KIND_KEY, .type = POPOTO_TEXT },
+        { .name = "room", .type = POPOTO_TEXT },
+        { .name = "rank", .kind = POPOTO_KIND_SORTED, .type = POPOTO_INT, .partition_by = "room" },
+    };
+    static const popoto_model Guest = { .name = "Guest", .fields = fields, .field_count = 3 };
+    static const popoto_model *const models[] = { &Guest };
+    static char *texts[] = {
+        "{\"model\": \"Guest\", \"fields\": {\"owner\": \"a\", \"room\": \"old\", \"rank\": 1}}",
+        "{\"model\": \"Guest\", \"fields\": {\"owner\": \"a\", \"room\": \"new\", \"rank\": 2}}",
+        "{\"model\": \"Guest\", \"fields\": {\"owner\": \"a\", \"room\": \"old\", \"rank\": 3}}",
+    };
+    server *s = *state;
+    popoto_db *db = opened(s);
+    size_t sizes[3], count;
+    for (size_t i = 0; i < 3; i++)
+        sizes[i] = strlen(texts[i]);
+    popoto_tenant_desc desc = tenant(models, "a", "owner");
+    import_all(db, &desc, &(lines){ .items = texts, .sizes = sizes, .count = 1 });
+    import_all(db, &desc, &(lines){ .items = texts + 1, .sizes = sizes + 1, .count = 2 });
+    popoto_query_desc last = { .model = &Guest,
+                               .where = { POPOTO_IS("room", "old"), POPOTO_IS("rank", 3) } };
+    assert_ok(db, popoto_count(db, &last, &count));
+    assert_int_equal(1, count);
+    assert_indexes_match(s, &Guest);
+    popoto_close(db);
+    server_flush(s);
+}
+
 /* POPOTO_TIMED=1: 100,000 records. */
 static void test_timed(void **state) {
     server *s = *state;
@@ -933,6 +964,7 @@ int main(void) {
         server_test(test_models_that_contradict),
         server_test(test_models_of_an_export),
         server_test(test_stopping_and_arguments),
+        server_test(test_lines_are_stored_in_their_order),
         server_test(test_no_memory),
         server_test(test_timed),
     };

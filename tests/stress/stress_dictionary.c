@@ -2,7 +2,8 @@
  * weather: allocations that fail, connections that are cut, scripts that are forgotten, foreign keys where an index
  * should be, a server that takes no writes, a user who may not do everything. A plain array says what must come
  * of each call: the status of each object, every row of every query in its order, and afterwards
- * every record and every index entry; audits of each tenant find what one of all does. A seed that fails plays the same sequence again. */
+ * every record and every index entry; audits of each tenant find what one of all does. A seed that fails plays
+ * the same sequence again. */
 #include "failing_allocator.h"
 #include "index_checker.h"
 #include "support.h"
