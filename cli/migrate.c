@@ -363,6 +363,8 @@ static int migrate_strict(session *it, const popoto_model *model, const popoto_f
     int published =
         done == POPOTO_OK || moved > 0 ? publish(it, desc.to, is_published, now) : EXIT_DONE;
     free(now);
+    if (!it->set.dry_run)
+        session_left_behind(it, desc.to);
     return status != EXIT_DONE ? status : published;
 }
 

@@ -112,20 +112,6 @@ typedef struct census {
     size_t left_behind; /* of a strict model: ordinary records of its name */
 } census;
 
-/* A move to the strict model that was not finished. On a cluster there is no ordinary one. */
-static void count_left_behind(session *it, census *one) {
-    const popoto_field *tenant = tenant_of(one->model);
-    if (tenant == NULL)
-        return;
-    popoto_query_desc desc = { .model = with_kind(one->model, tenant, POPOTO_KIND_KEY) };
-    if (popoto_count(it->db, &desc, &one->left_behind) != POPOTO_OK)
-        one->left_behind = 0;
-    if (one->left_behind > 0)
-        remark("%s: %zu still in ordinary form: half migrated, run popoto migrate "
-               "strict %s %s again",
-               one->model->name, one->left_behind, one->model->name, tenant->name);
-}
-
 /* On a cluster, say, some models work and others do not: each is counted for itself. */
 static int count_models(session *it, census *all, size_t *count) {
     int status = EXIT_DONE;
@@ -149,7 +135,7 @@ static int count_models(session *it, census *all, size_t *count) {
         if (counted != POPOTO_OK)
             status = session_failed(it, counted);
         if (!denied)
-            count_left_behind(it, one);
+            one->left_behind = session_left_behind(it, one->model);
     }
     bar_end(&progress);
     return interrupted() ? session_failed(it, POPOTO_STOPPED) : status;

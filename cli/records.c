@@ -403,6 +403,7 @@ int run_query(session *it, int count, char **words) {
         status = fill_query(&query, count, words);
     if (status != EXIT_DONE)
         return status;
+    session_left_behind(it, query.desc.model);
     query.progress = bar_start("query");
     /* Rows that are printed as they come tell enough. */
     query.progress.visible = query.progress.visible && !(it->set.json && terminal_width() > 0);

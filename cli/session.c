@@ -547,6 +547,20 @@ const popoto_field *tenant_of(const popoto_model *model) {
     return NULL;
 }
 
+/* (On a cluster there is no ordinary form.) */
+size_t session_left_behind(session *it, const popoto_model *model) {
+    const popoto_field *tenant = tenant_of(model);
+    size_t left = 0;
+    if (tenant == NULL)
+        return 0;
+    popoto_query_desc desc = { .model = with_kind(model, tenant, POPOTO_KIND_KEY) };
+    if (popoto_count(it->db, &desc, &left) != POPOTO_OK || left == 0)
+        return 0;
+    remark("%s: %zu still in ordinary form: half migrated, run popoto migrate strict %s %s again",
+           model->name, left, model->name, tenant->name);
+    return left;
+}
+
 /* Of -t MODEL.FIELD: FIELD, where it is about this model. */
 static const char *field_of_word(const char *word, const popoto_model *model) {
     size_t size = strlen(model->name);

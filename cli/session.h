@@ -63,6 +63,10 @@ int session_tenant(session *it, const char *tenant, tenancy *out);
 /* EXIT_FINDINGS: there is nothing of the tenant, which is said. */
 int session_nothing(const session *it, const char *tenant);
 
+/* How many records of a strict model are still in the ordinary form, because a move was not finished: said where there
+ * are any, for nothing else with that model sees them. */
+size_t session_left_behind(session *it, const popoto_model *model);
+
 /* What is guessed or left out is said, so that nobody takes an erasure for a complete one. */
 void say_left_out(const popoto_model *const *models, size_t count);
 void say_guessed(const popoto_model *const *models, size_t count);

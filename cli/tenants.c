@@ -303,6 +303,7 @@ int run_tenants(session *it, int count, char **words) {
     for (size_t i = 0; i < all.count && status == EXIT_DONE; i++) {
         parts.model = all.models[i];
         status = list_model(it, &parts);
+        session_left_behind(it, all.models[i]);
     }
     bar_end(&parts.progress);
     if (status == EXIT_DONE) {

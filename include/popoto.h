@@ -1123,7 +1123,8 @@ typedef struct popoto_erase_receipt {
 
 /* Remove a tenant's records of these models with all that belongs to them, and look afterwards for what
  * is left. A strict tenant may own more: keys of models that are not named here, and of other programs.
- * These stay and are counted, unless .everything asks for them too. Run again after an interruption. */
+ * These stay and are counted, unless .everything asks for them too. Run again after an interruption. POPOTO_CORRUPT,
+ * and nothing done: a move of a model to its strict form was not finished, so that the tenant has records in both. */
 POPOTO_API popoto_status popoto_erase(popoto_db *db, const popoto_tenant_desc *desc,
                                       popoto_erase_receipt *receipt);
 

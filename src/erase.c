@@ -661,6 +661,8 @@ popoto_status popoto_erase(popoto_db *db, const popoto_tenant_desc *desc,
         return POPOTO_BAD_ARGUMENT;
     popoto__arena_init(&it.memory, &db->allocator);
     popoto_status status = popoto__owners(db, desc, &it.memory, &it.owners);
+    for (size_t i = 0; status == POPOTO_OK && i < desc->model_count; i++)
+        status = popoto__refuse_half_moved(db, it.owners[i].of);
     if (status == POPOTO_OK) {
         it.owner_count = desc->model_count;
         status = estimate_total(&it);

@@ -427,6 +427,8 @@ static popoto_status run(exporting *it) {
     owner *owners;
     popoto_status status = popoto__owners(it->db, it->desc, &it->memory, &owners);
     for (size_t i = 0; status == POPOTO_OK && i < it->desc->model_count; i++)
+        status = popoto__refuse_half_moved(it->db, owners[i].of);
+    for (size_t i = 0; status == POPOTO_OK && i < it->desc->model_count; i++)
         status = export_owner(it, &owners[i], true);
     if (status == POPOTO_OK)
         status = write_models(it, owners);

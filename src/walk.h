@@ -41,6 +41,10 @@ typedef popoto_status entries_handler(void *context, const index_entry *entries,
 
 /* Set the sizes of some indexes. */
 popoto_status popoto__walk_sizes(popoto_db *db, index_ref *indexes, size_t count);
+
+/* POPOTO_CORRUPT while a move to this strict model is not finished: a tenant has records in the ordinary form then, that
+ * no call with this model sees. (A user who may not ask is told nothing.) */
+popoto_status popoto__refuse_half_moved(popoto_db *db, const model *of);
 /* Hand over all entries of some indexes (whose sizes are set first) whose members match (data NULL: all):
  * those of many small ones together, those of a large one in many pages. */
 popoto_status popoto__walk_entries(popoto_db *db, index_ref *indexes, size_t count,

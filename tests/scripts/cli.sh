@@ -732,6 +732,11 @@ bit_by_bit() {
     ends 0 audit Episode || return 1
     prints 0 '^25 of 30 moved, .* 5 are still to come' migrate strict Note team --limit 25 --yes || return 1
     complains 0 'Note: 5 still in ordinary form' info || return 1
+    # Nobody takes half of a tenant for all of it.
+    complains 0 'Note: 5 still in ordinary form' query Note team=blue --count || return 1
+    complains 0 'Note: 5 still in ordinary form' tenants Note || return 1
+    complains 1 '5 records of an ordinary Note are left' export blue --model Note || return 1
+    complains 1 '5 records of an ordinary Note are left' erase blue --model Note --yes || return 1
     prints 0 '^5 of 5 moved, 0 stay where they are$' migrate strict Note team --limit 25 --yes && ends 0 audit Note
 }
 raw a flushall >/dev/null && "$fill" "$url"
