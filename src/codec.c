@@ -571,7 +571,7 @@ bool popoto__codec_read(arena *memory, const char *data, size_t size, popoto_val
         return true;
     }
     if (result > 0)
-        *why = "bytes follow after its end";
+        *why = "what is stored is no single MessagePack value: bytes follow after its end";
     else if (result == 0)
         *why = size == 0 ? "it is empty" : "it is cut short";
     else if (context.user.why != NULL)

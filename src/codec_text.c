@@ -237,7 +237,7 @@ static bool moment_key_text(buffer *out, const popoto_value *value, const char *
     size_t size = value->type == POPOTO_TIME ? popoto__moment_utc_text(value->as.time, text)
                                              : popoto__moment_text(value, text);
     if (size == 0) {
-        *why = "it is outside of the calendar, which has the years 1 to 9999";
+        *why = "it is not in the calendar, which has the days and moments of the years 1 to 9999";
         return false;
     }
     popoto__buffer_append(out, text, size);
@@ -358,7 +358,7 @@ bool popoto__codec_score(const popoto_value *value, double *score, bool *exact, 
     case POPOTO_CLOCK:
         if (calendar_score(value, score, exact))
             return true;
-        *why = "it is outside of the calendar, which has the years 1 to 9999";
+        *why = "it is not in the calendar, which has the days and moments of the years 1 to 9999";
         return false;
     case POPOTO_ANY: *why = NOT_REPRESENTABLE; return false;
     default: return false;
