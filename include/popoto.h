@@ -1141,7 +1141,8 @@ typedef bool popoto_line_callback(void *context, const char *line, size_t size);
  *                                                            line was cut off
  *
  * *count is how many records there were. POPOTO_CORRUPT: some stored records do not fit the model,
- * popoto_error names the first; all others were exported. */
+ * popoto_error names the first; all others were exported.
+ * POPOTO_CORRUPT too, and no line, while a move of a model to its strict form is not finished. */
 POPOTO_API popoto_status popoto_export(popoto_db *db, const popoto_tenant_desc *desc,
                                        popoto_line_callback *write, void *context, size_t *count);
 
