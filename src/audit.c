@@ -872,24 +872,9 @@ static popoto_status take_index_keys(auditing *it, popoto_text *keys, size_t cou
 
 /* ----- The model's other form ------------------------------------------------------------------ */
 
-typedef struct other_form {
-    auditing *of;
-    int64_t size;
-} other_form;
-
-static popoto_status take_other_size(void *context, size_t index, const reply *answer) {
-    other_form *it = context;
-    (void)index;
-    it->size = answer->type == REPLY_INTEGER ? answer->integer : 0;
-    return answer->type == REPLY_INTEGER || popoto__reply_is_error(answer, "WRONGTYPE")
-               ? POPOTO_OK
-               : popoto__reply_failure(answer, "asking for an index", &it->of->db->why);
-}
-
 /* A move to the strict model that was not finished leaves records of both. Those of the other are seen by no
  * call with this model. (That all are strict by now is no fault of theirs.) */
 static popoto_status check_other_form(auditing *it) {
-    other_form other = { .of = it };
     char key[MODEL_MAX_NAME + 32], text[FAILURE_TEXT_SIZE];
     bool strict = it->of->tenant != NULL;
     if (!strict && it->report->records == 0)
@@ -897,11 +882,9 @@ static popoto_status check_other_form(auditing *it) {
     int size =
         snprintf(key, sizeof key, "%s%s",
                  strict ? it->of->class_prefix.data : "$Tenants:", strict ? "" : it->of->name.data);
-    popoto_text index = { key, size > 0 ? (size_t)size : 0 };
-    popoto__buffer_clear(&it->db->request);
-    popoto__render_index_size(SHAPE_SET, index, &it->db->request);
-    popoto_status status = popoto__db_exchange(it->db, 1, false, NULL, take_other_size, &other);
-    if (status != POPOTO_OK || other.size == 0)
+    index_ref other = { .key = { key, size > 0 ? (size_t)size : 0 } };
+    popoto_status status = popoto__walk_sizes(it->db, &other, 1);
+    if (status != POPOTO_OK || other.size <= 0)
         return status;
     snprintf(text, sizeof text,
              strict
@@ -911,7 +894,8 @@ static popoto_status check_other_form(auditing *it) {
                    "finished, run it again",
              it->of->name.data, (long long)other.size, key);
     status = popoto__audit_note(
-        it, (popoto_finding){ .kind = POPOTO_FINDING_OTHER_FORM, .index = index, .text = text });
+        it,
+        (popoto_finding){ .kind = POPOTO_FINDING_OTHER_FORM, .index = other.key, .text = text });
     return status == POPOTO_OK ? popoto__audit_settle(it) : status;
 }
 

@@ -97,20 +97,22 @@ popoto_status popoto__walk_sizes(popoto_db *db, index_ref *indexes, size_t count
 
 popoto_status popoto__refuse_half_moved(popoto_db *db, const model *of) {
     index_ref left = { .key = of->class_prefix };
+    failure kept = db->why;
     shown room;
     if (of->tenant == NULL || popoto__db_is_cluster(db)) /* where no ordinary ones can be */
         return POPOTO_OK;
     popoto_status status = popoto__walk_sizes(db, &left, 1);
-    if (status == POPOTO_DENIED || (status == POPOTO_OK && left.size <= 0))
+    if (status == POPOTO_DENIED) {
+        db->why = kept;
         return POPOTO_OK;
-    return status != POPOTO_OK
-               ? status
-               : popoto__fail(
-                     &db->why, POPOTO_CORRUPT,
-                     "%lld records of an ordinary %s are left, in %s: a move to the strict one was "
-                     "not finished, and some of them may be this tenant's; run it again first",
-                     (long long)left.size, of->name.data,
-                     popoto__show(&room, left.key.data, left.key.size));
+    }
+    if (status != POPOTO_OK || left.size <= 0)
+        return status;
+    return popoto__fail(
+        &db->why, POPOTO_CORRUPT,
+        "%lld records of an ordinary %s are left, in %s: a move to the strict one was "
+        "not finished, and some of them may be this tenant's; run it again first",
+        (long long)left.size, of->name.data, popoto__show(&room, left.key.data, left.key.size));
 }
 
 /* ----- Entries -------------------------------------------------------------------------------- */

@@ -187,6 +187,63 @@ static void test_a_bit_at_a_time(void **state) {
     server_flush(s);
 }
 
+static bool take_no_line(void *context, const char *line, size_t size) {
+    (void)context, (void)line, (void)size;
+    fail_msg("half of a tenant is exported");
+    return false;
+}
+
+static bool take_line(void *context, const char *line, size_t size) {
+    (void)line, (void)size;
+    ++*(size_t *)context;
+    return true;
+}
+
+/* Half of a tenant is not taken for all of it, but by its own user, who cannot know. */
+static void test_half_a_tenant_is_not_all_of_it(void **state) {
+    static const char says[] = "5 records of an ordinary Page are left, in '$Class:Page'";
+    server *s = *state;
+    popoto_db *db = opened(s);
+    popoto_migration_report *report;
+    popoto_strict_migration_desc desc = plain;
+    for (int i = 0; i < 15; i++)
+        create(db, &Old, project_of(i), i);
+    desc.limit = 10;
+    assert_ok(db, popoto_migrate_to_strict(db, &desc, &report));
+    popoto_migration_report_free(report);
+    char *before = strdup(server_dump(s));
+    const popoto_model *const models[] = { &New };
+    popoto_tenant_desc one = { .tenant = popoto_of_text(project_of(0)),
+                               .models = models,
+                               .model_count = 1 };
+    size_t count, lines = 0;
+    assert_fails(POPOTO_CORRUPT, says, db, popoto_erase(db, &one, NULL));
+    assert_fails(POPOTO_CORRUPT, says, db, popoto_export(db, &one, take_no_line, NULL, &count));
+    assert_string_equal(before, server_dump(s));
+    free(before);
+
+    popoto_grant_desc grant = {
+        .model = &New, .tenant = one.tenant, .user = "own", .password = "secret"
+    };
+    assert_ok(db, popoto_grant(db, &grant, NULL));
+    char url[400];
+    snprintf(url, sizeof url, "unix://own:secret@%s", server_socket(s));
+    popoto_db *own = popoto_open(url, NULL);
+    assert_ok(own, popoto_export(own, &one, take_line, &lines, &count));
+    assert_true(count > 0 && lines == count + 2);
+    assert_int_equal(POPOTO_OK, popoto_error_status(own));
+    popoto_close(own);
+    assert_ok(db, popoto_revoke(db, "own", NULL));
+
+    assert_ok(db, popoto_migrate_to_strict(db, &plain, &report));
+    popoto_migration_report_free(report);
+    popoto_erase_receipt receipt;
+    assert_ok(db, popoto_erase(db, &one, &receipt));
+    assert_true(receipt.records > 0 && receipt.left == 0);
+    popoto_close(db);
+    server_flush(s);
+}
+
 /* Fields that the models do not know and the time that a record has left go with it. */
 static void test_what_else_a_record_has(void **state) {
     server *s = *state;
@@ -501,6 +558,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         server_test(test_what_a_strict_model_would_have_written),
         server_test(test_a_bit_at_a_time),
+        server_test(test_half_a_tenant_is_not_all_of_it),
         server_test(test_what_else_a_record_has),
         server_test(test_the_dialect_of_popoto),
         server_test(test_what_stays),
