@@ -295,6 +295,8 @@ static popoto_status take_users(void *context, size_t index, const reply *answer
     it->users = popoto__arena_allocate(&it->memory, (answer->count + 1) * sizeof *it->users);
     for (size_t i = 0; i < answer->count && it->users != NULL; i++) {
         const reply *name = answer->items[i];
+        if (name->type != REPLY_STRING)
+            return popoto__reply_failure(name, "listing the server's users", &it->db->why);
         it->users[it->count] = popoto__arena_copy(&it->memory, name->text, name->size);
         if (it->users[it->count++] == NULL)
             return popoto__fail_memory(&it->db->why);

@@ -3,7 +3,9 @@
 #include "fake_server.h"
 #include "link_client.h"
 #include "server.h"
+#include "strict_episodes.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -12,6 +14,8 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <cmocka.h>
+
+#include "assertions.h"
 
 /* ----- replies -------------------------------------------------------------------------------- */
 
@@ -222,6 +226,31 @@ static void test_nonsense_is_refused(void **state) {
     }
 }
 
+/* A name of a user that is none. */
+static bool take_no_user(void *context, const char *user) {
+    (void)context;
+    fail_msg("a user '%s'", user);
+    return false;
+}
+
+static void test_users_that_are_no_names_are_refused(void **state) {
+    static const char *const answers[] = { "*2\r\n$1\r\na\r\n:7\r\n", "*1\r\n*0\r\n",
+                                           "*1\r\n$-1\r\n", ":1\r\n" };
+    (void)state;
+    for (size_t i = 0; i < sizeof answers / sizeof *answers; i++) {
+        fake f;
+        fake_part part = { .answer = answers[i] };
+        char url[100];
+        fake_start(&f, &part, 1);
+        snprintf(url, sizeof url, "unix:%s", f.path);
+        popoto_db *db = popoto_open(url, NULL);
+        assert_fails(POPOTO_SERVER_ERROR, "listing the server's users", db,
+                     popoto_granted_users(db, &Episode, POPOTO_VALUE("a"), take_no_user, NULL));
+        popoto_close(db);
+        fake_stop(&f);
+    }
+}
+
 /* ----- errors --------------------------------------------------------------------------------- */
 
 static void test_what_errors_mean(void **state) {
@@ -292,6 +321,7 @@ int main(void) {
         server_test(test_one_large_string),
         server_test(test_an_array_of_many),
         server_test(test_nonsense_is_refused),
+        server_test(test_users_that_are_no_names_are_refused),
         server_test(test_what_errors_mean),
     };
     return cmocka_run_group_tests(tests, server_group_start, server_group_stop);
