@@ -913,16 +913,6 @@ popoto_status popoto__place_partitions(const model *of, const popoto_value *valu
     return status;
 }
 
-popoto_status popoto__placement_of_values(const model *of, const popoto_value *values,
-                                          const bool *named, arena *memory, placement *out,
-                                          failure *why) {
-    out->segments = NULL;
-    popoto_status status =
-        popoto__place_key(of, values, (neighbour){ NULL, NULL }, memory, out, why);
-    return status == POPOTO_OK ? popoto__place_partitions(of, values, named, memory, out, why)
-                               : status;
-}
-
 popoto_status popoto__placement_of_partition(const model *of, const field *it,
                                              const popoto_value *values, arena *memory,
                                              placement *out, failure *why) {

@@ -126,19 +126,14 @@ typedef struct placement {
     popoto_text *segments;
 } placement;
 
-/* From values (by field index); the segments of fields that are not named (named NULL: all are) and no
- * part of the key stay empty. POPOTO_BAD_VALUE where one cannot stand in a key. */
-popoto_status popoto__placement_of_values(const model *of, const popoto_value *values,
-                                          const bool *named, arena *memory, placement *out,
-                                          failure *why);
 /* A record of the same arena: where its text is the same text, so is the segment. */
 typedef struct neighbour {
     const popoto_value *values;
     const popoto_text *segments; /* NULL: there is none */
 } neighbour;
-/* The same in two steps, of which the first needs no more than the key's own fields: the key with its segments,
- * which are then those in it; and the segments of the partitions that the key does not tell. */
-/* out->segments is NULL, or zeroed already. */
+/* From values (by field index), in two steps: the key, with the segments that are parts of it, from the key's own fields;
+ * and the segments of the partitions that the key does not tell, but for fields that are not named (named NULL: all
+ * are). out->segments is NULL before the first, or zeroed. POPOTO_BAD_VALUE where a value cannot stand in a key. */
 popoto_status popoto__place_key(const model *of, const popoto_value *values, neighbour last,
                                 arena *memory, placement *out, failure *why);
 popoto_status popoto__place_partitions(const model *of, const popoto_value *values,

@@ -8,6 +8,7 @@
 
 #include "failing_allocator.h"
 #include "model.h"
+#include "placements.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -103,7 +104,7 @@ static void fill(popoto_value *values, const char *project, const char *key, con
 }
 
 static popoto_status place(bench *it, const model *of, const popoto_value *values, placement *out) {
-    return popoto__placement_of_values(of, values, NULL, &it->arena, out, &it->why);
+    return placement_of_values(of, values, NULL, &it->arena, out, &it->why);
 }
 
 static void assert_index(bench *it, const model *of, const placement *at, size_t field_index,
@@ -194,8 +195,7 @@ static void test_raw_partitions_stay_apart(void **state) {
     /* What is not being stored is not looked at. */
     bool named[FIELDS] = { false };
     fill(values, "p", "k", "a:b");
-    assert_int_equal(popoto__placement_of_values(of, values, named, &it->arena, &at, &it->why),
-                     POPOTO_OK);
+    assert_int_equal(placement_of_values(of, values, named, &it->arena, &at, &it->why), POPOTO_OK);
     /* The documented dialect escapes, and refuses nothing. */
     of = compiled(it, &Memory, POPOTO_DOCUMENTED);
     assert_int_equal(place(it, of, values, &at), POPOTO_OK);
@@ -309,7 +309,7 @@ static void test_memory_runs_out(void **state) {
         fill(values, "a:b", "k", "t");
         popoto_status status = popoto__model_compile(&Memory, POPOTO_AS_POPOTO, &arena_, &of, &why);
         if (status == POPOTO_OK)
-            status = popoto__placement_of_values(of, values, NULL, &arena_, &at, &why);
+            status = placement_of_values(of, values, NULL, &arena_, &at, &why);
         if (status == POPOTO_OK &&
             popoto__index_key(of, &of->fields[CERTAINTY], at.segments, &arena_).data == NULL)
             status = POPOTO_NO_MEMORY;

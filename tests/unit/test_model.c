@@ -1,6 +1,7 @@
 /* Models: every contradiction in a declaration is refused by a sentence that names the model and the
  * field; and the names of keys are, character for character, those that the specification prints. */
 #include "model.h"
+#include "placements.h"
 #include "test_models.h"
 
 #include <stdlib.h>
@@ -205,8 +206,8 @@ static void test_keys_are_those_that_the_specification_prints(void **state) {
     set_up(&it, &Episode);
     popoto_value episode_values[] = { POPOTO_VALUE("project-a"), POPOTO_VALUE("abc123"),
                                       POPOTO_VALUE("First meeting"), POPOTO_VALUE(0.8) };
-    assert_int_equal(POPOTO_OK, popoto__placement_of_values(it.of, episode_values, NULL, &it.memory,
-                                                            &place, &it.why));
+    assert_int_equal(POPOTO_OK,
+                     placement_of_values(it.of, episode_values, NULL, &it.memory, &place, &it.why));
     assert_string_equal("Episode:project-a:abc123", place.key.data);
     assert_string_equal("$Class:Episode", it.of->class_prefix.data);
     assert_string_equal("$KeyF:Episode:project_id:project-a", index_key(&it, &place, "project_id"));
@@ -216,8 +217,8 @@ static void test_keys_are_those_that_the_specification_prints(void **state) {
     set_up(&it, &Memory);
     popoto_value memory_values[] = { POPOTO_VALUE("atlas"), POPOTO_VALUE("fact1"),
                                      POPOTO_VALUE("The sky is blue"), POPOTO_VALUE(0.5) };
-    assert_int_equal(POPOTO_OK, popoto__placement_of_values(it.of, memory_values, NULL, &it.memory,
-                                                            &place, &it.why));
+    assert_int_equal(POPOTO_OK,
+                     placement_of_values(it.of, memory_values, NULL, &it.memory, &place, &it.why));
     assert_string_equal("Memory:atlas:fact1", place.key.data);
     assert_string_equal("$UniqueKeyF:Memory:key:fact1", index_key(&it, &place, "key"));
     assert_string_equal("$ConfidencF:Memory:certainty:data:atlas",
@@ -241,7 +242,7 @@ static void test_partitions_stand_in_the_order_that_partition_by_names(void **st
     popoto_value values[] = { POPOTO_VALUE(-7),   POPOTO_VALUE("b:c"), POPOTO_VALUE("n/y*"),
                               POPOTO_VALUE(0.25), POPOTO_VALUE(1),     POPOTO_VALUE(0.5) };
     assert_int_equal(POPOTO_OK,
-                     popoto__placement_of_values(it.of, values, NULL, &it.memory, &place, &it.why));
+                     placement_of_values(it.of, values, NULL, &it.memory, &place, &it.why));
     assert_string_equal("Partitioned:-7", place.key.data);
     assert_string_equal("$SortedF:Partitioned:price:n//y/*:b{&#58;}c:-7",
                         index_key(&it, &place, "price"));

@@ -2,6 +2,7 @@
  * so that no two share a slot, a prefix or an access pattern; what a model with a TENANT may be; and the
  * names of its keys, of every kind. */
 #include "model.h"
+#include "placements.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -475,8 +476,8 @@ static void test_keys_of_every_kind_begin_with_the_tenant(void **state) {
         workshop it;
         placement place;
         assert_int_equal(POPOTO_OK, compile(&it, &Episode, (popoto_dialect)dialect));
-        assert_int_equal(POPOTO_OK, popoto__placement_of_values(it.of, values, NULL, &it.memory,
-                                                                &place, &it.why));
+        assert_int_equal(POPOTO_OK,
+                         placement_of_values(it.of, values, NULL, &it.memory, &place, &it.why));
         assert_string_equal(documented ? "{a/3ab}:Episode:one-1:abc123:t{&#58;}u"
                                        : "{a/3ab}:Episode:abc123:one/-1:t{&#58;}u",
                             place.key.data);
