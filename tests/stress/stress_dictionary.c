@@ -5,8 +5,6 @@
  * every record and every index entry; audits of each tenant find what one of all does. A seed that fails plays
  * the same sequence again. */
 #include "dictionary.h"
-#include "failing_allocator.h"
-#include "index_checker.h"
 
 #include <stdio.h>
 #include <stdlib.h>
