@@ -1,6 +1,8 @@
 /* support - see support.h. */
 #include "support.h"
 
+#include "fake_server.h"
+
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
@@ -604,11 +606,8 @@ proxy *proxy_start(const char *server_socket) {
     snprintf(it->path, sizeof it->path, "%s/socket", it->folder);
     snprintf(it->url, sizeof it->url, "unix:%s", it->path);
     it->server = server_socket;
-    struct sockaddr_un at = { .sun_family = AF_UNIX };
-    snprintf(at.sun_path, sizeof at.sun_path, "%s", it->path);
-    it->listener = socket(AF_UNIX, SOCK_STREAM, 0);
-    if (it->listener < 0 || bind(it->listener, (struct sockaddr *)&at, sizeof at) != 0 ||
-        listen(it->listener, 8) != 0 || pipe(it->stop) != 0)
+    it->listener = fake_listen(it->path, 8);
+    if (pipe(it->stop) != 0)
         stress_give_up("cannot listen");
     pthread_mutex_init(&it->mutex, NULL);
     if (pthread_create(&it->thread, NULL, proxy_run, it) != 0)
