@@ -387,20 +387,33 @@ static void test_expired_records_are_stray(void **state) {
     popoto_close(db);
 }
 
-static void test_dialect_of_popoto(void **state) {
-    server *s = *state;
+/* Two tenants in Popoto's dialect, 15 records each. */
+static popoto_db *opened_as_popoto(server *s) {
     popoto_db *db = popoto_open(server_url(s), &(popoto_options){ .dialect = POPOTO_AS_POPOTO });
-    found it;
     for (int i = 0; i < 30; i++)
         create(db, &Leaf, i % 2 ? "p-1" : "q:1", i);
+    return db;
+}
+
+static void damage_as_popoto(server *s) {
+    server_command(s, "SREM $Class:Leaf Leaf:n1:o1:p/-1");
+    server_command(s, "ZADD $SortF:Leaf:rank:p/-1 1 Leaf:gone:o1:p/-1");
+}
+
+/* What an audit says of it. */
+#define DAMAGE_AS_POPOTO \
+    "MISSING Leaf:n1:o1:p/-1 in $Class:Leaf", "STRAY Leaf:gone:o1:p/-1 in $SortF:Leaf:rank:p/-1"
+
+static void test_dialect_of_popoto(void **state) {
+    server *s = *state;
+    popoto_db *db = opened_as_popoto(s);
+    found it;
     audit(db, &Leaf, false, &it);
     assert_int_equal(0, it.count);
     char *before = strdup(server_dump(s));
-    server_command(s, "SREM $Class:Leaf Leaf:n1:o1:p/-1");
-    server_command(s, "ZADD $SortF:Leaf:rank:p/-1 1 Leaf:gone:o1:p/-1");
+    damage_as_popoto(s);
     audit(db, &Leaf, true, &it);
-    ASSERT_FOUND(&it, "MISSING Leaf:n1:o1:p/-1 in $Class:Leaf",
-                 "STRAY Leaf:gone:o1:p/-1 in $SortF:Leaf:rank:p/-1");
+    ASSERT_FOUND(&it, DAMAGE_AS_POPOTO);
     assert_int_equal(2, it.repaired);
     assert_string_equal(before, server_dump(s));
     free(before);
@@ -592,21 +605,17 @@ static void test_a_value_that_two_tenants_hold(void **state) {
 /* Popoto's keys, whose last part names the tenant, and whose companion hashes are named by it as it is. */
 static void test_a_tenant_in_the_dialect_of_popoto(void **state) {
     server *s = *state;
-    popoto_db *db = popoto_open(server_url(s), &(popoto_options){ .dialect = POPOTO_AS_POPOTO });
+    popoto_db *db = opened_as_popoto(s);
     found it;
-    for (int i = 0; i < 30; i++)
-        create(db, &Leaf, i % 2 ? "p-1" : "q:1", i);
     popoto_audit_report report = audit_of(db, &Leaf, "p-1", false, &it);
     assert_int_equal(15, report.records);
     assert_int_equal(15 * 7, report.index_entries);
     assert_int_equal(0, it.count);
-    server_command(s, "SREM $Class:Leaf Leaf:n1:o1:p/-1");
-    server_command(s, "ZADD $SortF:Leaf:rank:p/-1 1 Leaf:gone:o1:p/-1");
+    damage_as_popoto(s);
     audit_of(db, &Leaf, "q:1", true, &it);
     ASSERT_FOUND(&it, NULL);
     audit_of(db, &Leaf, "p-1", true, &it);
-    ASSERT_FOUND(&it, "MISSING Leaf:n1:o1:p/-1 in $Class:Leaf",
-                 "STRAY Leaf:gone:o1:p/-1 in $SortF:Leaf:rank:p/-1");
+    ASSERT_FOUND(&it, DAMAGE_AS_POPOTO);
     popoto_close(db);
     server_flush(s);
 }

@@ -44,3 +44,45 @@ double server_seconds(server *s) {
     assert_non_null(user);
     return atof(system + strlen("used_cpu_sys:")) + atof(user + strlen("used_cpu_user:"));
 }
+
+long long commands_sent(server *s) {
+    const char *stats = server_command(s, "INFO stats");
+    const char *at = strstr(stats, "total_commands_processed:");
+    static long long asked;
+    assert_non_null(at);
+    return atoll(at + strlen("total_commands_processed:")) - asked++;
+}
+
+/* The lines of the keys that begin so, or of the others. */
+static char *part_of_dump(server *s, const char *prefix, bool beginning) {
+    const char *dump = server_dump(s);
+    char *out = calloc(strlen(dump) + 1, 1), *end = out;
+    bool mine = false;
+    for (const char *line = dump; *line != '\0';) {
+        size_t size = strcspn(line, "\n");
+        size += line[size] == '\n';
+        if (line[0] != ' ')
+            mine = (strncmp(line, prefix, strlen(prefix)) == 0) == beginning;
+        if (mine) {
+            memcpy(end, line, size);
+            end += size;
+        }
+        line += size;
+    }
+    *end = '\0';
+    return out;
+}
+
+char *dump_of(server *s, const char *prefix) {
+    return part_of_dump(s, prefix, true);
+}
+
+char *dump_without(server *s, const char *prefix) {
+    return part_of_dump(s, prefix, false);
+}
+
+bool count_tenant(void *context, const popoto_value *tenant) {
+    (void)tenant;
+    ++*(size_t *)context;
+    return true;
+}

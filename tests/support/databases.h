@@ -1,5 +1,5 @@
-/* databases - open ones for tests, and what ends a long call on one of them before its time: an allocation
- * that fails, and a callback that says stop.
+/* databases - open ones for tests, what a server holds and was sent, and what ends a long call before its
+ * time: an allocation that fails, and a callback that says stop.
  *
  *     failing_allocator memory;
  *     for (size_t n = 1;; n++) {
@@ -36,5 +36,15 @@ bool see_progress(void *context, size_t done, size_t total);
 
 /* How much of a processor's time the server has used so far. */
 double server_seconds(server *s);
+
+/* What a program's server was sent ever, these questions not counted. */
+long long commands_sent(server *s);
+
+/* The part of a dump whose keys begin so, and the rest of it; to be freed. */
+char *dump_of(server *s, const char *prefix);
+char *dump_without(server *s, const char *prefix);
+
+/* A callback of popoto_tenants; its context is a size_t. */
+bool count_tenant(void *context, const popoto_value *tenant);
 
 #endif

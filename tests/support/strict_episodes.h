@@ -3,6 +3,8 @@
 #ifndef POPOTO_TESTS_STRICT_EPISODES_H
 #define POPOTO_TESTS_STRICT_EPISODES_H
 
+#include "server.h"
+
 #include <popoto.h>
 
 typedef struct episode {
@@ -28,5 +30,10 @@ static const popoto_field episode_fields[] = {
     POPOTO_CONFIDENCE(episode, belief, .partition_by = "project_id,season"),
 };
 static const popoto_model Episode = POPOTO_MODEL("Episode", episode, episode_fields);
+
+episode episode_of(const char *project, const char *season, const char *id, double score);
+
+/* Opens the server, and stores tenants a and b, each with one record and its confidence. */
+popoto_db *opened_with_two_tenants(server *s);
 
 #endif
